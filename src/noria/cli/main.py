@@ -1,0 +1,94 @@
+"""The entry of the `noria` command: commands, languages, and how errors leave the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import typer
+
+from noria import __version__
+from noria.cli import demo, projects, records, runs, simulate
+from noria.cli.output import console, print_json, problem_lines
+from noria.connectors.failures import Failure
+from noria.engine.checking import problems_of
+from noria.messages import Message, t
+from noria.metadata.errors import InvalidDocument, NoriaError
+from noria.metadata.secrets import Redactor
+
+# Typer's own base of every usage error; it is public only through its children.
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="noria",
+    help=t("help.noria"),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: bool = typer.Option(False, "--version", help=t("help.version"))) -> None:
+    if version:
+        typer.echo(f"noria {__version__}")
+        raise typer.Exit
+
+
+for group in (projects, runs, records, simulate, demo):
+    group.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0, 1 (an error), 2 (wrong usage), 3 (records in trouble)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        code = typer.main.get_command(app).main(args=arguments, prog_name="noria", standalone_mode=False)
+    except typer.Exit as leaving:
+        code = leaving.exit_code
+    except typer.Abort:
+        code = 130
+    except WrongUsage as error:
+        code = _wrong_usage(error, as_json)
+    except NoriaError as error:
+        code = _failed(error, as_json)
+    except Failure as failure:
+        code = _failed(NoriaError("failed", failure.message), as_json)
+    except BrokenPipeError:
+        # The reader of our output has gone; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_usage(error: Any, as_json: bool) -> int:
+    if as_json:
+        made = NoriaError("usage", Message(error.format_message()), hint=Message("help.usage_hint"))
+        print_json({"error": made.to_json()})
+    else:
+        error.show(sys.stderr)
+    return 2
+
+
+def _failed(error: NoriaError, as_json: bool) -> int:
+    redactor = Redactor()
+    if as_json:
+        print_json({"error": {k: redactor.clean(v) for k, v in error.to_json().items()}})
+        return 1
+    if isinstance(error, InvalidDocument):
+        problem_lines(problems_of(error))
+        return 1
+    out = console(stderr=True)
+    place = "  ".join(part for part in (error.plan, error.path) if part)
+    out.print("[red]✗[/] ", end="")
+    out.print(
+        f"{place}  {redactor.clean(str(error.message))}" if place else redactor.clean(str(error.message)),
+        markup=False,
+    )
+    if error.hint:
+        out.print(f"  → {error.hint}", style="cyan", markup=False)
+    return 1

@@ -1,0 +1,156 @@
+"""Commands about a project's files: init, check, connectors."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from noria.cli.options import HERE, JsonOption, OptionalPlans, ProjectOption
+from noria.cli.output import console, print_json, problem_lines, table
+from noria.connectors.registry import CONNECTORS, connector_named
+from noria.connectors.settings import HttpSettings
+from noria.engine.checking import check_project, problems_of
+from noria.messages import LANGUAGES, Message, language, t
+from noria.metadata.errors import NoriaError
+from noria.metadata.project import PROJECT_FILE, load_project
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    app.command(help=t("help.init"))(init)
+    app.command(help=t("help.check"))(check)
+    app.command(help=t("help.connectors"))(connectors)
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help=t("help.init_dir"), show_default=False)
+    ] = HERE,
+    project: Annotated[Path | None, typer.Option("--project", help=t("help.project"))] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A project that runs: nothing that exists is overwritten."""
+    folder = project if project is not None and folder == HERE else folder
+    template = resources.files("noria.cli").joinpath("template")
+    files = {
+        PROJECT_FILE: template.joinpath("noria.toml").read_text("utf-8"),
+        "plans/departments.json": template.joinpath("departments.json").read_text("utf-8"),
+        "plans/users.json": template.joinpath("users.json").read_text("utf-8"),
+        ".gitignore": template.joinpath("gitignore").read_text("utf-8"),
+    }
+    existing = [name for name in files if (folder / name).exists()]
+    if PROJECT_FILE in existing:
+        message = Message("init.exists", {"path": str(folder / PROJECT_FILE)})
+        raise NoriaError("exists", message, path=PROJECT_FILE, hint=Message("init.exists_hint"))
+    written = []
+    for name, content in files.items():
+        if name not in existing:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content, encoding="utf-8")
+            written.append(name)
+    if as_json:
+        print_json({"project": str(folder), "written": written})
+        return
+    out = console()
+    out.print(t("init.done", folder=folder), markup=False)
+    for name in written:
+        out.print(f"  {name}", style="green", markup=False)
+    out.print(t("init.next"), markup=False)
+
+
+def check(plans: OptionalPlans = None, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Plans, connections and schedules, without network."""
+    alone = bool(plans) and not (project / PROJECT_FILE).is_file()
+    try:
+        loaded = None if alone else load_project(project)
+        problems = check_project(loaded, plans or [], project)
+    except NoriaError as error:
+        if not as_json:
+            raise
+        problems = problems_of(error)
+    errors = sum(problem.severity == "error" for problem in problems)
+    if as_json:
+        print_json([problem.to_json() for problem in problems])
+    else:
+        problem_lines(problems)
+        warnings = len(problems) - errors
+        console().print(
+            t("check.summary", errors=errors, warnings=warnings), style="red" if errors else "green"
+        )
+    raise typer.Exit(1 if errors else 0)
+
+
+def connectors(
+    name: Annotated[str | None, typer.Argument(help=t("help.connector"), show_default=False)] = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """What connectors exist; one connector's endpoints, parameters and options."""
+    if name is None:
+        titles = {one.name: one.title[LANGUAGES.index(language())] for one in CONNECTORS.values()}
+        if as_json:
+            print_json([{"name": key, "title": title} for key, title in titles.items()])
+            return
+        shown = table(t("column.name"), t("column.title"), t("column.endpoints"))
+        for key, title in titles.items():
+            shown.add_row(key, title, str(len(CONNECTORS[key].endpoints) or "-"))
+        console().print(shown)
+        return
+    connector = connector_named(name, name, "$")
+    options = [row for row in options_of(connector.settings_type)]
+    if as_json:
+        endpoints = [msgspec.to_builtins(endpoint) for endpoint in connector.endpoints]
+        print_json(
+            {"name": connector.name, "title": connector.title[0], "options": options, "endpoints": endpoints}
+        )
+        return
+    out = console()
+    out.print(f"{connector.name}  {connector.title[LANGUAGES.index(language())]}", style="bold")
+    shown = table(t("column.option"), t("column.type"), t("column.default"), t("column.meaning"))
+    for row in options:
+        shown.add_row(row["name"], row["type"], row["default"], row["meaning"])
+    out.print(shown)
+    if connector.endpoints:
+        shown = table(t("column.method"), t("column.path"), t("column.title"), t("column.parameters"))
+        for endpoint in connector.endpoints:
+            shown.add_row(endpoint.method, endpoint.path, endpoint.name, " ".join(endpoint.parameters))
+        out.print(shown)
+
+
+def options_of(settings: Any = HttpSettings, prefix: str = "") -> list[dict[str, str]]:
+    """A settings type's options, nested ones with dotted names."""
+    rows: list[dict[str, str]] = []
+    info: Any = msgspec.inspect.type_info(settings)
+    for field in info.fields:
+        kind, meta = field.type, ""
+        if isinstance(kind, msgspec.inspect.Metadata):
+            meta, kind = (kind.extra_json_schema or {}).get("description", ""), kind.type
+        inner = kind
+        if isinstance(kind, msgspec.inspect.UnionType):
+            inner = next(one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType))
+        if isinstance(inner, msgspec.inspect.Metadata):
+            inner = inner.type
+        if isinstance(inner, msgspec.inspect.StructType):
+            rows += options_of(inner.cls, f"{prefix}{field.encode_name}.")
+            continue
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if isinstance(inner, msgspec.inspect.LiteralType):
+            word = " | ".join(str(value) for value in inner.values)
+        else:
+            word = type(inner).__name__.removesuffix("Type").lower()
+        zh, _, en = meta.partition(" | ")
+        rows.append(
+            {
+                "name": prefix + field.encode_name,
+                "type": word,
+                "default": "" if default is msgspec.NODEFAULT else msgspec.json.encode(default).decode(),
+                "meaning": zh if language() == "zh" or not en else en,
+            }
+        )
+    return rows

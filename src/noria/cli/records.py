@@ -1,0 +1,175 @@
+"""Commands that show the ledger: records, record, export."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from noria.cli.options import HERE, IdOption, JsonOption, PlanArgument, ProjectOption, StateOption
+from noria.cli.output import console, print_json, state_text, table
+from noria.ledger import Ledger, open_ledger
+from noria.ledger.records import STATES
+from noria.messages import Message, t
+from noria.metadata.errors import NoriaError
+from noria.metadata.project import load_project
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    app.command(help=t("help.records"))(records)
+    app.command(help=t("help.record"))(record)
+    app.command(help=t("help.export"))(export)
+
+
+@contextmanager
+def _ledger_of(project: Any, reference: str) -> Iterator[tuple[Ledger, int | None, str]]:
+    loaded = load_project(project)
+    plan = loaded.plan(reference)
+    with open_ledger(loaded.ledger_url, loaded.folder) as ledger:
+        yield ledger, ledger.runs.known_plan(plan.key), plan.key
+
+
+def _checked(state: str | None) -> None:
+    if state is not None and state not in STATES:
+        message = Message("replay.state", {"state": state})
+        raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": ", ".join(STATES)}))
+
+
+def records(
+    plan: PlanArgument,
+    state: StateOption = None,
+    record_id: IdOption = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help=t("help.limit"))] = None,
+    full: Annotated[bool, typer.Option("--full", help=t("help.full"))] = False,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """The ledger's records."""
+    _checked(state)
+    with _ledger_of(project, plan) as (ledger, plan_id, _):
+        found: Iterator[dict[str, Any]] = iter(())
+        if plan_id is not None:
+            shown_limit = limit if limit is not None or as_json else 50
+            found = ledger.records.list(plan_id, state=state, record_id=record_id, limit=shown_limit)
+        if as_json:
+            for one in found:
+                print_json(ledger.records.with_bodies(plan_id, one) if full and plan_id is not None else one)
+            return
+        out = console()
+        shown = table(
+            t("column.id"), t("column.number"), t("column.state"), t("column.attempts"), t("column.reason")
+        )
+        for one in found:
+            cells = (one["id"] or "-", one["number"] or "-", state_text(one["state"]), str(one["attempts"]))
+            shown.add_row(*cells, one["reason"] or "")
+        out.print(shown)
+        if plan_id is not None:
+            counts = ledger.records.counts(plan_id)
+            parts = [f"{t('state.' + name)} {number:,}" for name, number in counts.items() if number]
+            out.print(" · ".join(parts) or t("records.none"), style="dim")
+
+
+def record(
+    plan: PlanArgument,
+    record_id: Annotated[str, typer.Argument(metavar="ID", help=t("help.record_id"))],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """One record's whole story."""
+    with _ledger_of(project, plan) as (ledger, plan_id, key):
+        story = ledger.records.story(plan_id, record_id) if plan_id is not None else None
+        if story is None:
+            message = Message("record.unknown", {"id": record_id, "plan": key})
+            raise NoriaError(
+                "unknown_record", message, plan=key, hint=Message("record.unknown_hint", {"plan": key})
+            )
+        if as_json:
+            print_json(story)
+        else:
+            show_story(story)
+
+
+def show_story(story: dict[str, Any]) -> None:
+    """A record's story for people: raw, payload, states, tries."""
+    out = console()
+    out.print(f"[bold]{story['number'] or story['id']}[/]  {state_text(story['state'])}")
+    if story["reason"]:
+        out.print(f"  {story['reason']}", markup=False)
+    out.print(t("story.raw"), style="bold")
+    out.print(f"  {_compact(story['raw'])}", markup=False)
+    out.print(t("story.payload"), style="bold")
+    out.print(f"  {_compact(story['payload'])}", markup=False)
+    out.print(t("story.history"), style="bold")
+    for entry in story["history"]:
+        word = state_text(entry["state"]) if entry["state"] in STATES else t("state." + entry["state"])
+        out.print(f"  {entry['time']}  {word}  ", end="")
+        out.print(entry["reason"] or "", markup=False)
+    if story["tries"]:
+        out.print(t("story.tries"), style="bold")
+    for one in story["tries"]:
+        out.print(
+            f"  {one['started_at']}  {t('outcome.' + one['outcome'])}  {one['status'] or ''}  {one['request']}"
+            f"  {one['seconds'] * 1000:.0f} ms",
+            markup=False,
+        )
+        if one["answer"] or one["reason"]:
+            out.print(f"    {(one['reason'] or one['answer'])[:300]}", markup=False, style="dim")
+
+
+def _compact(raw: Any) -> str:
+    return "-" if raw is None else bytes(raw).decode("utf-8", "replace")
+
+
+def export(
+    plan: PlanArgument,
+    fmt: Annotated[str, typer.Option("--format", help=t("help.format"))] = "jsonl",
+    state: StateOption = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Records with payloads, on stdout."""
+    _checked(state)
+    if fmt not in ("jsonl", "csv"):
+        message = Message("export.format", {"format": fmt})
+        raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": "jsonl, csv"}))
+    with _ledger_of(project, plan) as (ledger, plan_id, _):
+        if plan_id is None:
+            return
+        found = (
+            ledger.records.with_bodies(plan_id, one) for one in ledger.records.list(plan_id, state=state)
+        )
+        if fmt == "jsonl":
+            for one in found:
+                print_json(one)
+            return
+        columns = [
+            "id",
+            "number",
+            "state",
+            "reason",
+            "attempts",
+            "staged_at",
+            "delivered_at",
+            "hash",
+            "raw",
+            "payload",
+        ]
+        sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+        writer = csv.writer(sys.stdout)
+        writer.writerow(columns)
+        for one in found:
+            writer.writerow(_cell(one[column]) for column in columns)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
+    # A spreadsheet takes these as formulas; a leading quote keeps them text.
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,0 +1,298 @@
+"""Commands that move records: run, preview, replay."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from noria.cli.options import (
+    HERE,
+    IdOption,
+    JsonOption,
+    PlanArgument,
+    PlansArgument,
+    ProjectOption,
+    StateOption,
+)
+from noria.cli.output import LiveProgress, console, print_json, state_text, table
+from noria.engine import Finished, Workspace, run_plan
+from noria.engine.preview import default_moment, preview, source_records
+from noria.ledger import open_ledger
+from noria.ledger.records import REPLAYABLE
+from noria.mapping import compile_mapping
+from noria.messages import Message, t
+from noria.metadata.check import check_plan, lookups_in
+from noria.metadata.errors import InvalidDocument, NoriaError
+from noria.metadata.files import read_json, read_text
+from noria.metadata.macros import Moment
+from noria.metadata.plan import Plan
+from noria.metadata.project import Project, is_metadata, load_metadata, load_project
+from noria.metadata.secrets import Redactor
+
+T = TypeVar("T")
+INCOMPLETE = 3
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    app.command(help=t("help.run"))(run)
+    app.command("preview", help=t("help.preview"))(preview_command)
+    app.command(help=t("help.replay"))(replay)
+
+
+def run(plans: PlansArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """One run of each plan: plans that others look into go first."""
+    loaded = load_project(project)
+    chosen = in_order([loaded.plan(reference) for reference in plans])
+    redactor = Redactor()
+    with LiveProgress(redactor, quiet=as_json) as progress:
+
+        async def work(stop: asyncio.Event) -> list[Finished]:
+            finished = []
+            async with Workspace(loaded, observer=progress, redactor=redactor) as workspace:
+                for plan in chosen:
+                    finished.append(await run_plan(workspace, plan, stop))
+                    if stop.is_set():
+                        break
+            return finished
+
+        finished, signalled = interruptible(work)
+    for one in finished:
+        if as_json:
+            print_json(cleaned(one.to_json(), redactor))
+        else:
+            summary(one, redactor)
+    if signalled:
+        raise typer.Exit(128 + signalled)
+    if any(one.status == "failed" for one in finished):
+        raise typer.Exit(1)
+    if any(one.counts.troubled() for one in finished):
+        raise typer.Exit(INCOMPLETE)
+
+
+def in_order(plans: list[Plan]) -> list[Plan]:
+    """Plans in the order given, except that one which another looks into goes before it."""
+    ordered: list[Plan] = []
+
+    def add(plan: Plan) -> None:
+        if plan in ordered:
+            return
+        for lookup, _ in lookups_in(plan):
+            for other in plans:
+                if other is not plan and other.answers_to(lookup.plan) and other not in ordered:
+                    add(other)
+        ordered.append(plan)
+
+    for plan in plans:
+        add(plan)
+    return ordered
+
+
+def interruptible(work: Callable[[asyncio.Event], Awaitable[T]]) -> tuple[T, int]:
+    """Run `work`; the first SIGINT or SIGTERM asks it to stop, a second ends the process at once.
+
+    Gives its result and the signal, 0 when there was none.
+    """
+    received: list[int] = []
+
+    async def main() -> T:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def signalled(number: int) -> None:
+            if received:
+                os._exit(128 + number)
+            received.append(number)
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if sys.platform == "win32":
+                signal.signal(number, lambda n, _: loop.call_soon_threadsafe(signalled, n))
+            else:
+                loop.add_signal_handler(number, signalled, number)
+        return await work(stop)
+
+    return asyncio.run(main()), (received[0] if received else 0)
+
+
+def cleaned(value: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """A result whose texts hold no secret."""
+    return {key: redactor.clean(one) if isinstance(one, str) else one for key, one in value.items()}
+
+
+def summary(finished: Finished, redactor: Redactor) -> None:
+    """How a run ended, for people."""
+    out = console()
+    good = {"done": "green", "incomplete": "yellow", "failed": "red", "stopped": "yellow"}[finished.status]
+    out.print(f"[bold]{finished.plan}[/]  [{good}]{t('status.' + finished.status)}[/]")
+    counts = finished.counts.as_dict()
+    shown = table(*(t("count." + name) for name, number in counts.items() if number or name in _ALWAYS))
+    shown.add_row(*(f"{number:,}" for name, number in counts.items() if number or name in _ALWAYS))
+    out.print(shown)
+    if finished.error:
+        out.print(redactor.clean(str(finished.error)), style="red", markup=False)
+
+
+_ALWAYS = ("staged", "unchanged", "delivered")
+
+
+def preview_command(
+    plan: PlanArgument,
+    input_file: Annotated[Path | None, typer.Option("--input", help=t("help.input"))] = None,
+    pages: Annotated[int, typer.Option("--pages", min=1, help=t("help.pages"))] = 1,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Records → payloads; writes nothing."""
+    loaded, chosen = _to_preview(plan, project)
+    errors = [p for p in check_plan(chosen, loaded.plans()[0] if loaded else []) if p.severity == "error"]
+    # Where a document stands alone there is nothing around it that its look-ups could name.
+    errors = [p for p in errors if loaded is not None or p.message.key != "check.lookup_plan"]
+    if errors:
+        raise InvalidDocument(errors)
+    redactor = Redactor()
+    if input_file is not None:
+        records, moment = input_records(input_file), default_moment(time.time())
+    elif loaded is None or not chosen.source.connection:
+        message = Message("preview.needs_input")
+        raise NoriaError("usage", message, plan=plan, hint=Message("preview.needs_input_hint"))
+    else:
+        records, moment = _from_source(loaded, chosen, pages, redactor)
+    ledger = None
+    if loaded is not None and lookups_exist(chosen) and _ledger_exists(loaded):
+        ledger = open_ledger(loaded.ledger_url, loaded.folder)
+    try:
+        plan_ids = {
+            planned.lookup.plan: _plan_id(loaded, ledger, planned.lookup.plan)
+            for planned in compile_mapping(chosen.target.metadata.items()).lookups
+        }
+        results = preview(chosen, records, moment, ledger, plan_ids)
+    finally:
+        if ledger is not None:
+            ledger.close()
+    if as_json:
+        print_json([{key: value for key, value in one.items() if key != "raw"} for one in results])
+        return
+    _show_preview(results)
+
+
+def lookups_exist(plan: Plan) -> bool:
+    """Whether a plan looks into others."""
+    return bool(compile_mapping(plan.target.metadata.items()).lookups)
+
+
+def _to_preview(reference: str, folder: Path) -> tuple[Project | None, Plan]:
+    path = Path(reference)
+    if path.is_file() and is_metadata(read_json(path, path.stem)):
+        return None, load_metadata(path)[0]
+    project = load_project(folder)
+    return project, project.plan(reference)
+
+
+def _ledger_exists(project: Project) -> bool:
+    _, _, file = project.ledger_url.partition(":///")
+    return not project.ledger_url.startswith("sqlite") or (project.folder / file).is_file()
+
+
+def _plan_id(project: Project | None, ledger: Any, reference: str) -> int | None:
+    if project is None or ledger is None:
+        return None
+    key = next((plan.key for plan in project.plans()[0] if plan.answers_to(reference)), reference)
+    found: int | None = ledger.runs.known_plan(key)
+    return found
+
+
+def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -> tuple[list[bytes], Moment]:
+    async def read() -> tuple[list[bytes], Moment]:
+        async with Workspace(project, redactor=redactor) as workspace:
+            connection = workspace.connection(plan, "source")
+            moment = Moment(last_sync=0.0, now=time.time(), tz=connection.zone)
+            return await source_records(connection.source(plan, moment), pages), moment
+
+    return asyncio.run(read())
+
+
+def input_records(path: Path) -> list[bytes]:
+    """A file's records: a JSON array, or one JSON value a line; raises `NoriaError` that names the line."""
+    text = read_text(path).strip()
+    if text.startswith("["):
+        read_json(path)
+        return [bytes(raw) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
+    try:
+        return (
+            [bytes(msgspec.json.decode(text, type=msgspec.Raw))]
+            if text.startswith("{") and "\n" not in text
+            else _lines(path, text)
+        )
+    except msgspec.DecodeError:
+        return _lines(path, text)
+
+
+def _lines(path: Path, text: str) -> list[bytes]:
+    records = []
+    try:
+        whole = msgspec.json.decode(text)
+        if isinstance(whole, dict):
+            return [text.encode()]
+    except msgspec.DecodeError:
+        pass
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            msgspec.json.decode(line)
+        except msgspec.DecodeError as error:
+            values = {"path": path.name, "line": number, "column": 1, "reason": str(error)}
+            message = Message("file.bad_json", values)
+            raise NoriaError(
+                "bad_json", message, path=f"{path.name}:{number}", hint=Message("preview.input_hint")
+            ) from None
+        records.append(line.encode())
+    return records
+
+
+def _show_preview(results: list[dict[str, Any]]) -> None:
+    out = console()
+    for one in results:
+        out.print(
+            f"[bold]{one['number'] or one['id'] or '-'}[/]  {state_text(one['state'])}", highlight=False
+        )
+        if one["reason"]:
+            out.print(f"  {one['reason']}", markup=False)
+        out.print(f"  ← {bytes(one['raw']).decode('utf-8', 'replace')}", markup=False, style="dim")
+        if one["payload"] is not None:
+            out.print(f"  → {msgspec.json.encode(one['payload'], enc_hook=str).decode()}", markup=False)
+    out.print(t("preview.count", count=len(results)))
+
+
+def replay(
+    plan: PlanArgument,
+    state: StateOption = None,
+    record_id: IdOption = None,
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Failed, dead and held records go back to pending."""
+    if state is not None and state not in REPLAYABLE:
+        message = Message("replay.state", {"state": state})
+        raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": ", ".join(REPLAYABLE)}))
+    loaded = load_project(project)
+    chosen = loaded.plan(plan)
+    with open_ledger(loaded.ledger_url, loaded.folder) as ledger:
+        plan_id = ledger.runs.known_plan(chosen.key)
+        count = 0
+        if plan_id is not None:
+            count = ledger.records.replay(plan_id, time.time(), state=state, record_id=record_id)
+    if as_json:
+        print_json({"plan": chosen.key, "replayed": count})
+    else:
+        console().print(t("replay.done", count=count))

@@ -1,0 +1,101 @@
+"""An open connection: settings checked, secrets resolved, one transport for all plans that use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from noria.connectors.auth import authentication_for
+from noria.connectors.registry import Connector, connector_named
+from noria.connectors.settings import HttpSettings
+from noria.connectors.source import Source
+from noria.connectors.target import Target
+from noria.connectors.transport import Transport
+from noria.messages import Message
+from noria.metadata.clock import Clock, SystemClock
+from noria.metadata.documents import EMPTY_OPERATION
+from noria.metadata.errors import InvalidDocument, NoriaError
+from noria.metadata.macros import Moment
+from noria.metadata.plan import Plan
+from noria.metadata.secrets import Redactor, resolve_all
+from noria.metadata.times import zone
+
+
+class Connection:
+    """A named account on a system, ready to be used. Close it when done."""
+
+    def __init__(
+        self, name: str, connector: Connector, settings: HttpSettings, redactor: Redactor, clock: Clock
+    ) -> None:
+        self.name = name
+        self.connector = connector
+        self.settings = settings
+        self.zone = zone(settings.timezone)
+        self.transport = Transport(
+            settings.base_url,
+            headers=settings.headers,
+            limits=settings.limits,
+            authentication=authentication_for(settings.auth, redactor, clock),
+            redactor=redactor,
+            clock=clock,
+        )
+
+    def source(self, plan: Plan, moment: Moment) -> Source:
+        """The plan's list on this system."""
+        return self.connector.source(self.transport, self.settings, plan.source.metadata, moment)
+
+    def target(self, plan: Plan) -> Target | None:
+        """The plan's way into this system; None for 写入空操作 without an endpoint, which writes nothing outside."""
+        metadata, options = plan.target.metadata, plan.options
+        api = metadata.api
+        if api == EMPTY_OPERATION:
+            endpoint = options.endpoint or options.target.get("endpoint")
+            if not endpoint:
+                return None
+            api = str(endpoint)
+        return self.connector.target(
+            self.transport, self.settings, api=api, method=metadata.method, batch_size=options.batch_size
+        )
+
+    async def close(self) -> None:
+        """Close the transport."""
+        await self.transport.close()
+
+
+def open_connection(
+    name: str,
+    table: dict[str, Any] | None,
+    folder: Path,
+    *,
+    overrides: dict[str, Any] | None = None,
+    redactor: Redactor,
+    clock: Clock | None = None,
+    known: list[str] | None = None,
+) -> Connection:
+    """The connection `name` of `noria.toml`, with a plan's overrides; raises `NoriaError` with everything wrong."""
+    path = f"$.connections.{name}"
+    if table is None:
+        raise NoriaError(
+            "unknown_connection",
+            Message("connection.unknown", {"name": name}),
+            path=path,
+            hint=Message("connection.unknown_hint", {"known": ", ".join(known or [])}),
+        )
+    connector = connector_named(table.get("connector"), name, path)
+    own = {key: value for key, value in (overrides or {}).items() if key != "endpoint"}
+    resolved = resolve_all(merged(table, own), folder, path=path, redactor=redactor)
+    problems = [
+        problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"
+    ]
+    if problems:
+        raise InvalidDocument(problems)
+    return Connection(name, connector, connector.settings(resolved), redactor, clock or SystemClock())
+
+
+def merged(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Settings with overrides laid over them, table by table."""
+    result = dict(table)
+    for key, value in overrides.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result

@@ -1,0 +1,165 @@
+"""What a connector is: its settings, its endpoints, and how both become a source and a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from noria.connectors.settings import HttpSettings
+from noria.connectors.source import Source
+from noria.connectors.target import Target
+from noria.connectors.transport import Transport
+from noria.messages import Message
+from noria.metadata.documents import EMPTY_OPERATION, Metadata
+from noria.metadata.errors import Problem
+from noria.metadata.macros import Moment
+from noria.metadata.secrets import is_reference
+from noria.metadata.times import zone
+from noria.metadata.validation import nearest, problems_in, shown
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """An operation of a system. `reads`: "array" or "list" when it lists records; `parameters`: name to type."""
+
+    path: str
+    method: str
+    name: str = ""
+    parameters: dict[str, str] = msgspec.field(default_factory=dict)
+    reads: str = ""
+
+
+@dataclass(frozen=True)
+class Connector:
+    """A vendor, declared. `to_http` turns its own settings into those of the HTTP machinery."""
+
+    name: str
+    title: tuple[str, str]
+    settings_type: type[msgspec.Struct]
+    to_http: Callable[[Any], HttpSettings]
+    check: Callable[[Any, str, str], list[Problem]]
+    endpoints: tuple[Endpoint, ...] = ()
+    auth_codes: frozenset[str] = frozenset()
+    paged_by: str = ""
+    strict_parameters: Callable[[HttpSettings], bool] = field(default=lambda settings: False)
+
+    def problems(self, name: str, table: dict[str, Any], path: str) -> list[Problem]:
+        """What is wrong with a connection's table."""
+        found = problems_in(table, self.settings_type, path)
+        if any(problem.severity == "error" for problem in found):
+            return found
+        settings = msgspec.convert(table, self.settings_type)
+        return [*found, *_common_problems(settings, path), *self.check(settings, name, path)]
+
+    def settings(self, table: dict[str, Any]) -> HttpSettings:
+        """A checked table as the HTTP machinery's settings."""
+        return self.to_http(msgspec.convert(table, self.settings_type))
+
+    def endpoint(self, path: str) -> Endpoint | None:
+        """The endpoint of that path that reads, else any of that path."""
+        same = [endpoint for endpoint in self.endpoints if endpoint.path == path]
+        return next((endpoint for endpoint in same if endpoint.method == "GET"), same[0] if same else None)
+
+    def source(
+        self, transport: Transport, settings: HttpSettings, metadata: Metadata, moment: Moment
+    ) -> Source:
+        """A plan's list on this system."""
+        endpoint = self.endpoint(metadata.api)
+        parameters = None
+        if endpoint is not None and self.strict_parameters(settings):
+            parameters = frozenset(endpoint.parameters)
+        if self.paged_by:
+            asked = {item.field for item in metadata.items()}
+            pages = self.paged_by in (endpoint.parameters if endpoint else asked)
+            if not pages:
+                paging = msgspec.structs.replace(settings.paging, type="none", size_param="")
+                settings = msgspec.structs.replace(settings, paging=paging)
+        return Source(
+            transport,
+            settings,
+            metadata,
+            moment,
+            method=metadata.method or (endpoint.method if endpoint else None),
+            parameters=parameters,
+            auth_codes=self.auth_codes,
+        )
+
+    def target(
+        self,
+        transport: Transport,
+        settings: HttpSettings,
+        *,
+        api: str,
+        method: str | None,
+        batch_size: int | None,
+    ) -> Target:
+        """A plan's way into this system."""
+        return Target(transport, settings, api=api, method=method, batch_size=batch_size)
+
+    def plan_problems(
+        self, metadata: Metadata, settings: HttpSettings, base: str, side: str
+    ) -> list[Problem]:
+        """What a plan asks of this system that it doesn't have."""
+        if not self.endpoints or metadata.api == EMPTY_OPERATION:
+            return []
+        endpoint = self.endpoint(metadata.api)
+        if endpoint is None:
+            meant = nearest(metadata.api, [one.path for one in self.endpoints])
+            hint = Message("valid.did_you_mean", {"name": meant}) if meant else None
+            message = Message("connection.unknown_api", {"connector": self.name, "api": metadata.api})
+            return [Problem(message, f"{base}.api", hint, "warning")]
+        methods = [one.method for one in self.endpoints if one.path == metadata.api]
+        found = []
+        if metadata.method and metadata.method.upper() not in methods:
+            values = {"api": metadata.api, "expected": ", ".join(methods), "method": metadata.method}
+            found.append(
+                Problem(
+                    Message("connection.wrong_method", values),
+                    f"{base}.method",
+                    Message("valid.choices", {"choices": ", ".join(methods)}),
+                )
+            )
+        if side == "source" and self.strict_parameters(settings):
+            for key in ("request", "otherRequest"):
+                for i, item in enumerate(getattr(metadata, key) or []):
+                    if item.field not in endpoint.parameters:
+                        values = {"api": metadata.api, "field": item.field}
+                        known = ", ".join(endpoint.parameters) or "-"
+                        found.append(
+                            Problem(
+                                Message("connection.parameter_dropped", values),
+                                f"{base}.{key}[{i}].field",
+                                Message("connection.parameter_hint", {"known": known}),
+                                "warning",
+                            )
+                        )
+        return found
+
+
+def _common_problems(settings: Any, path: str) -> list[Problem]:
+    found = []
+    base_url = settings.base_url
+    if not is_reference(base_url):
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            found.append(
+                Problem(
+                    Message("connection.base_url", {"value": shown(base_url)}),
+                    f"{path}.base_url",
+                    Message("connection.base_url_hint"),
+                )
+            )
+    try:
+        zone(settings.timezone)
+    except ValueError:
+        found.append(
+            Problem(
+                Message("connection.timezone", {"value": shown(settings.timezone)}),
+                f"{path}.timezone",
+                Message("connection.timezone_hint"),
+            )
+        )
+    return found

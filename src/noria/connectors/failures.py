@@ -1,0 +1,36 @@
+"""How a request can fail, and what each kind asks for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from noria.messages import Message
+
+# transient: try again; throttled: wait as told, then try again; auth: credentials are refused; permanent: the same
+# request will be refused again; doubt: it may have been carried out, nobody knows.
+Kind = Literal["transient", "throttled", "auth", "permanent", "doubt"]
+
+
+class Failure(Exception):  # noqa: N818 - it is what happened, and `kind` says how bad it is
+    """A request that failed. `retry_after` in seconds when the server said so; `answer` is the start of its body."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: Message,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        answer: bytes | None = None,
+        request: str = "",
+    ) -> None:
+        super().__init__(message.key)
+        self.kind: Kind = kind
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.answer = answer
+        self.request = request
+
+    def __str__(self) -> str:
+        return str(self.message)

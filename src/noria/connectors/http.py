@@ -1,0 +1,41 @@
+"""Connector `http`: any JSON API, described by the connection's settings."""
+
+from __future__ import annotations
+
+from noria.connectors.declaration import Connector
+from noria.connectors.settings import HttpSettings
+from noria.messages import Message
+from noria.metadata.errors import Problem
+
+_NEEDED = {
+    "none": (),
+    "bearer": ("token",),
+    "basic": ("username",),
+    "header": ("name", "value"),
+    "query": ("name", "value"),
+    "oauth2": ("token_url", "client_id", "client_secret"),
+}
+_PAGING_NEEDED = {"page": "page_param", "offset": "offset_param", "cursor": "next"}
+
+
+def _check(settings: HttpSettings, name: str, path: str) -> list[Problem]:
+    found = []
+    for key in _NEEDED[settings.auth.type]:
+        if not getattr(settings.auth, key):
+            message = Message("connection.auth_incomplete", {"type": settings.auth.type, "key": key})
+            hint = Message("connection.auth_hint", {"name": name, "key": key})
+            found.append(Problem(message, f"{path}.auth.{key}", hint))
+    needed = _PAGING_NEEDED.get(settings.paging.type)
+    if needed and not getattr(settings.paging, needed):
+        message = Message("connection.paging_incomplete", {"type": settings.paging.type, "key": needed})
+        found.append(Problem(message, f"{path}.paging.{needed}", Message("valid.needs_text")))
+    return found
+
+
+HTTP = Connector(
+    name="http",
+    title=("任意 JSON 接口", "any JSON API"),
+    settings_type=HttpSettings,
+    to_http=lambda settings: settings,
+    check=_check,
+)

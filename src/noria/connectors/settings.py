@@ -1,0 +1,120 @@
+"""A connection's settings: what `noria.toml` may say about a system reached over HTTP, declared once.
+
+A plan's `options.source` and `options.target` override any of them. Times in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Number = Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0)]
+
+
+class Auth(msgspec.Struct, kw_only=True):
+    """How requests prove who they are."""
+
+    type: Annotated[
+        Literal["none", "bearer", "basic", "header", "query", "oauth2"], Meta(description="认证方式 | kind")
+    ] = "none"
+    token: Annotated[str, Meta(description="bearer：令牌 | the token")] = ""
+    username: Annotated[str, Meta(description="basic：用户名 | user")] = ""
+    password: Annotated[str, Meta(description="basic：密码 | password")] = ""
+    name: Annotated[str, Meta(description="header、query：名称 | name of the header or parameter")] = ""
+    value: Annotated[str, Meta(description="header、query：值 | its value")] = ""
+    token_url: Annotated[str, Meta(description="oauth2：取令牌的地址 | where tokens are given out")] = ""
+    client_id: Annotated[str, Meta(description="oauth2")] = ""
+    client_secret: Annotated[str, Meta(description="oauth2")] = ""
+    scope: Annotated[str, Meta(description="oauth2：范围 | scopes, separated by blanks")] = ""
+    body: Annotated[
+        Literal["form", "json"], Meta(description="oauth2：请求体格式 | body of the token request")
+    ] = "form"
+    expires_in: Annotated[
+        Number, Meta(description="oauth2：未返回有效期时的默认值 | lifetime where the answer names none")
+    ] = 3600
+
+
+class Envelope(msgspec.Struct, kw_only=True):
+    """Where things are in an answer. Dotted paths; "" is the whole body (or: not there)."""
+
+    records: Annotated[str, Meta(description="数据列表 | the records")] = ""
+    total: Annotated[str, Meta(description="总数 | how many there are in all")] = ""
+    code: Annotated[str, Meta(description="业务码 | the business code")] = ""
+    success: Annotated[list[Any], Meta(description="表示成功的业务码 | codes that mean success")] = (
+        msgspec.field(default_factory=lambda: [0, 200])
+    )
+    message: Annotated[str, Meta(description="错误说明 | the error's text")] = ""
+
+
+class Paging(msgspec.Struct, kw_only=True):
+    """How a list is read page by page."""
+
+    type: Annotated[
+        Literal["none", "page", "offset", "cursor", "link"], Meta(description="分页方式 | kind")
+    ] = "none"
+    page_param: Annotated[str, Meta(description="页码参数 | parameter of the page number")] = "page"
+    size_param: Annotated[str, Meta(description="每页条数参数 | parameter of the page's size")] = ""
+    first: Annotated[int, Meta(description="首页页码 | number of the first page")] = 1
+    size: Annotated[int, Meta(ge=1, description="每页条数 | rows a page")] = 100
+    offset_param: Annotated[str, Meta(description="行偏移参数 | parameter of the row offset")] = "offset"
+    cursor_param: Annotated[str, Meta(description="游标参数 | parameter of the cursor")] = "cursor"
+    next: Annotated[str, Meta(description="下一游标的路径 | where the next cursor is")] = "next_cursor"
+
+
+class Limits(msgspec.Struct, kw_only=True):
+    """What the system bears. 0: no limit."""
+
+    per_second: Annotated[Number, Meta(description="每秒请求数 | requests a second")] = 0
+    per_minute: Annotated[Number, Meta(description="每分钟请求数 | requests a minute")] = 0
+    concurrent: Annotated[int, Meta(ge=0, description="并发请求数 | requests at once")] = 0
+    timeout: Annotated[Number, Meta(description="超时秒数 | seconds until a request is given up")] = 60
+
+
+class Verify(msgspec.Struct, kw_only=True):
+    """How to ask the target whether it has a record."""
+
+    api: Annotated[str, Meta(min_length=1, description="查询接口 | the path to ask")]
+    param: Annotated[str, Meta(description="主键参数 | the parameter that takes the id")] = "id"
+    records: Annotated[str, Meta(description="结果列表路径 | where the found records are")] = ""
+
+
+class Write(msgspec.Struct, kw_only=True):
+    """How records are written."""
+
+    batch_size: Annotated[
+        int, Meta(ge=1, description="每请求条数；1 为单个对象 | records a request; 1: one object")
+    ] = 200
+    batch_key: Annotated[
+        str, Meta(description="数组所在的键 | key that holds the array; empty: the body is one")
+    ] = ""
+    results: Annotated[str, Meta(description="逐条结果路径 | where the rows' results are")] = ""
+    result_id: Annotated[str, Meta(description="结果中的主键 | a result's id")] = "id"
+    result_ok: Annotated[str, Meta(description="结果中的成功标志 | a result's success")] = "ok"
+    result_ok_values: Annotated[
+        list[Any] | None, Meta(description="表示成功的值 | values that mean success")
+    ] = None
+    result_message: Annotated[str, Meta(description="结果中的说明 | a result's text")] = "message"
+    idempotency_header: Annotated[str, Meta(description="幂等键请求头 | header of the idempotency key")] = ""
+    verify: Annotated[Verify | None, Meta(description="核实方法 | how to verify")] = None
+
+
+class HttpSettings(msgspec.Struct, kw_only=True):
+    """A connection of connector `http`."""
+
+    connector: Annotated[str, Meta(description="连接器 | the connector")]
+    base_url: Annotated[str, Meta(min_length=1, description="服务地址 | the system's address")]
+    headers: Annotated[dict[str, str], Meta(description="附加请求头 | further headers")] = msgspec.field(
+        default_factory=dict
+    )
+    timezone: Annotated[str, Meta(description="无时区时间的时区 | zone of times without one")] = (
+        "Asia/Shanghai"
+    )
+    auth: Annotated[Auth, Meta(description="认证 | authentication")] = msgspec.field(default_factory=Auth)
+    envelope: Annotated[Envelope, Meta(description="响应结构 | shape of answers")] = msgspec.field(
+        default_factory=Envelope
+    )
+    paging: Annotated[Paging, Meta(description="分页 | paging")] = msgspec.field(default_factory=Paging)
+    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(default_factory=Limits)
+    write: Annotated[Write, Meta(description="写入 | writing")] = msgspec.field(default_factory=Write)

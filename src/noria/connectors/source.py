@@ -1,0 +1,275 @@
+"""Reading: a plan's source metadata and a connection's settings, as pages of records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
+
+from noria.connectors.failures import Failure
+from noria.connectors.paging import Pager, Place, Seen
+from noria.connectors.settings import Envelope, HttpSettings
+from noria.connectors.transport import Answer, Transport
+from noria.messages import Message
+from noria.metadata.documents import Item, Metadata
+from noria.metadata.expressions import Macro, Template, parse
+from noria.metadata.macros import Moment, request_value
+from noria.metadata.paths import put
+from noria.metadata.validation import shown
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True)
+class SourcePage:
+    """A page of records, each as the bytes that came. `cursor`: where the next page begins, None at the end."""
+
+    records: list[bytes]
+    cursor: str | None
+    request: str
+    total: int | None = None
+
+
+class Source:
+    """One plan's view of a system's list. `fetch(cursor)` reads a page; None is the first."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        settings: HttpSettings,
+        metadata: Metadata,
+        moment: Moment,
+        *,
+        method: str | None = None,
+        parameters: frozenset[str] | None = None,
+        auth_codes: frozenset[str] = frozenset(),
+    ) -> None:
+        self.transport = transport
+        self.settings = settings
+        self.metadata = metadata
+        self.moment = moment
+        self.method = (method or metadata.method or "GET").upper()
+        self.parameters = parameters
+        self.auth_codes = auth_codes
+        self._items = metadata.items()
+        size = metadata.pagination.pageSize if metadata.pagination else settings.paging.size
+        self._pager = Pager(
+            settings.paging, self._request(Place()), by_macros=_pages_by_macros(self._items), macro_size=size
+        )
+
+    def signature(self) -> str:
+        """What is asked for, apart from the times: a read is only continued when this is the same."""
+        asked = [(item.field, item.value) for item in self._items]
+        return xxh3_128_hexdigest(
+            msgspec.json.encode([self.metadata.api, self.method, self._pager.size, asked])
+        )
+
+    async def fetch(self, cursor: str | None) -> SourcePage:
+        """The page at `cursor`; raises `Failure`."""
+        place = msgspec.json.decode(cursor, type=Place) if cursor else Place()
+        answer = await self._answer(place)
+        records, total, body = unwrapped(answer, self.settings.envelope, self.transport, self.auth_codes)
+        following = self._pager.after(place, Seen(len(records), total, body, answer.headers))
+        return SourcePage(
+            records, msgspec.json.encode(following).decode() if following else None, answer.request, total
+        )
+
+    async def _answer(self, place: Place) -> Answer:
+        used = await self.transport.authentication.token(self.transport)
+        answer = await self._send(place)
+        if self.auth_codes and _error_word(answer) in self.auth_codes and await self.transport.renewed(used):
+            return await self._send(place)
+        return answer
+
+    async def _send(self, place: Place) -> Answer:
+        if self._pager.kind == "link" and place.token is not None:
+            return await self.transport.send(self.method, place.token)
+        request = self._request(place)
+        self._pager.apply(request, place)
+        if self.method in ("GET", "DELETE", "HEAD"):
+            return await self.transport.send(self.method, self.metadata.api, params=request)
+        body = msgspec.json.encode(request)
+        return await self.transport.send(self.method, self.metadata.api, body=body)
+
+    def _request(self, place: Place) -> dict[str, Any]:
+        """The request's parameters; values that are null or absent are left out."""
+        position = self._pager.position(place) if hasattr(self, "_pager") else None
+        return _members(self._items, self.moment, position, self.parameters)
+
+
+def _members(
+    items: list[Item], moment: Moment, position: Any, parameters: frozenset[str] | None
+) -> dict[str, Any]:
+    request: dict[str, Any] = {}
+    for item in items:
+        if parameters is not None and item.field not in parameters:
+            continue
+        if item.children:
+            value: Any = _members(item.children, moment, position, None)
+        else:
+            expression = parse(item.value)
+            value = request_value(expression, moment, position)  # type: ignore[arg-type]
+            value = _coerced(value, item.type)
+        if value is not None:
+            put(request, item.field, value)
+    return request
+
+
+def _coerced(value: Any, type_: str | None) -> Any:
+    """An int or bool that is written as text, as that; anything else as it is."""
+    if isinstance(value, str) and type_ == "int" and value.strip().lstrip("-").isdigit():
+        return int(value)
+    if isinstance(value, str) and type_ in ("bool", "boolean") and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return value
+
+
+def _pages_by_macros(items: list[Item]) -> bool:
+    for item in items:
+        if _pages_by_macros(item.children or []):
+            return True
+        expression = parse(item.value)
+        parts = expression.parts if isinstance(expression, Template) else (expression,)
+        if any(isinstance(part, Macro) and part.name.startswith("PAGINATION_START") for part in parts):
+            return True
+    return False
+
+
+def unwrapped(
+    answer: Answer, envelope: Envelope, transport: Transport, auth_codes: frozenset[str] = frozenset()
+) -> tuple[list[bytes], int | None, Any]:
+    """An answer's records as they came, the total, and the body for cursors; raises `Failure` when the answer is not
+    JSON, says that it failed, or has no list where one should be."""
+    try:
+        if answer.body.lstrip()[:1] == b"[":
+            # A bare array is the records themselves, whatever the envelope says of objects.
+            return [bytes(raw) for raw in _ARRAY.decode(answer.body)], None, None
+        body = _OBJECT.decode(answer.body)
+    except msgspec.ValidationError:
+        raise _no_list(answer, transport, "", answer.body) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise transport.not_json(answer, writes=False) from None
+    refuse_code(answer, body, envelope, transport, writes=False, auth_codes=auth_codes)
+    found, path = _list_in(body, envelope.records)
+    if found is None:
+        raise _no_list(answer, transport, envelope.records, answer.body)
+    try:
+        records = [bytes(raw) for raw in _ARRAY.decode(found)]
+    except msgspec.DecodeError:
+        if found.strip() in (b"null", b"{}", b'""'):
+            records = []  # how some servers write an empty list
+        elif envelope.records == "":
+            records = [found]
+        else:
+            raise _no_list(answer, transport, envelope.records, found) from None
+    return records, _total(body, envelope.total), _small(body, path)
+
+
+def _list_in(body: dict[str, msgspec.Raw], paths: str) -> tuple[bytes | None, str]:
+    """What stands at the first of several paths (separated by `|`) that leads to an array, else to anything."""
+    found: list[tuple[bytes, str]] = []
+    for path in paths.split("|"):
+        raw = _step_down(body, path)
+        if raw is not None:
+            found.append((raw, path))
+            if raw.lstrip()[:1] == b"[":
+                return raw, path
+    return found[0] if found else (None, paths)
+
+
+def refuse_code(
+    answer: Answer,
+    body: dict[str, msgspec.Raw],
+    envelope: Envelope,
+    transport: Transport,
+    *,
+    writes: bool,
+    auth_codes: frozenset[str] = frozenset(),
+) -> None:
+    """Raise `Failure` when the business code inside an HTTP 200 is not one of success."""
+    if not envelope.code:
+        return
+    raw = _step_down(body, envelope.code)
+    code = msgspec.json.decode(raw) if raw is not None else None
+    if any(code == good or str(code) == str(good) for good in envelope.success):
+        return
+    text = _step_down(body, envelope.message) if envelope.message else None
+    said = msgspec.json.decode(text) if text is not None else transport.excerpt(answer.body)
+    values = {"code": shown(code), "answer": transport.redactor.clean(str(said))[:300]}
+    word = _error_word(answer)
+    throttled = str(code) in ("429", "42901")
+    raise Failure(
+        "auth" if word and word in auth_codes else "throttled" if throttled else "permanent",
+        Message("http.business", values),
+        status=answer.status,
+        answer=transport.kept(answer.body),
+        request=answer.request,
+    )
+
+
+def _error_word(answer: Answer) -> str | None:
+    """The `error` of a bare OAuth error, where an answer is one."""
+    if b'"error"' not in answer.body[:4096]:
+        return None
+    try:
+        word = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw]).get("error")
+        return str(msgspec.json.decode(word)) if word is not None else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _step_down(body: dict[str, msgspec.Raw], path: str) -> bytes | None:
+    """The bytes at a dotted path, decoding no more than the way there; None when it leads nowhere."""
+    if not path:
+        return msgspec.json.encode(body)
+    steps = path.split(".")
+    for i, step in enumerate(steps):
+        raw = body.get(step)
+        if raw is None:
+            return None
+        if i == len(steps) - 1:
+            return bytes(raw)
+        try:
+            body = _OBJECT.decode(raw)
+        except msgspec.DecodeError:
+            return None
+    return None
+
+
+def _total(body: dict[str, msgspec.Raw], paths: str) -> int | None:
+    """The total, at the first of several paths (separated by `|`) that holds a number."""
+    for path in paths.split("|") if paths else ():
+        raw = _step_down(body, path)
+        text = raw.decode().strip('"') if raw is not None else ""
+        if text.isdigit():
+            return int(text)
+    return None
+
+
+def _small(body: dict[str, msgspec.Raw], records: str) -> Any:
+    """The body without its records: where cursors are looked for."""
+    first, _, rest = records.partition(".")
+    small: dict[str, Any] = {}
+    for key, raw in body.items():
+        if key != first:
+            small[key] = msgspec.json.decode(raw)
+        elif rest:
+            try:
+                small[key] = _small(_OBJECT.decode(raw), rest)
+            except msgspec.DecodeError:
+                continue
+    return small
+
+
+def _no_list(answer: Answer, transport: Transport, path: str, found: bytes) -> Failure:
+    values = {"path": path or "$", "answer": transport.excerpt(found)}
+    return Failure(
+        "permanent",
+        Message("http.no_records", values),
+        status=answer.status,
+        answer=transport.kept(answer.body),
+        request=answer.request,
+    )

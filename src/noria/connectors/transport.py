@@ -1,0 +1,230 @@
+"""The HTTP client of a connection: connection reuse, time-outs, authentication, limits, error classes, redaction."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from noria.connectors.auth import Authentication
+from noria.connectors.failures import Failure, Kind
+from noria.connectors.limits import Limiter
+from noria.connectors.settings import Limits
+from noria.messages import Message
+from noria.metadata.clock import Clock
+from noria.metadata.secrets import Redactor
+
+# How much of an answer is kept with an attempt, in bytes.
+ANSWER_KEPT = 64 * 1024
+_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A server's answer with a 2xx status. `seconds`: how long it took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    request: str
+    seconds: float
+
+    def json(self) -> Any:
+        """The body as `dict[str, Raw]`, or as Raw when it is not an object; see `json_failure` for the errors."""
+        return msgspec.json.decode(self.body)
+
+
+class Transport:
+    """Sends requests for one connection. Use as an async context manager."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        limits: Limits,
+        authentication: Authentication,
+        redactor: Redactor,
+        clock: Clock,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.limiter = Limiter(limits, clock)
+        self.clock = clock
+        self.redactor = redactor
+        self.authentication = authentication
+        self.requests = 0
+        self._headers = dict(headers)
+        self._timeout = aiohttp.ClientTimeout(total=float(limits.timeout) or None, sock_connect=30)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def url(self, path: str, params: Mapping[str, Any] | None = None) -> URL:
+        """An address under the base URL (or an absolute one of the same host), with its query."""
+        if path.startswith(("http://", "https://")):
+            if urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
+                raise Failure("permanent", Message("http.other_host", {"url": self.redactor.clean(path)}))
+            url = URL(path)
+        else:
+            url = URL(self.base_url + "/" + path.lstrip("/")) if path else URL(self.base_url)
+        return url.update_query({k: _query_text(v) for k, v in params.items()}) if params else url
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        writes: bool = False,
+    ) -> Answer:
+        """One request, once more with a new token when the first was refused for it.
+
+        Raises `Failure`. With `writes`, a request that may have been carried out fails as `doubt`.
+        """
+        used = await self.authentication.token(self)
+        try:
+            return await self._once(method, path, params, body, headers, writes)
+        except Failure as failure:
+            if failure.kind != "auth" or not self.authentication.renew(used):
+                raise
+        return await self._once(method, path, params, body, headers, writes)
+
+    async def renewed(self, used: str | None) -> bool:
+        """Whether a new token can be had in place of `used`, which the server called expired inside a 200."""
+        return self.authentication.renew(used)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        writes: bool,
+    ) -> Answer:
+        await self.authentication.token(self)
+        own_headers, own_params = self.authentication.apply()
+        sent_headers = {**self._headers, **own_headers, **(headers or {})}
+        if body is not None:
+            sent_headers.setdefault("Content-Type", "application/json; charset=utf-8")
+        url = self.url(path, {**(params or {}), **own_params})
+        return await self.raw(method, url, body=body, headers=sent_headers, writes=writes)
+
+    async def raw(
+        self, method: str, url: URL, *, body: bytes | None, headers: Mapping[str, str], writes: bool
+    ) -> Answer:
+        """One request as it is, without authentication; raises `Failure`."""
+        request = self.redactor.clean(f"{method} {url.human_repr()}")
+        async with self.limiter.place():
+            if self._session is None:
+                self._session = aiohttp.ClientSession(
+                    timeout=self._timeout,
+                    connector=aiohttp.TCPConnector(limit=64),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                )
+            self.requests += 1
+            started = time.perf_counter()
+            try:
+                async with self._session.request(
+                    method, url, data=body, headers=headers, allow_redirects=not writes
+                ) as response:
+                    content = await response.read()
+            except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+                raise self._broken(error, request, writes) from error
+        if response.status < 300:
+            return Answer(response.status, response.headers, content, request, time.perf_counter() - started)
+        raise self._refused(response.status, response.headers, content, request, writes)
+
+    def _broken(self, error: Exception, request: str, writes: bool) -> Failure:
+        """A request that got no whole answer."""
+        values = {"reason": self.redactor.clean(str(error) or type(error).__name__)[:_SHOWN]}
+        if isinstance(error, aiohttp.InvalidURL | aiohttp.TooManyRedirects):
+            return Failure("permanent", Message("http.bad_request", values), request=request)
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return Failure("transient", Message("http.no_connection", values), request=request)
+        kind: Kind = "doubt" if writes else "transient"
+        key = "http.timeout" if isinstance(error, TimeoutError) else "http.cut"
+        return Failure(kind, Message(key, values), request=request)
+
+    def _refused(
+        self, status: int, headers: Mapping[str, str], content: bytes, request: str, writes: bool
+    ) -> Failure:
+        """An answer whose status is not 2xx, classed."""
+        wait = self._retry_after(headers.get("Retry-After"))
+        kind: Kind
+        if status == 429 or (status == 503 and wait is not None):
+            kind = "throttled"
+            self.limiter.hold(wait if wait is not None else 1.0)
+        elif status == 401:
+            kind = "auth"
+        elif status in (408, 425, 503):
+            kind = "transient"
+        elif status >= 500 and status not in (501, 505):
+            kind = "doubt" if writes else "transient"
+        else:
+            kind = "permanent"
+        shown = self.excerpt(content)
+        message = Message(
+            "http.throttled" if kind == "throttled" else "http.status", {"status": status, "answer": shown}
+        )
+        return Failure(
+            kind, message, status=status, retry_after=wait, answer=self.kept(content), request=request
+        )
+
+    def excerpt(self, content: bytes) -> str:
+        """The start of an answer as a message shows it, without secrets."""
+        text = self.redactor.clean(content[: _SHOWN * 4].decode("utf-8", "replace"))
+        return " ".join(text.split())[:_SHOWN]
+
+    def kept(self, content: bytes) -> bytes:
+        """An answer as the ledger keeps it: bounded, without secrets."""
+        return self.redactor.clean_known(content[:ANSWER_KEPT].decode("utf-8", "replace")).encode()
+
+    def _retry_after(self, header: str | None) -> float | None:
+        """Seconds of a Retry-After header: a number, or a date."""
+        if header is None:
+            return None
+        if header.strip().isdigit():
+            return float(header)
+        try:
+            return max(0.0, parsedate_to_datetime(header).timestamp() - self.clock.now())
+        except (TypeError, ValueError):
+            return None
+
+    def not_json(self, answer: Answer, writes: bool) -> Failure:
+        """An answer that should be JSON and is not: HTML with status 200, a cut or an empty body."""
+        kind: Kind = "doubt" if writes else "transient"
+        key = "http.empty" if not answer.body.strip() else "http.not_json"
+        values = {
+            "type": answer.headers.get("Content-Type", "?").partition(";")[0],
+            "answer": self.excerpt(answer.body),
+        }
+        return Failure(
+            kind,
+            Message(key, values),
+            status=answer.status,
+            answer=self.kept(answer.body),
+            request=answer.request,
+        )
+
+
+def _query_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,136 @@
+"""Checks a whole project without network: documents, connections, secrets, and what they ask of each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from noria.connectors.connection import merged
+from noria.connectors.registry import connector_named
+from noria.metadata.check import check_plan
+from noria.metadata.errors import InvalidDocument, NoriaError, Problem
+from noria.metadata.files import read_json
+from noria.metadata.plan import Plan
+from noria.metadata.project import PROJECT_FILE, Project, is_metadata, load_metadata, load_plan
+from noria.metadata.secrets import literal_secrets, resolve_all
+from noria.messages import Message
+from noria.metadata.validation import nearest
+
+
+def check_project(project: Project | None, references: list[str], folder: Path) -> list[Problem]:
+    """Every problem of the named plans (all of the project's, when none is named), their connections and
+    `noria.toml`. A metadata document that stands alone is checked as such."""
+    found: list[Problem] = list(project.warnings) if project else []
+    files, missing = _files(project, references, folder)
+    found += missing
+    if project is not None:
+        found += _check_connections(project)
+    loaded = project.plans()[0] if project else []
+    for file in files:
+        found += _check_file(project, file, loaded)
+    return found
+
+
+def problems_of(error: NoriaError) -> list[Problem]:
+    """An error as the findings that it stands for."""
+    if isinstance(error, InvalidDocument):
+        return error.problems
+    return [Problem(error.message, error.path or "$", error.hint, plan=error.plan)]
+
+
+def _files(project: Project | None, references: list[str], folder: Path) -> tuple[list[Path], list[Problem]]:
+    if not references:
+        return (project.plan_files() if project else []), []
+    files: list[Path] = []
+    missing: list[Problem] = []
+    for reference in references:
+        given = [path for path in (Path(reference), folder / reference) if path.is_file()]
+        if given:
+            files.append(given[0])
+            continue
+        if project is None:
+            problem = Problem(Message("file.missing", {"path": reference}), "$", Message("file.missing_hint"))
+            missing.append(msgspec.structs.replace(problem, plan=reference))
+            continue
+        stems = {file.stem: file for file in project.plan_files()}
+        if reference in stems:
+            files.append(stems[reference])
+            continue
+        try:
+            files.append(project.plan(reference).path)
+        except NoriaError as error:
+            missing += problems_of(error)
+    return files, missing
+
+
+def _check_file(project: Project | None, file: Path, loaded: list[Plan]) -> list[Problem]:
+    try:
+        if is_metadata(read_json(file, file.stem)):
+            plan, warnings = load_metadata(file)
+            return [*warnings, *check_plan(plan, loaded)]
+        plan, warnings = load_plan(file)
+    except NoriaError as error:
+        return problems_of(error)
+    found = [*warnings, *check_plan(plan, loaded)]
+    for side in ("source", "target"):
+        overrides = getattr(plan.options, side)
+        found += [
+            msgspec.structs.replace(problem, plan=plan.key)
+            for problem in literal_secrets(overrides, f"$.options.{side}")
+        ]
+        if project is not None:
+            found += [
+                msgspec.structs.replace(problem, plan=plan.key)
+                for problem in _check_side(project, plan, side)
+            ]
+    return found
+
+
+def _check_side(project: Project, plan: Plan, side: str) -> list[Problem]:
+    """What a plan's side asks of its connection."""
+    name = getattr(plan, side).connection
+    table = project.connections.get(name)
+    if table is None:
+        known = list(project.connections)
+        meant = nearest(name, known)
+        hint = (
+            Message("valid.did_you_mean", {"name": meant})
+            if meant
+            else Message("connection.unknown_hint", {"known": ", ".join(known) or "-"})
+        )
+        return [Problem(Message("connection.unknown", {"name": name}), f"$.{side}.connection", hint)]
+    overrides: dict[str, Any] = {k: v for k, v in getattr(plan.options, side).items() if k != "endpoint"}
+    try:
+        connector = connector_named(table.get("connector"), name, "")
+    except NoriaError:
+        return []  # reported with the connection
+    whole = merged(table, overrides)
+    before = {(p.path, p.message.key) for p in connector.problems(name, table, f"$.options.{side}")}
+    found = [
+        problem
+        for problem in connector.problems(name, whole, f"$.options.{side}")
+        if (problem.path, problem.message.key) not in before
+    ]
+    if before or any(problem.severity == "error" for problem in found):
+        return found
+    metadata = getattr(plan, side).metadata
+    return [
+        *found,
+        *connector.plan_problems(metadata, connector.settings(whole), f"$.{side}.metadata", side),
+    ]
+
+
+def _check_connections(project: Project) -> list[Problem]:
+    found: list[Problem] = []
+    for name, table in project.connections.items():
+        path = f"$.connections.{name}"
+        found += literal_secrets(table, path)
+        try:
+            connector = connector_named(table.get("connector"), name, path)
+            found += connector.problems(name, table, path)
+            resolve_all(table, project.folder, path=path)
+        except NoriaError as error:
+            found += problems_of(error)
+    return [msgspec.structs.replace(problem, plan=PROJECT_FILE) for problem in found]

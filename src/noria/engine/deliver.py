@@ -1,0 +1,179 @@
+"""Deliver: due records from the ledger to the target, in batches, several at once. It never reads a source."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from noria.connectors.failures import Failure
+from noria.connectors.target import Target
+from noria.engine.job import Job
+from noria.engine.outgoing import Prepared, Preparer
+from noria.engine.sending import Sender
+from noria.ledger.delivery import Due
+from noria.messages import Message
+from noria.metadata.macros import Moment
+
+# Batches in a row that failed whole: from then on the target is left alone until a later run.
+_BREAKER = 10
+
+
+async def deliver(job: Job) -> None:
+    """Send what is due until nothing is, while the source is still being read.
+
+    First the batches whose outcome an earlier run did not learn, then records whose retry or wait is over, then new
+    ones in the order they were staged. Raises `Failure` (`auth`) when the target refuses the credentials.
+    """
+    target = job.target.target(job.plan)
+    await _Delivery(job, target).run()
+
+
+class _Delivery:
+    def __init__(self, job: Job, target: Target | None) -> None:
+        self.job = job
+        self.target = target
+        self.ledger = job.workspace.ledger.delivery
+        self.plan_id = job.run.plan_id
+        now = job.clock.now()
+        watermark = job.workspace.ledger.runs.watermark(self.plan_id)
+        tz = job.target.zone
+        lenient = job.plan.options.lenient
+        self.preparer = Preparer(job, Moment(last_sync=watermark or 0.0, now=now, tz=tz, lenient=lenient))
+        self.size = target.batch_size if target else (job.plan.options.batch_size or 200)
+        self.sending: dict[asyncio.Task[None], frozenset[str]] = {}
+        self.refused: Failure | None = None
+        self.sender = Sender(job, target) if target else None
+
+    async def run(self) -> None:
+        try:
+            await self._settle_doubt()
+            await self._again()
+            await self._fresh()
+        finally:
+            await self._drain()
+        if self.refused is not None:
+            raise self.refused
+
+    @property
+    def halted(self) -> bool:
+        """Whether no further batch may be begun."""
+        broken = self.sender is not None and self.sender.failed_in_a_row >= _BREAKER
+        if broken and not self.job.stopping and self.refused is None:
+            self.refused = Failure("transient", Message("run.target_unavailable", {"batches": _BREAKER}))
+        return self.job.stopping or self.refused is not None
+
+    async def _settle_doubt(self) -> None:
+        """Batches that a run before this one left open, and those whose doubt is to be settled now."""
+        open_batches = self.ledger.unfinished(self.job.run)
+        for batch in open_batches:
+            if self.halted:
+                return
+            if self.sender is None:
+                self.ledger.close(
+                    self.job.run,
+                    batch,
+                    state="delivered",
+                    attempt=None,
+                    failed=[],
+                    attempts=0,
+                    now=self.job.clock.now(),
+                )
+                continue
+            self.job.workspace.observer.said(
+                self.job.plan.key, Message("run.doubt", {"batch": batch.batch_id})
+            )
+            await self._guarded(self.sender.settle(batch))
+        if self.sender is None:
+            return
+        for batch in self.ledger.doubtful(self.plan_id, self.job.clock.now()):
+            if self.halted:
+                return
+            self.ledger.reopen(batch, self.job.run, self.job.clock.now())
+            await self._guarded(self.sender.settle(batch))
+
+    async def _again(self) -> None:
+        """Failed, replayed and waiting records, each looked at once."""
+        after = 0
+        while not self.halted:
+            due = self.ledger.again(self.plan_id, self.job.clock.now(), after, self.size)
+            if not due:
+                return
+            after = due[-1].seq
+            self.job.counts.retried += sum(1 for record in due if record.batch_id is not None)
+            await self._claim("retry", due, None)
+
+    async def _fresh(self) -> None:
+        """Records that were never claimed, in whole batches while more are coming."""
+        after = self.ledger.claimed(self.plan_id)
+        while not self.halted:
+            self.job.staged.clear()
+            finished = self.job.extracted
+            due = self.ledger.fresh(self.plan_id, after, self.size)
+            if len(due) < self.size and not finished:
+                await self.job.staged.wait()
+                continue
+            if not due:
+                return
+            after = due[-1].seq
+            await self._claim("fresh", due, after)
+
+    async def _claim(self, kind: str, due: list[Due], claimed_to: int | None) -> None:
+        """Map records, claim them, and start sending them as soon as there is room."""
+        await self._room({record.id for record in due})
+        if self.halted:
+            return
+        ready = self.preparer.prepare(due)
+        self.job.counts.invalid += sum(one.state == "invalid" for one in ready.exempt)
+        if self.sender is None:
+            self._keep(kind, ready, claimed_to)
+            await asyncio.sleep(0)
+            return
+        batch = self.sender.open(kind, ready, claimed_to)
+        self.job.moved()
+        if batch is not None:
+            task = asyncio.create_task(self._guarded(self.sender.send(batch, ready.payloads)))
+            self.sending[task] = frozenset(record.id for record in ready.records)
+            await asyncio.sleep(0)
+
+    def _keep(self, kind: str, ready: Prepared, claimed_to: int | None) -> None:
+        """写入空操作: the payloads are kept as delivered and nothing is sent."""
+        self.ledger.claim(
+            self.job.run,
+            kind,
+            ready.records,
+            ready.exempt,
+            body=b"[" + b",".join(ready.payloads) + b"]",
+            body_path="",
+            identity=self.job.workspace.ledger.identity,
+            now=self.job.clock.now(),
+            state="delivered",
+            claimed_to=claimed_to,
+        )
+        self.job.counts.delivered += len(ready.records)
+        self.job.moved()
+
+    async def _room(self, ids: set[str]) -> None:
+        """Wait until another batch may be begun: fewer than `concurrency` are on their way, and none of them holds
+        an older content of one of these records."""
+        while self.sending:
+            same = [task for task, sent in self.sending.items() if not sent.isdisjoint(ids)]
+            if len(self.sending) < self.job.plan.options.concurrency and not same:
+                return
+            await self._wait(same or list(self.sending))
+
+    async def _wait(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            self.sending.pop(task, None)
+            task.result()
+
+    async def _drain(self) -> None:
+        while self.sending:
+            await self._wait(list(self.sending))
+
+    async def _guarded(self, sending: object) -> None:
+        """A batch's way; refused credentials stop the run, because every other batch would be refused too."""
+        try:
+            await sending  # type: ignore[misc]
+        except Failure as failure:
+            self.refused = self.refused or failure

@@ -1,0 +1,63 @@
+"""One run under way: what its halves share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from noria.connectors import Connection
+from noria.engine.workspace import Workspace
+from noria.ledger.runs import Run
+from noria.metadata.clock import Clock
+from noria.metadata.plan import Plan
+from noria.monitoring.progress import Counts
+
+
+class Job:
+    """A run of a plan. `stop()` asks it to finish what is in flight and begin nothing new."""
+
+    def __init__(
+        self, workspace: Workspace, plan: Plan, run: Run, source: Connection, target: Connection
+    ) -> None:
+        self.workspace = workspace
+        self.plan = plan
+        self.run = run
+        self.source = source
+        self.target = target
+        self.clock: Clock = workspace.clock
+        self.counts = Counts()
+        self.total: int | None = None
+        self.staged = asyncio.Event()
+        self.extracted = False
+        self._stop = asyncio.Event()
+        self._before = self._requests()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask the run to stop."""
+        self._stop.set()
+        self.staged.set()
+
+    def moved(self, total: int | None = None) -> None:
+        """Tell the observer that figures have grown."""
+        if total is not None:
+            self.total = total
+        self.counts.requests = self._requests() - self._before
+        self.workspace.observer.moved(self.plan.key, self.counts, self.total)
+
+    def _requests(self) -> int:
+        """Requests that the run's connections have sent since they were opened."""
+        return sum({id(c): c.transport.requests for c in (self.source, self.target)}.values())
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the run's clock, but no longer than until it is asked to stop."""
+        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, stopping):
+                task.cancel()

@@ -1,0 +1,54 @@
+"""Retry decisions, as values: what to do after a failure, apart from doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from noria.connectors.failures import Failure
+from noria.metadata.plan import Retry
+
+# A server that asks for a longer pause than this is left alone until a later run.
+LONGEST_PAUSE = 300.0
+# Without Retry-After: pauses after being throttled, doubling from the first to the last.
+_FIRST_PAUSE, _LAST_PAUSE = 1.0, 60.0
+# Being throttled is not a failed try, but not without end either.
+MOST_THROTTLES = 200
+
+
+@dataclass(frozen=True)
+class Again:
+    """Try once more after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """No more tries in this run. `not_before`: seconds until the server wants to be asked again."""
+
+    kind: Literal["transient", "throttled", "auth", "permanent", "doubt"]
+    not_before: float = 0.0
+
+
+def after_failure(failure: Failure, tries: int, throttles: int, retry: Retry) -> Again | GiveUp:
+    """What to do after try number `tries` failed; `throttles` counts those that only met a limit."""
+    if failure.kind in ("auth", "permanent"):
+        return GiveUp(failure.kind)
+    if failure.kind == "throttled":
+        pause = failure.retry_after
+        if pause is None:
+            pause = min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(throttles, 6))
+        if pause > LONGEST_PAUSE or throttles >= MOST_THROTTLES:
+            return GiveUp("throttled", pause)
+        return Again(pause)
+    if tries >= retry.tries:
+        return GiveUp(failure.kind)
+    return Again(float(retry.wait))
+
+
+def next_round(retry: Retry, rounds: int, now: float, not_before: float = 0.0) -> float | None:
+    """When a record that used up `rounds` scheduled retries is tried again; None when it is dead."""
+    if rounds >= len(retry.schedule):
+        return None
+    return now + max(float(retry.schedule[rounds]), not_before)

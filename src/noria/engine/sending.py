@@ -1,0 +1,251 @@
+"""Sending one batch: its tries, what its outcome means for each record, what is done when nobody knows the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from noria.connectors.failures import Failure
+from noria.connectors.target import Row, Target, Written
+from noria.engine.job import Job
+from noria.engine.outgoing import Prepared
+from noria.engine.retry import Again, GiveUp, after_failure, next_round
+from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
+from noria.ledger.records import rows_of
+from noria.messages import Message
+
+
+class Sender:
+    """Sends batches to one target and writes down what became of them."""
+
+    def __init__(self, job: Job, target: Target) -> None:
+        self.job = job
+        self.target = target
+        self.ledger = job.workspace.ledger.delivery
+        self.failed_in_a_row = 0
+
+    def open(self, kind: str, ready: Prepared, claimed_to: int | None) -> OpenBatch | None:
+        """Claim prepared records as a batch that is being sent; committed before anything leaves the process."""
+        return self.ledger.claim(
+            self.job.run,
+            kind,
+            ready.records,
+            ready.exempt,
+            body=self.target.body(ready.payloads) if ready.payloads else b"",
+            body_path=self.target.body_path,
+            identity=self.job.workspace.ledger.identity,
+            now=self.job.clock.now(),
+            claimed_to=claimed_to,
+        )
+
+    async def settle(self, batch: OpenBatch) -> None:
+        """A batch whose outcome is unknown: ask the target, or send it again under the same key, or as the plan's
+        `on_doubt` says. Raises `Failure` (`auth`)."""
+        row = self.job.workspace.ledger.store.rows(
+            "SELECT body_path FROM batches WHERE batch_id = :b", b=batch.batch_id
+        )[0]
+        payloads = [bytes(raw) for raw in rows_of(batch.body, row.body_path)]
+        if self.target.can_verify:
+            try:
+                if await self._verified(batch, payloads, None, 0):
+                    return
+            except Failure as failure:
+                self._give_up(batch, GiveUp("doubt"), failure, None, 0)
+                return
+        elif not self.target.honours_keys and self.job.plan.options.on_doubt == "hold":
+            self._hold(batch, None, 0, Message("reason.interrupted"))
+            return
+        await self.send(batch, payloads)
+
+    async def send(self, batch: OpenBatch, payloads: Sequence[bytes]) -> None:
+        """Send a batch until it is settled for this run. Raises `Failure` (`auth`) after giving its records back."""
+        tries = throttles = 0
+        rows = [Row(record.id, payload) for record, payload in zip(batch.records, payloads, strict=True)]
+        while True:
+            started, clock = self.job.clock.now(), time.perf_counter()
+            try:
+                written = await self.target.send(batch.body, batch.key, rows)
+            except Failure as failure:
+                throttles += failure.kind == "throttled"
+                tries += failure.kind != "throttled"
+                attempt = _attempt(started, clock, failure)
+                if failure.kind == "doubt" and await self._doubt_settled(batch, payloads, attempt, tries):
+                    return
+                decision = after_failure(failure, tries, throttles, self.job.plan.options.retry)
+                if isinstance(decision, Again) and not self.job.stopping:
+                    self.ledger.attempt(batch, attempt)
+                    self.job.counts.retried += len(rows)
+                    await self._pause(failure, decision.seconds)
+                    if not self.job.stopping:
+                        continue
+                    decision, attempt_kept = GiveUp(failure.kind), None
+                else:
+                    attempt_kept = attempt
+                if isinstance(decision, Again):
+                    decision = GiveUp(failure.kind)
+                await self._failed(batch, payloads, decision, failure, attempt_kept, tries + throttles)
+                return
+            self._settled(batch, written, started, tries + throttles + 1)
+            return
+
+    async def _pause(self, failure: Failure, seconds: float) -> None:
+        values = {"what": failure.request, "reason": failure.message, "seconds": round(seconds, 1)}
+        self.job.workspace.observer.said(self.job.plan.key, Message("run.retry", values))
+        await self.job.sleep(seconds)
+
+    def _settled(self, batch: OpenBatch, written: Written, started: float, attempts: int) -> None:
+        """The target answered: every row without a complaint is delivered."""
+        now = self.job.clock.now()
+        failed = [
+            self._exempt(record, reason, now)
+            for record, reason in zip(batch.records, written.rows, strict=True)
+            if reason is not None
+        ]
+        outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
+        answer = written.answer
+        attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept)
+        self._close(batch, "delivered" if outcome != "refused" else "failed", attempt, failed, attempts)
+        self.failed_in_a_row = 0
+
+    def _exempt(self, record: Due, reason: Message, now: float, not_before: float = 0.0) -> Exempt:
+        """A record that failed: its next retry, or dead when the schedule is used up."""
+        due_at = next_round(self.job.plan.options.retry, record.rounds, now, not_before)
+        if due_at is None:
+            return Exempt(record.seq, "dead", reason, rounds=record.rounds)
+        return Exempt(record.seq, "failed", reason, rounds=record.rounds + 1, due_at=due_at)
+
+    async def _failed(
+        self,
+        batch: OpenBatch,
+        payloads: Sequence[bytes],
+        decision: GiveUp,
+        failure: Failure,
+        attempt: Attempt | None,
+        attempts: int,
+    ) -> None:
+        if decision.kind == "permanent" and len(batch.records) > 1 and self.failed_in_a_row < 10:
+            await self._bisect(batch, payloads, failure, attempt, attempts)
+            return
+        self.failed_in_a_row += 1
+        self._give_up(batch, decision, failure, attempt, attempts)
+        if decision.kind == "auth":
+            raise failure
+
+    def _give_up(
+        self, batch: OpenBatch, decision: GiveUp, failure: Failure, attempt: Attempt | None, attempts: int
+    ) -> None:
+        """The batch failed for this run: when its records are tried again."""
+        now = self.job.clock.now()
+        state = "failed"
+        if decision.kind == "auth" or (self.job.stopping and decision.kind != "permanent"):
+            # Not the records' fault: they use up no retry and are due as soon as the plan runs again.
+            failed = [
+                Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records
+            ]
+        elif decision.kind == "permanent" and len(batch.records) == 1:
+            failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
+        else:
+            failed = [self._exempt(r, failure.message, now, decision.not_before) for r in batch.records]
+        if decision.kind == "doubt" and (self.target.honours_keys or self.target.can_verify):
+            state = "doubt"
+        self._close(batch, state, attempt, failed, attempts)
+
+    async def _bisect(
+        self,
+        batch: OpenBatch,
+        payloads: Sequence[bytes],
+        failure: Failure,
+        attempt: Attempt | None,
+        attempts: int,
+    ) -> None:
+        """The target refuses the batch as a whole: one bad row may be the cause, so each half is sent by itself."""
+        now = self.job.clock.now()
+        back = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
+        self.ledger.close(
+            self.job.run, batch, state="failed", attempt=attempt, failed=back, attempts=attempts, now=now
+        )
+        middle = len(payloads) // 2
+        for part in (slice(0, middle), slice(middle, None)):
+            half = self.open("retry", Prepared(list(batch.records[part]), list(payloads[part])), None)
+            if half is not None:
+                await self.send(half, payloads[part])
+
+    async def _doubt_settled(
+        self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt, tries: int
+    ) -> bool:
+        """After a send that may have been carried out: whether that was settled without sending again."""
+        if self.target.can_verify:
+            try:
+                return await self._verified(batch, payloads, attempt, tries)
+            except Failure:
+                return False
+        if not self.target.honours_keys and self.job.plan.options.on_doubt == "hold":
+            self._hold(batch, attempt, tries, attempt.reason or Message("reason.interrupted"))
+            return True
+        return False
+
+    async def _verified(
+        self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt | None, attempts: int
+    ) -> bool:
+        """Ask the target for every row: all there, the batch is delivered; some, the rest goes as a batch of its own;
+        none, it is to be sent again. Raises `Failure` when the target can't be asked."""
+        there = [
+            await self.target.has(Row(record.id, payload))
+            for record, payload in zip(batch.records, payloads, strict=True)
+        ]
+        if not any(there):
+            return False
+        now = self.job.clock.now()
+        missing = [(r, p) for r, p, found in zip(batch.records, payloads, there, strict=True) if not found]
+        back = [
+            Exempt(r.seq, "failed", Message("reason.not_there"), rounds=r.rounds, due_at=now)
+            for r, _ in missing
+        ]
+        self.ledger.close(
+            self.job.run, batch, state="delivered", attempt=attempt, failed=back, attempts=attempts, now=now
+        )
+        self.job.counts.delivered += len(there) - len(missing)
+        self.job.moved()
+        rest = (
+            self.open("retry", Prepared([r for r, _ in missing], [p for _, p in missing]), None)
+            if missing
+            else None
+        )
+        if rest is not None:
+            await self.send(rest, [p for _, p in missing])
+        return True
+
+    def _hold(self, batch: OpenBatch, attempt: Attempt | None, attempts: int, cause: Message) -> None:
+        reason = Message("reason.in_doubt", {"cause": cause})
+        held = [Exempt(r.seq, "held", reason, rounds=r.rounds) for r in batch.records]
+        self._close(batch, "doubt", attempt, held, attempts)
+
+    def _close(
+        self, batch: OpenBatch, state: str, attempt: Attempt | None, failed: list[Exempt], attempts: int
+    ) -> None:
+        self.ledger.close(
+            self.job.run,
+            batch,
+            state=state,
+            attempt=attempt,
+            failed=failed,
+            attempts=attempts,
+            now=self.job.clock.now(),
+        )
+        counts = self.job.counts
+        counts.delivered += len(batch.records) - len(failed)
+        for one in failed:
+            setattr(counts, one.state, getattr(counts, one.state) + 1)
+        self.job.moved()
+
+
+def _attempt(started: float, clock: float, failure: Failure) -> Attempt:
+    return Attempt(
+        started,
+        time.perf_counter() - clock,
+        failure.kind,
+        failure.request,
+        failure.status,
+        failure.message,
+        failure.answer,
+    )

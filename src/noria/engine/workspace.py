@@ -1,0 +1,92 @@
+"""What every run of a project shares: its plans, its ledger, its open connections, its clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from noria.connectors import Connection, open_connection
+from noria.ledger import Ledger, open_ledger
+from noria.messages import Message
+from noria.metadata.check import check_plan
+from noria.metadata.clock import Clock, SystemClock
+from noria.metadata.errors import InvalidDocument, NoriaError
+from noria.metadata.plan import Plan
+from noria.metadata.project import Project
+from noria.metadata.secrets import Redactor
+from noria.monitoring.progress import Observer, Silent
+
+
+class Workspace:
+    """A project that is open. Use as an async context manager."""
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        redactor: Redactor | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.project = project
+        self.clock = clock or SystemClock()
+        self.observer = observer or Silent()
+        self.redactor = redactor or Redactor()
+        self._ledger = ledger
+        self._connections: dict[tuple[str, bytes], Connection] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        """The project's ledger, opened when first asked for."""
+        if self._ledger is None:
+            self._ledger = open_ledger(self.project.ledger_url, self.project.folder)
+        return self._ledger
+
+    def connection(self, plan: Plan, side: str) -> Connection:
+        """The connection of a plan's side; plans with the same overrides share it, its token and its limits."""
+        name = getattr(plan, side).connection
+        overrides: dict[str, Any] = getattr(plan.options, side)
+        key = (name, msgspec.json.encode(overrides, order="deterministic"))
+        if key not in self._connections:
+            self._connections[key] = open_connection(
+                name,
+                self.project.connections.get(name),
+                self.project.folder,
+                overrides=overrides,
+                redactor=self.redactor,
+                clock=self.clock,
+                known=list(self.project.connections),
+            )
+        return self._connections[key]
+
+    def resolve(self, reference: str) -> str:
+        """The key of the plan that a look-up means; raises `NoriaError` when there is none."""
+        for plan in self.project.plans()[0]:
+            if plan.answers_to(reference):
+                return plan.key
+        message = Message("check.lookup_plan", {"plan": reference})
+        raise NoriaError("unknown_plan", message, hint=Message("plan.unknown_hint"))
+
+    def checked(self, plan: Plan) -> Plan:
+        """The plan, when nothing in it is wrong; raises `InvalidDocument` with every error."""
+        found = [
+            problem for problem in check_plan(plan, self.project.plans()[0]) if problem.severity == "error"
+        ]
+        if found:
+            raise InvalidDocument(found)
+        return plan
+
+    async def close(self) -> None:
+        """Close connections and ledger."""
+        for connection in self._connections.values():
+            await connection.close()
+        if self._ledger is not None:
+            self._ledger.close()
+
+    async def __aenter__(self) -> Workspace:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,327 @@
+"""Delivery: which records are due, batches from `sending` to their outcome, what was in doubt after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from noria.ledger.pages import Pages
+from noria.ledger.reasons import stored
+from noria.ledger.runs import Run
+from noria.ledger.staging import note_exceptions
+from noria.ledger.store import Store
+from noria.messages import Message
+
+
+class Due(NamedTuple):
+    """A record to deliver. `rounds`: scheduled retries used up; `deadline`: when its wait for a look-up is over,
+    `batch_id`: the batch of its last try, when it had one."""
+
+    seq: int
+    id: str
+    number: str
+    page_id: int
+    position: int
+    rounds: int = 0
+    deadline: float | None = None
+    batch_id: int | None = None
+
+
+class Exempt(NamedTuple):
+    """A claimed record that is not sent now, with the state it has instead."""
+
+    seq: int
+    state: str
+    reason: Message
+    rounds: int = 0
+    attempts: int = 0
+    due_at: float | None = None
+    waits_for: int | None = None
+    waits_seq: int | None = None
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """A batch that is `sending`: the body as sent, the idempotency key, and its records in the body's order."""
+
+    batch_id: int
+    kind: str
+    key: str
+    body: bytes
+    records: Sequence[Due]
+    tries: int = 0
+
+
+class Attempt(NamedTuple):
+    """One try at sending: what was asked, what came back, how it is classed. Times in epoch seconds, seconds."""
+
+    started_at: float
+    seconds: float
+    outcome: str
+    request: str
+    status: int | None = None
+    reason: Message | None = None
+    answer: bytes | None = None
+
+
+_FRESH = (
+    "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position FROM records r"
+    " WHERE r.plan_id = :p AND r.seq > :after AND r.stray = 0 AND NOT EXISTS"
+    " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)"
+    " ORDER BY r.seq LIMIT :n"
+)
+_AGAIN = (
+    "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, e.rounds,"
+    " CASE WHEN e.waits_for IS NULL THEN NULL ELSE e.due_at END AS deadline, e.batch_id FROM exceptions e"
+    " JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
+    " WHERE e.plan_id = :p AND e.seq > :after AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR"
+    " (e.waits_for IS NOT NULL AND"
+    " (SELECT w.next_seq FROM plans w WHERE w.plan_id = e.waits_for) > e.waits_seq))"
+    " ORDER BY e.seq LIMIT :n"
+)
+
+
+class Delivery:
+    """Claims records, keeps batches and their attempts."""
+
+    def __init__(self, store: Store, pages: Pages) -> None:
+        self.store = store
+        self.pages = pages
+
+    def claimed(self, plan_id: int) -> int:
+        """Up to which seq the plan's records have been claimed."""
+        return int(self.store.rows("SELECT claimed_seq FROM plans WHERE plan_id = :p", p=plan_id)[0][0])
+
+    def fresh(self, plan_id: int, after: int, limit: int) -> list[Due]:
+        """The next records that were never claimed, in the order they were staged."""
+        return [Due(*row) for row in self.store.rows(_FRESH, p=plan_id, after=after, n=limit)]
+
+    def again(self, plan_id: int, now: float, after: int, limit: int) -> list[Due]:
+        """Failed records whose retry is due, replayed ones, and waiting ones whose wait may be over."""
+        return [Due(*row) for row in self.store.rows(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
+
+    def raw(self, record: Due) -> bytes:
+        """The record's bytes as they came."""
+        return self.pages.raw(record.page_id, record.position)
+
+    def claim(
+        self,
+        run: Run,
+        kind: str,
+        records: Sequence[Due],
+        exempt: Sequence[Exempt],
+        *,
+        body: bytes,
+        body_path: str,
+        identity: str,
+        now: float,
+        state: str = "sending",
+        claimed_to: int | None = None,
+    ) -> OpenBatch | None:
+        """Claim records: one transaction opens their batch and sets the exempt ones aside.
+
+        With `state` "delivered" the batch is closed at once (写入空操作). `claimed_to` moves the plan's claim.
+        Gives the batch, or None when every record is exempt.
+        """
+        with self.store.transaction() as c:
+            if claimed_to is not None:
+                c.execute(
+                    text("UPDATE plans SET claimed_seq = MAX(claimed_seq, :to) WHERE plan_id = :p"),
+                    {"to": claimed_to, "p": run.plan_id},
+                )
+            if exempt:
+                rows = [{**one._asdict(), "reason": stored(one.reason)} for one in exempt]
+                note_exceptions(c, run, rows, now)
+            if not records:
+                return None
+            seqs = [record.seq for record in records]
+            contiguous = kind == "fresh" and seqs[-1] - seqs[0] + 1 == len(seqs)
+            batch_id = c.execute(
+                text(
+                    "INSERT INTO batches (plan_id, run_id, kind, first_seq, last_seq, members, rows, state, key, body,"
+                    " body_path, created_at, finished_at) VALUES (:p, :run, :kind, :first, :last, :members, :rows,"
+                    " :state, '', :body, :path, :now, :finished) RETURNING batch_id"
+                ),
+                {
+                    "p": run.plan_id,
+                    "run": run.run_id,
+                    "kind": kind,
+                    "first": seqs[0],
+                    "last": seqs[-1],
+                    "members": None if contiguous else msgspec.json.encode(seqs),
+                    "rows": len(seqs),
+                    "state": state,
+                    "body": self.store.pack(body),
+                    "path": body_path,
+                    "now": now,
+                    "finished": now if state != "sending" else None,
+                },
+            ).scalar_one()
+            key = f"{identity}-{batch_id}"
+            c.execute(text("UPDATE batches SET key = :key WHERE batch_id = :b"), {"key": key, "b": batch_id})
+            if kind == "retry":
+                self._join(c, run.plan_id, batch_id, records, state, now)
+        return OpenBatch(batch_id, kind, key, body, records)
+
+    def _join(
+        self, c: Connection, plan_id: int, batch_id: int, records: Sequence[Due], state: str, now: float
+    ) -> None:
+        """Records that are taken up again belong to the new batch from now on."""
+        c.execute(
+            text(
+                "UPDATE exceptions SET state = :state, batch_id = :b, due_at = NULL, waits_for = NULL, reason = NULL,"
+                " waits_seq = NULL, updated_at = :now WHERE plan_id = :p AND seq = :seq"
+            ),
+            [{"state": state, "b": batch_id, "now": now, "p": plan_id, "seq": r.seq} for r in records],
+        )
+
+    def reopen(self, batch: OpenBatch, run: Run, now: float) -> None:
+        """A batch that was in doubt is sent again as it was, under the same key."""
+        with self.store.transaction() as c:
+            c.execute(
+                text("UPDATE batches SET state = 'sending', finished_at = NULL WHERE batch_id = :b"),
+                {"b": batch.batch_id},
+            )
+            c.execute(
+                text(
+                    "UPDATE exceptions SET state = 'sending', due_at = NULL, updated_at = :now"
+                    " WHERE plan_id = :p AND seq = :seq AND batch_id = :b"
+                ),
+                [{"now": now, "p": run.plan_id, "seq": r.seq, "b": batch.batch_id} for r in batch.records],
+            )
+
+    def attempt(self, batch: OpenBatch, attempt: Attempt) -> None:
+        """Keep a try that did not settle the batch."""
+        with self.store.transaction() as c:
+            self._keep(c, batch, attempt)
+
+    def close(
+        self,
+        run: Run,
+        batch: OpenBatch,
+        *,
+        state: str,
+        attempt: Attempt | None,
+        failed: Sequence[Exempt],
+        attempts: int,
+        now: float,
+    ) -> None:
+        """A batch's outcome: `state` of the batch, and the records that were not delivered. All others were.
+
+        `attempts`: the tries since the batch was opened (or reopened).
+        """
+        with self.store.transaction() as c:
+            if attempt is not None:
+                self._keep(c, batch, attempt)
+            c.execute(
+                text("UPDATE batches SET state = :state, finished_at = :now WHERE batch_id = :b"),
+                {"state": state, "now": now, "b": batch.batch_id},
+            )
+            if batch.kind == "retry" or batch.tries:
+                self._settle(c, run, batch, {one.seq for one in failed}, attempts, now)
+            if failed:
+                own = {"batch_id": batch.batch_id, "attempts": attempts}
+                rows = [{**one._asdict(), **own, "reason": stored(one.reason)} for one in failed]
+                note_exceptions(c, run, rows, now)
+
+    def _settle(
+        self, c: Connection, run: Run, batch: OpenBatch, not_delivered: set[int], attempts: int, now: float
+    ) -> None:
+        """Records with a row of their own that this batch delivered."""
+        delivered = [r.seq for r in batch.records if r.seq not in not_delivered]
+        if delivered:
+            own = {"now": now, "p": run.plan_id, "b": batch.batch_id, "attempts": attempts}
+            c.execute(
+                text(
+                    "UPDATE exceptions SET state = 'delivered', reason = NULL, due_at = NULL, updated_at = :now,"
+                    " attempts = attempts + :attempts"
+                    " WHERE plan_id = :p AND seq = :seq AND batch_id = :b AND state = 'sending'"
+                ),
+                [{**own, "seq": seq} for seq in delivered],
+            )
+
+    def _keep(self, c: Connection, batch: OpenBatch, attempt: Attempt) -> None:
+        c.execute(
+            text(
+                "INSERT INTO attempts (batch_id, started_at, seconds, outcome, status, request, reason, answer)"
+                " VALUES (:b, :started, :seconds, :outcome, :status, :request, :reason, :answer)"
+            ),
+            {
+                "b": batch.batch_id,
+                "started": attempt.started_at,
+                "seconds": attempt.seconds,
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "request": attempt.request,
+                "reason": stored(attempt.reason),
+                "answer": None if attempt.answer is None else self.store.pack(attempt.answer),
+            },
+        )
+        c.execute(text("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b"), {"b": batch.batch_id})
+
+    def unfinished(self, run: Run) -> list[OpenBatch]:
+        """Batches that an earlier run of the plan left `sending`: nobody knows yet what became of them."""
+        rows = self.store.rows(
+            "SELECT batch_id FROM batches WHERE plan_id = :p AND state = 'sending' AND run_id <> :run"
+            " ORDER BY batch_id",
+            p=run.plan_id,
+            run=run.run_id,
+        )
+        return [self.open_batch(row.batch_id) for row in rows]
+
+    def open_batch(self, batch_id: int) -> OpenBatch:
+        """A batch with the records that still belong to it (those not replaced by newer content)."""
+        row = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=batch_id)[0]
+        seqs = self.members(row)
+        found = {
+            r.seq: r
+            for r in self.store.rows(
+                "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position,"
+                " COALESCE(e.rounds, 0) AS rounds FROM json_each(:seqs) j CROSS JOIN records r"
+                " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
+                " WHERE r.plan_id = :p AND r.seq = j.value",
+                seqs=msgspec.json.encode(seqs).decode(),
+                p=row.plan_id,
+            )
+        }
+        # A member that is gone was replaced: it keeps its place in the body, but has no record any more.
+        records = [
+            Due(
+                seq,
+                *(found[seq][1:5] if seq in found else ("", "", 0, 0)),
+                found[seq][5] if seq in found else 0,
+            )
+            for seq in seqs
+        ]
+        body = self.store.unpack(row.body)
+        return OpenBatch(row.batch_id, row.kind, row.key, body, records, row.tries)
+
+    def doubtful(self, plan_id: int, now: float) -> list[OpenBatch]:
+        """Batches in doubt whose records are due again, and of which none was replaced by newer content since."""
+        rows = self.store.rows(
+            "SELECT DISTINCT b.batch_id FROM exceptions e JOIN batches b ON b.batch_id = e.batch_id"
+            " WHERE e.plan_id = :p AND e.state = 'failed' AND e.due_at <= :now AND b.state = 'doubt'"
+            " ORDER BY b.batch_id",
+            p=plan_id,
+            now=now,
+        )
+        found = [self.open_batch(row.batch_id) for row in rows]
+        return [batch for batch in found if all(record.id for record in batch.records)]
+
+    @staticmethod
+    def members(row: Any) -> list[int]:
+        """The seqs of a batch's records, in the order of its body."""
+        if row.members is not None:
+            return [int(seq) for seq in msgspec.json.decode(row.members)]
+        return list(range(row.first_seq, row.last_seq + 1))
+
+    def next_due(self, plan_id: int) -> float | None:
+        """When the next retry of the plan is due, in epoch seconds."""
+        value = self.store.rows(
+            "SELECT MIN(due_at) FROM exceptions WHERE plan_id = :p AND state = 'failed'", p=plan_id
+        )[0][0]
+        return None if value is None else float(value)

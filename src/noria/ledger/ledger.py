@@ -1,0 +1,43 @@
+"""The ledger as the rest of noria uses it: one object, one part for each thing that is done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from noria.ledger.delivery import Delivery
+from noria.ledger.lookups import Lookups
+from noria.ledger.pages import Pages
+from noria.ledger.records import Records
+from noria.ledger.runs import Runs
+from noria.ledger.staging import Staging
+from noria.ledger.store import Store, open_store
+
+
+class Ledger:
+    """An open ledger. Close it, or use it as a context manager."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.identity: str = store.rows("SELECT value FROM facts WHERE name = 'identity'")[0][0]
+        pages = Pages(store)
+        self.runs = Runs(store)
+        self.staging = Staging(store, pages)
+        self.delivery = Delivery(store, pages)
+        self.lookups = Lookups(store, pages)
+        self.records = Records(store, pages)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.store.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def open_ledger(url: str, folder: Path, *, synchronous: str = "NORMAL") -> Ledger:
+    """Open (and create or migrate) the ledger at `url`; raises `NoriaError` when it can't be used."""
+    return Ledger(open_store(url, folder, synchronous=synchronous))

@@ -1,0 +1,41 @@
+"""Stored pages: the bodies that records point into."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import msgspec
+
+from noria.ledger.store import Store
+
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_KEPT = 8
+
+
+class Pages:
+    """Reads page bodies; the last few are kept, because records are read in the order they were stored."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._kept: OrderedDict[int, list[bytes]] = OrderedDict()
+
+    def raws(self, page_id: int) -> list[bytes]:
+        """Every record of a page, each as the bytes that came."""
+        kept = self._kept.get(page_id)
+        if kept is not None:
+            self._kept.move_to_end(page_id)
+            return kept
+        row = self.store.rows("SELECT body FROM pages WHERE page_id = :page", page=page_id)[0]
+        kept = [bytes(raw) for raw in _RAWS.decode(self.store.unpack(row[0]))]
+        self.keep(page_id, kept)
+        return kept
+
+    def keep(self, page_id: int, raws: list[bytes]) -> None:
+        """Remember a page that was just stored: it is about to be delivered."""
+        self._kept[page_id] = raws
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+    def raw(self, page_id: int, position: int) -> bytes:
+        """One record's bytes."""
+        return self.raws(page_id)[position]

@@ -1,0 +1,272 @@
+"""Records as people ask for them: lists, one record's whole story, counts, replay, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+
+from noria.ledger import reasons
+from noria.ledger.delivery import Delivery
+from noria.ledger.pages import Pages
+from noria.ledger.store import Store
+from noria.messages import Message
+from noria.metadata.paths import MISSING, at
+from noria.metadata.times import iso
+
+STATES = ("pending", "sending", "delivered", "failed", "dead", "skipped", "invalid", "held")
+REPLAYABLE = ("failed", "dead", "held")
+
+_SELECT = (
+    "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM record_states s"
+    " LEFT JOIN batches b ON b.batch_id = s.batch_id WHERE s.plan_id = :p"
+)
+
+
+class Records:
+    """Reads records with their states; sends them back to pending."""
+
+    def __init__(self, store: Store, pages: Pages) -> None:
+        self.store = store
+        self.pages = pages
+
+    def list(
+        self,
+        plan_id: int,
+        *,
+        state: str | None = None,
+        record_id: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """A plan's records in the order they were staged, as `records --json` prints them."""
+        statement, values = _SELECT, {"p": plan_id, "n": -1 if limit is None else limit}
+        if record_id is not None:
+            statement += " AND s.id = :id"
+            values["id"] = record_id
+        if state in ("failed", "dead", "invalid", "held", "skipped"):
+            # Such a state always has a row of its own: start from those instead of from every record.
+            statement += " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state)"
+        if state is not None:
+            statement += " AND s.state = :state"
+            values["state"] = state
+        for row in self.store.stream(statement + " ORDER BY s.seq LIMIT :n", **values):
+            yield self._summary(row)
+
+    def _summary(self, row: Any) -> dict[str, Any]:
+        reason = reasons.read(row.reason)
+        delivered = row.state == "delivered"
+        return {
+            "id": row.id,
+            "number": row.number,
+            "state": row.state,
+            "reason": str(reason) if reason else None,
+            "attempts": (row.tries or 0) if row.own_attempts is None else row.own_attempts,
+            "staged_at": iso(row.staged_at),
+            "delivered_at": iso(row.finished_at) if delivered else None,
+            "retry_at": iso(row.due_at) if row.state == "failed" else None,
+            "hash": bytes(row.hash).hex(),
+            "seq": row.seq,
+        }
+
+    def with_bodies(self, plan_id: int, summary: dict[str, Any]) -> dict[str, Any]:
+        """A summary with `raw` (as it came) and `payload` (as it was sent last; null when it was not)."""
+        row = self.store.rows(
+            "SELECT page_id, position, batch_id, plan_id, seq FROM record_states WHERE plan_id = :p AND seq = :seq",
+            p=plan_id,
+            seq=summary["seq"],
+        )[0]
+        raw = self.pages.raw(row.page_id, row.position)
+        return {**summary, "raw": msgspec.Raw(raw), "payload": self._payload(row.batch_id, row.seq)}
+
+    def _payload(self, batch_id: int | None, seq: int) -> msgspec.Raw | None:
+        if batch_id is None:
+            return None
+        batch = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=batch_id)[0]
+        members = Delivery.members(batch)
+        if seq not in members or batch.body is None:
+            return None
+        rows = rows_of(self.store.unpack(batch.body), batch.body_path)
+        return rows[members.index(seq)]
+
+    def story(self, plan_id: int, record_id: str) -> dict[str, Any] | None:
+        """One record's whole story by its id (or number): raw, payload, history of states, every try. None when the
+        plan has no such record. Where an id is ambiguous, the others are under `also`."""
+        found = list(self.list(plan_id, record_id=record_id))
+        if not found:
+            rows = self.store.rows(
+                "SELECT id FROM records WHERE plan_id = :p AND number = :number ORDER BY seq LIMIT 1",
+                p=plan_id,
+                number=record_id,
+            )
+            if not rows or rows[0].id is None:
+                return None
+            return self.story(plan_id, rows[0].id)
+        found.sort(key=lambda one: one["state"] == "invalid")
+        main = self.with_bodies(plan_id, found[0])
+        versions = self.store.rows(
+            "SELECT * FROM versions WHERE plan_id = :p AND id = :id ORDER BY version_id",
+            p=plan_id,
+            id=found[0]["id"],
+        )
+        seqs = [v.seq for v in versions if v.seq is not None and v.kind == "superseded"] + [found[0]["seq"]]
+        main["history"] = self._history(plan_id, seqs, versions)
+        main["tries"] = self._tries(plan_id, seqs)
+        main["versions"] = [
+            {
+                "kind": v.kind,
+                "noted_at": iso(v.noted_at),
+                "hash": bytes(v.hash).hex(),
+                "raw": msgspec.Raw(self.pages.raw(v.page_id, v.position)),
+            }
+            for v in versions
+        ]
+        main["also"] = [self.with_bodies(plan_id, other) for other in found[1:]]
+        return main
+
+    def _history(self, plan_id: int, seqs: list[int], versions: Any) -> list[dict[str, Any]]:
+        entries: list[tuple[float, int, str, Message | None]] = []
+        for seq in seqs:
+            page = self.store.rows(
+                "SELECT g.received_at FROM pages g WHERE g.page_id = COALESCE("
+                "(SELECT page_id FROM records WHERE plan_id = :p AND seq = :seq),"
+                "(SELECT page_id FROM versions WHERE plan_id = :p AND seq = :seq AND kind = 'superseded'))",
+                p=plan_id,
+                seq=seq,
+            )
+            entries += [(row.received_at, 0, "pending", Message("reason.staged")) for row in page]
+            entries += [
+                (row.at, 3, row.state, reasons.read(row.reason))
+                for row in self.store.rows(
+                    "SELECT at, state, reason FROM events WHERE plan_id = :p AND seq = :seq ORDER BY event_id",
+                    p=plan_id,
+                    seq=seq,
+                )
+            ]
+            for batch in self._batches(plan_id, seq):
+                place = Message("reason.batch", {"batch": batch.batch_id, "rows": batch.rows})
+                entries.append((batch.created_at, 1, "sending", place))
+                if batch.delivered:
+                    entries.append((batch.finished_at, 2, "delivered", place))
+        for v in versions:
+            if v.kind == "duplicate":
+                entries.append((v.noted_at, 4, "duplicate", Message("reason.duplicate")))
+        entries.sort(key=lambda entry: entry[:2])
+        return [
+            {"state": state, "time": iso(when), "reason": str(reason) if reason else None}
+            for when, _, state, reason in entries
+        ]
+
+    def _batches(self, plan_id: int, seq: int) -> list[Any]:
+        """Every batch that a record was in, with whether it delivered it."""
+        return list(
+            self.store.rows(
+                "SELECT b.*, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.plan_id = :p"
+                " AND x.seq = :seq AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
+                " AS delivered FROM batches b WHERE b.plan_id = :p AND b.first_seq <= :seq AND b.last_seq >= :seq"
+                " AND (b.members IS NULL OR EXISTS (SELECT 1 FROM json_each(b.members) j WHERE j.value = :seq))"
+                " ORDER BY b.batch_id",
+                p=plan_id,
+                seq=seq,
+            )
+        )
+
+    def _tries(self, plan_id: int, seqs: list[int]) -> list[dict[str, Any]]:
+        tries: list[dict[str, Any]] = []
+        for seq in seqs:
+            for batch in self._batches(plan_id, seq):
+                for row in self.store.rows(
+                    "SELECT * FROM attempts WHERE batch_id = :b ORDER BY attempt_id", b=batch.batch_id
+                ):
+                    reason = reasons.read(row.reason)
+                    tries.append(
+                        {
+                            "batch": batch.batch_id,
+                            "key": batch.key,
+                            "started_at": iso(row.started_at),
+                            "seconds": round(row.seconds, 6),
+                            "outcome": row.outcome,
+                            "status": row.status,
+                            "reason": str(reason) if reason else None,
+                            "request": row.request,
+                            "answer": None
+                            if row.answer is None
+                            else self.store.unpack(row.answer).decode("utf-8", "replace"),
+                        }
+                    )
+        return tries
+
+    def counts(self, plan_id: int) -> dict[str, int]:
+        """How many records are in each state; their sum is every record of the plan."""
+        found = dict.fromkeys(STATES, 0)
+        for state, count in self.store.rows(
+            "SELECT state, COUNT(*) FROM exceptions WHERE plan_id = :p GROUP BY state", p=plan_id
+        ):
+            found[state] += count
+        plain = self.store.rows(
+            "SELECT COUNT(*), COALESCE(SUM(r.seq > p.claimed_seq), 0) FROM records r JOIN plans p USING (plan_id)"
+            " WHERE r.plan_id = :p AND NOT EXISTS"
+            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
+            p=plan_id,
+        )[0]
+        sending = self.store.rows(
+            "SELECT COUNT(*) FROM batches b JOIN records r ON r.plan_id = b.plan_id"
+            " AND r.seq BETWEEN b.first_seq AND b.last_seq"
+            " WHERE b.plan_id = :p AND b.state = 'sending' AND b.kind = 'fresh' AND r.stray = 0 AND NOT EXISTS"
+            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
+            p=plan_id,
+        )[0][0]
+        found["pending"] += plain[1]
+        found["sending"] += sending
+        found["delivered"] += plain[0] - plain[1] - sending
+        return found
+
+    def waiting(self, plan_id: int) -> int:
+        """How many pending records wait for another plan's records."""
+        return int(
+            self.store.rows(
+                "SELECT COUNT(*) FROM exceptions WHERE plan_id = :p AND state = 'pending' AND waits_for IS NOT NULL",
+                p=plan_id,
+            )[0][0]
+        )
+
+    def replay(
+        self, plan_id: int, now: float, *, state: str | None = None, record_id: str | None = None
+    ) -> int:
+        """Failed, dead and held records (all, or those of one state or id) go back to pending; gives how many."""
+        where = " AND e.state = :state" if state else " AND e.state IN ('failed', 'dead', 'held')"
+        if record_id is not None:
+            where += " AND r.id = :id"
+        values = {"p": plan_id, "state": state, "id": record_id, "now": now}
+        values["reason"] = reasons.stored(Message("reason.replayed"))
+        chosen = (
+            "SELECT e.seq FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
+            " WHERE e.plan_id = :p AND r.stray = 0" + where
+        )
+        with self.store.transaction() as c:
+            c.execute(
+                text(
+                    "INSERT INTO events (plan_id, seq, at, state, reason)"
+                    f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})"  # noqa: S608 - texts made here
+                ),
+                values,
+            )
+            done = c.execute(
+                text(
+                    "UPDATE exceptions SET state = 'pending', reason = :reason, rounds = 0, due_at = :now,"
+                    f" waits_for = NULL, updated_at = :now WHERE plan_id = :p AND seq IN ({chosen})"  # noqa: S608
+                ),
+                values,
+            )
+        return int(done.rowcount)
+
+
+def rows_of(body: bytes, path: str) -> list[msgspec.Raw]:
+    """The payloads in a body as sent: an array, an array under `path` (a batch key), or one object."""
+    if path == ".":
+        return [msgspec.Raw(body)]
+    if path:
+        inner = at(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), path)
+        body = bytes(inner) if inner is not MISSING else b"[]"
+    return msgspec.json.decode(body, type=list[msgspec.Raw])

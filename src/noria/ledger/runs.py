@@ -1,0 +1,263 @@
+"""Runs, leases and watermarks: who works on a plan, and up to which time its source is staged."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import text
+
+from noria.ledger.reasons import stored
+from noria.ledger.store import Store
+from noria.messages import Message
+from noria.metadata.errors import NoriaError
+from noria.metadata.times import iso
+
+LEASE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run under way: its plan's number in the ledger and the fencing token it holds."""
+
+    run_id: int
+    plan_id: int
+    fence: int
+
+
+@dataclass(frozen=True)
+class Read:
+    """One pass over the source. `started_at` becomes the watermark when it ends well; `read_from` is the
+    LAST_SYNC_TIME that its requests use; `cursor` is where it goes on, `pages` how many are staged."""
+
+    read_id: int
+    started_at: float
+    read_from: float | None
+    cursor: str | None = None
+    pages: int = 0
+    resumed: bool = False
+
+
+class Runs:
+    """Begins and ends runs and reads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._plan_ids: dict[str, int] = {}
+
+    def plan_id(self, key: str, name: str = "") -> int:
+        """The plan's number in the ledger, given on first use."""
+        known = self._plan_ids.get(key)
+        if known is None:
+            with self.store.transaction() as c:
+                c.execute(
+                    text(
+                        "INSERT INTO plans (key, name) VALUES (:key, :name) ON CONFLICT (key) DO UPDATE"
+                        " SET name = CASE WHEN excluded.name = '' THEN plans.name ELSE excluded.name END"
+                    ),
+                    {"key": key, "name": name},
+                )
+                found = c.execute(
+                    text("SELECT plan_id FROM plans WHERE key = :key"), {"key": key}
+                ).scalar_one()
+            known = self._plan_ids[key] = int(found)
+        return known
+
+    def known_plan(self, key: str) -> int | None:
+        """The plan's number if the ledger has heard of it."""
+        rows = self.store.rows("SELECT plan_id FROM plans WHERE key = :key", key=key)
+        return int(rows[0][0]) if rows else None
+
+    def begin(self, key: str, name: str, kind: str, now: float) -> Run:
+        """Take the plan's lease and open a run; raises `NoriaError` (`busy`) while another live process has it.
+
+        A lease whose process is gone (killed) is taken over at once on the same machine, elsewhere when it expires.
+        """
+        plan_id = self.plan_id(key, name)
+        with self.store.transaction() as c:
+            row = c.execute(
+                text(
+                    "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run'"
+                ),
+                {"p": plan_id},
+            ).first()
+            if row is not None and row.expires_at > now and _alive(row.owner):
+                values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
+                raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
+            fence = 1 if row is None else row.fence + 1
+            run_id = c.execute(
+                text(
+                    "INSERT INTO runs (plan_id, kind, status, started_at, fence)"
+                    " VALUES (:p, :kind, 'running', :now, :fence) RETURNING run_id"
+                ),
+                {"p": plan_id, "kind": kind, "now": now, "fence": fence},
+            ).scalar_one()
+            c.execute(
+                text(
+                    "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
+                    " VALUES (:p, 'run', :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
+                    " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
+                    " expires_at = excluded.expires_at"
+                ),
+                {"p": plan_id, "owner": owner(), "fence": fence, "run": run_id, "until": now + LEASE_SECONDS},
+            )
+            c.execute(
+                text(
+                    "UPDATE runs SET status = 'interrupted', finished_at = :now"
+                    " WHERE plan_id = :p AND status = 'running' AND run_id <> :run"
+                ),
+                {"p": plan_id, "now": now, "run": run_id},
+            )
+        return Run(run_id, plan_id, fence)
+
+    def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
+        """Keep the lease and the run's counts fresh; raises `NoriaError` (`superseded`) when another took over."""
+        with self.store.transaction() as c:
+            held = c.execute(
+                text(
+                    "UPDATE leases SET expires_at = :until"
+                    " WHERE plan_id = :p AND stage = 'run' AND fence = :fence RETURNING fence"
+                ),
+                {"until": now + LEASE_SECONDS, "p": run.plan_id, "fence": run.fence},
+            ).first()
+            if held is None:
+                raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
+            c.execute(
+                text("UPDATE runs SET counts = :counts WHERE run_id = :run"),
+                {"counts": msgspec.json.encode(counts).decode(), "run": run.run_id},
+            )
+
+    def finish(
+        self, run: Run, status: str, now: float, counts: dict[str, int], error: Message | None = None
+    ) -> None:
+        """Close a run and give its lease back."""
+        with self.store.transaction() as c:
+            c.execute(
+                text(
+                    "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, error = :error"
+                    " WHERE run_id = :run"
+                ),
+                {
+                    "status": status,
+                    "now": now,
+                    "counts": msgspec.json.encode(counts).decode(),
+                    "error": stored(error),
+                    "run": run.run_id,
+                },
+            )
+            c.execute(
+                text(
+                    "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = 'run' AND fence = :fence"
+                ),
+                {"p": run.plan_id, "fence": run.fence},
+            )
+
+    def watermark(self, plan_id: int) -> float | None:
+        """Up to which time all of the source is staged, in epoch seconds; None before the first whole read."""
+        value = self.store.rows("SELECT watermark FROM plans WHERE plan_id = :p", p=plan_id)[0][0]
+        return None if value is None else float(value)
+
+    def begin_read(self, run: Run, now: float, signature: str, resume_within: float) -> Read:
+        """Start reading the source, or go on with a read that was interrupted not long ago.
+
+        `signature` stands for what the request asks; a read is only continued when it is the same.
+        """
+        with self.store.transaction() as c:
+            row = c.execute(
+                text(
+                    "SELECT watermark, read_id, read_started_at, read_from, read_touched_at, read_cursor, read_pages,"
+                    " read_signature FROM plans WHERE plan_id = :p"
+                ),
+                {"p": run.plan_id},
+            ).one()
+            fresh = row.read_touched_at is not None and abs(now - row.read_touched_at) <= resume_within
+            if row.read_started_at is not None and fresh and row.read_signature == signature:
+                return Read(
+                    row.read_id,
+                    row.read_started_at,
+                    row.read_from,
+                    row.read_cursor,
+                    row.read_pages,
+                    resumed=True,
+                )
+            read = Read(row.read_id + 1, now, row.watermark)
+            c.execute(
+                text(
+                    "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
+                    " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature"
+                    " WHERE plan_id = :p"
+                ),
+                {"read": read.read_id, "now": now, "signature": signature, "p": run.plan_id},
+            )
+        return read
+
+    def end_read(self, run: Run, read: Read, moves_watermark: bool) -> None:
+        """The source was read to its end: the watermark becomes the read's start (never an earlier time)."""
+        with self.store.transaction() as c:
+            c.execute(
+                text(
+                    "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, watermark = CASE WHEN :moves = 1"
+                    " THEN MAX(COALESCE(watermark, 0), :started) ELSE watermark END"
+                    " WHERE plan_id = :p AND read_id = :read"
+                ),
+                {
+                    "moves": int(moves_watermark),
+                    "started": read.started_at,
+                    "p": run.plan_id,
+                    "read": read.read_id,
+                },
+            )
+
+    def latest(self, plan_id: int, limit: int = 20) -> list[dict[str, Any]]:
+        """The plan's newest runs."""
+        rows = self.store.rows(
+            "SELECT run_id, kind, status, started_at, finished_at, counts FROM runs WHERE plan_id = :p"
+            " ORDER BY run_id DESC LIMIT :n",
+            p=plan_id,
+            n=limit,
+        )
+        return [
+            {
+                "run_id": row.run_id,
+                "kind": row.kind,
+                "status": row.status,
+                "started_at": iso(row.started_at),
+                "finished_at": iso(row.finished_at),
+                **(msgspec.json.decode(row.counts) if row.counts else {}),
+            }
+            for row in rows
+        ]
+
+
+def owner() -> str:
+    """This process: host, process id, and when it started, so that a reused id is not mistaken for it."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def _alive(name: str) -> bool:
+    """Whether the process that took a lease may still live; a process on another machine may."""
+    host, _, rest = name.partition("/")
+    pid, _, started = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit():
+        return True
+    if int(pid) == os.getpid():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty where the system doesn't say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

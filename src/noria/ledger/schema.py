@@ -1,0 +1,282 @@
+"""The ledger's tables: one definition for every database.
+
+Laid out by page and batch. A page's records are stored once, as they came, in one compressed body; a record is a slim
+row that points into it; what was sent is kept in one body a batch. A record's state follows from the batch that its
+`seq` falls into; only records whose state differs from that (failed, dead, invalid, held, skipped, waiting) have a row
+in `exceptions`. The view `record_states` gives the plain picture: one row a record with its state.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite gives rowid behaviour, and so a cheap ever-growing key, only to a column of type INTEGER.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="facts about the ledger itself, such as its own identity",
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("plan_id", Key, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("next_seq", BigInteger, nullable=False, server_default=text("1")),
+    Column("claimed_seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("watermark", Float),
+    Column("read_id", BigInteger, nullable=False, server_default=text("0")),
+    Column("read_started_at", Float),
+    Column("read_from", Float),
+    Column("read_touched_at", Float),
+    Column("read_cursor", Text),
+    Column("read_pages", BigInteger, nullable=False, server_default=text("0")),
+    Column("read_signature", Text),
+    comment="where each plan stands: numbering, claims, watermark, and the read under way (read_started_at is null"
+    " when none is)",
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("plan_id", Key, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("run_id", BigInteger),
+    Column("expires_at", Float, nullable=False),
+    comment="who runs a plan's stage now; fence grows with every take-over",
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("finished_at", Float),
+    Column("fence", BigInteger, nullable=False),
+    Column("counts", Text),
+    Column("error", Text),
+    Index("runs_by_plan", "plan_id", "run_id"),
+    comment="one execution of a plan",
+)
+
+pages = Table(
+    "pages",
+    metadata,
+    Column("page_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("read_id", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="the records of a page that were new or changed, as they came: a zstd-compressed JSON array",
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text),
+    Column("number", Text),
+    Column("hash", LargeBinary, nullable=False),
+    Column("page_id", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("read_id", BigInteger, nullable=False),
+    Column("stray", Integer, nullable=False),
+    Index(
+        "records_by_id",
+        "plan_id",
+        "id",
+        unique=True,
+        sqlite_where=text("stray = 0"),
+        postgresql_where=text("stray = 0"),
+    ),
+    Index(
+        "records_strays",
+        "plan_id",
+        "hash",
+        sqlite_where=text("stray <> 0"),
+        postgresql_where=text("stray <> 0"),
+    ),
+    sqlite_with_rowid=False,
+    comment="one row a record: where its newest content lies (page, position), its xxh3-128 hash, the read that saw it"
+    " last; number is null where it equals id; stray: 0 known by its id, 1 without id, 2 ambiguous id",
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("version_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("seq", BigInteger),
+    Column("hash", LargeBinary, nullable=False),
+    Column("page_id", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("noted_at", Float, nullable=False),
+    Index("versions_by_id", "plan_id", "id", "version_id"),
+    comment="other contents of a record: superseded by a newer one, kept as duplicate, or once ambiguous (resolved)",
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("members", LargeBinary),
+    Column("rows", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", LargeBinary),
+    Column("body_path", Text, nullable=False, server_default=text("''")),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    Index(
+        "batches_fresh",
+        "plan_id",
+        "first_seq",
+        sqlite_where=text("kind = 'fresh'"),
+        postgresql_where=text("kind = 'fresh'"),
+    ),
+    Index(
+        "batches_sending",
+        "plan_id",
+        sqlite_where=text("state = 'sending'"),
+        postgresql_where=text("state = 'sending'"),
+    ),
+    comment="records sent together: the range of seq it claimed (fresh) or the records it took up again (retry);"
+    " members lists the seqs in the order of the body, null when they are exactly first_seq..last_seq;"
+    " state: sending, delivered (all but exceptions), failed, doubt",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("attempt_id", Key, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("status", Integer),
+    Column("request", Text, nullable=False),
+    Column("reason", Text),
+    Column("answer", LargeBinary),
+    Index("attempts_by_batch", "batch_id", "attempt_id"),
+    comment="one try at sending a batch, with the target's answer",
+)
+
+exceptions = Table(
+    "exceptions",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("rounds", Integer, nullable=False, server_default=text("0")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("due_at", Float),
+    Column("waits_for", BigInteger),
+    Column("waits_seq", BigInteger),
+    Column("batch_id", BigInteger),
+    Column("updated_at", Float, nullable=False),
+    Index(
+        "exceptions_due",
+        "plan_id",
+        "due_at",
+        sqlite_where=text("state IN ('failed', 'pending')"),
+        postgresql_where=text("state IN ('failed', 'pending')"),
+    ),
+    Index("exceptions_by_state", "plan_id", "state", "seq"),
+    sqlite_with_rowid=False,
+    comment="records whose state does not follow from their batch; rounds counts the scheduled retries used up,"
+    " attempts every try;"
+    " due_at: when it is tried (or its wait given up), epoch seconds",
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("run_id", BigInteger),
+    Index("events_by_record", "plan_id", "seq", "event_id"),
+    comment="changes of state that do not follow from a batch, each with its reason",
+)
+
+lookup_fields = Table(
+    "lookup_fields",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),
+    Column("indexed_seq", BigInteger, nullable=False),
+    comment="fields that look-ups ask a plan's records for, and up to which seq they are indexed",
+)
+
+lookup_keys = Table(
+    "lookup_keys",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+    comment="a field's values, as text, to the records that have them",
+)
+
+__all__ = ["RECORD_STATES", "metadata"]
+
+# Kept out of the tables' metadata because SQLAlchemy knows no views; created and replaced by migrations.
+RECORD_STATES = """
+CREATE VIEW record_states AS
+SELECT r.plan_id, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.hash, r.page_id, r.position, r.stray,
+       COALESCE(e.state, CASE WHEN r.seq > p.claimed_seq THEN 'pending'
+                              WHEN b.state = 'sending' THEN 'sending' ELSE 'delivered' END) AS state,
+       e.reason, e.due_at, e.attempts AS own_attempts,
+       COALESCE(e.batch_id, b.batch_id) AS batch_id,
+       g.received_at AS staged_at
+FROM records r
+JOIN plans p ON p.plan_id = r.plan_id
+JOIN pages g ON g.page_id = r.page_id
+LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq
+LEFT JOIN batches b ON b.batch_id = (
+    SELECT f.batch_id FROM batches f
+    WHERE f.plan_id = r.plan_id AND f.kind = 'fresh' AND f.first_seq <= r.seq AND r.seq <= p.claimed_seq
+    ORDER BY f.first_seq DESC LIMIT 1)
+"""

@@ -1,0 +1,415 @@
+"""Staging: a page's records enter the ledger, in one transaction with the cursor that follows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, text
+from xxhash import xxh3_128_digest
+
+from noria.ledger.pages import Pages
+from noria.ledger.reasons import stored
+from noria.ledger.runs import Read, Run
+from noria.ledger.store import Store
+from noria.messages import Message
+
+KNOWN, WITHOUT_ID, AMBIGUOUS = 0, 1, 2
+
+
+class Arrival(NamedTuple):
+    """A record as it came. `invalid`: why it has no usable id; `skipped`: why a filter keeps it back."""
+
+    id: str | None
+    number: str | None
+    raw: bytes
+    invalid: Message | None = None
+    skipped: Message | None = None
+
+
+@dataclass
+class StageCounts:
+    """What became of a page's arrivals: staged + unchanged + duplicate are all of them; invalid and skipped are
+    those among them that are not to be delivered."""
+
+    staged: int = 0
+    unchanged: int = 0
+    duplicate: int = 0
+    invalid: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class _Page:
+    """The rows that a page adds, gathered before they are written together."""
+
+    run: Run
+    read: Read
+    now: float
+    page_id: int
+    next_seq: int
+    bodies: list[bytes] = field(default_factory=list)
+    inserts: list[tuple[Any, ...]] = field(default_factory=list)
+    touched: list[int] = field(default_factory=list)
+    exceptions: list[dict[str, Any]] = field(default_factory=list)
+    counts: StageCounts = field(default_factory=StageCounts)
+
+    def take(self, raw: bytes) -> int:
+        self.bodies.append(raw)
+        return len(self.bodies) - 1
+
+    def seq(self) -> int:
+        self.next_seq += 1
+        return self.next_seq - 1
+
+
+_KNOWN_IDS = text(
+    "SELECT r.id, r.seq, r.hash, r.read_id FROM json_each(:ids) j CROSS JOIN records r"
+    " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0"
+)
+_INSERT = (
+    "INSERT INTO records (plan_id, seq, id, number, hash, page_id, position, read_id, stray)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_TOUCH = text(
+    "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT value FROM json_each(:seqs))"
+)
+_ADVANCE = text(
+    "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now"
+    " WHERE plan_id = :p"
+)
+
+
+class Staging:
+    """Puts pages into the ledger."""
+
+    def __init__(self, store: Store, pages: Pages) -> None:
+        self.store = store
+        self.pages = pages
+
+    def stage(
+        self,
+        run: Run,
+        read: Read,
+        *,
+        number: int,
+        request: str,
+        arrivals: list[Arrival],
+        cursor: str | None,
+        now: float,
+        delivers_changes: bool,
+    ) -> StageCounts:
+        """Stage a page and remember where the read goes on, in one transaction.
+
+        New and changed records are kept with their bytes; unchanged ones (same hash, or the same content spelled
+        differently) only note that this read saw them.
+        """
+        with self.store.transaction() as c:
+            next_seq = c.execute(
+                text("SELECT next_seq FROM plans WHERE plan_id = :p"), {"p": run.plan_id}
+            ).scalar_one()
+            page_id = c.execute(text("SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages")).scalar_one()
+            page = _Page(run, read, now, page_id, next_seq)
+            self._sort(c, page, arrivals, delivers_changes)
+            self._write(c, page, number, request)
+            c.execute(
+                _ADVANCE,
+                {"seq": page.next_seq, "cursor": cursor, "pages": number, "now": now, "p": run.plan_id},
+            )
+        if page.bodies:
+            self.pages.keep(page.page_id, page.bodies)
+        return page.counts
+
+    def _sort(self, c: Connection, page: _Page, arrivals: list[Arrival], delivers_changes: bool) -> None:
+        plan_id, read_id = page.run.plan_id, page.read.read_id
+        ids = [arrival.id for arrival in arrivals if arrival.invalid is None]
+        rows = c.execute(_KNOWN_IDS, {"ids": msgspec.json.encode(ids).decode(), "p": plan_id})
+        known: dict[str | None, tuple[int, bytes, int]] = {row[0]: (row[1], row[2], row[3]) for row in rows}
+        for arrival in arrivals:
+            digest = xxh3_128_digest(arrival.raw)
+            if arrival.invalid is not None:
+                self._stray(c, page, arrival, digest, WITHOUT_ID)
+                continue
+            old = known.get(arrival.id)
+            if old is None:
+                seq = self._insert(page, arrival, digest)
+                known[arrival.id] = (seq, digest, read_id)
+            elif old[1] == digest:
+                page.counts.unchanged += 1
+                if arrival.skipped is not None:
+                    page.counts.skipped += 1
+                if old[2] != read_id:
+                    page.touched.append(old[0])
+                    known[arrival.id] = (old[0], digest, read_id)
+            else:
+                known[arrival.id] = self._changed(c, page, arrival, digest, old, delivers_changes)
+
+    def _insert(self, page: _Page, arrival: Arrival, digest: bytes, stray: int = KNOWN) -> int:
+        seq = page.seq()
+        number = arrival.number if arrival.number != arrival.id else None
+        page.inserts.append(
+            (
+                page.run.plan_id,
+                seq,
+                arrival.id,
+                number,
+                digest,
+                page.page_id,
+                page.take(arrival.raw),
+                page.read.read_id,
+                stray,
+            )
+        )
+        page.counts.staged += 1
+        if arrival.skipped is not None:
+            self._except(page, seq, "skipped", arrival.skipped)
+        return seq
+
+    def _except(self, page: _Page, seq: int, state: str, reason: Message) -> None:
+        page.exceptions.append({"seq": seq, "state": state, "reason": stored(reason)})
+        if state == "skipped":
+            page.counts.skipped += 1
+        else:
+            page.counts.invalid += 1
+
+    def _stray(self, c: Connection, page: _Page, arrival: Arrival, digest: bytes, stray: int) -> None:
+        """A record that can't be known by its id: kept as invalid; the same content again is the same stray."""
+        row = c.execute(
+            text(
+                "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND stray = :stray"
+                " AND COALESCE(id, '') = :id"
+            ),
+            {"p": page.run.plan_id, "hash": digest, "stray": stray, "id": arrival.id or ""},
+        ).first()
+        seen_here = any(insert[4] == digest and insert[8] == stray for insert in page.inserts)
+        if row is not None or seen_here:
+            page.counts.unchanged += 1
+            page.counts.invalid += 1
+            if row is not None:
+                page.touched.append(row.seq)
+            return
+        seq = self._insert(page, arrival._replace(skipped=None), digest, stray)
+        reason = arrival.invalid or Message("reason.ambiguous_id", {"id": arrival.id})
+        self._except(page, seq, "invalid", reason)
+
+    def _changed(
+        self,
+        c: Connection,
+        page: _Page,
+        arrival: Arrival,
+        digest: bytes,
+        old: tuple[int, bytes, int],
+        delivers_changes: bool,
+    ) -> tuple[int, bytes, int]:
+        """Other bytes under a known id: the same content spelled differently, an ambiguous id, an update that is
+        delivered, or one that is only kept."""
+        seq, old_digest, seen_by = old
+        read_id = page.read.read_id
+        keys = {"p": page.run.plan_id, "seq": seq}
+        own = next((insert for insert in page.inserts if insert[1] == seq), None)
+        if own is not None:
+            row_page, position = page.page_id, own[6]
+            old_raw = page.bodies[position]
+        else:
+            row = c.execute(
+                text("SELECT page_id, position FROM records WHERE plan_id = :p AND seq = :seq"), keys
+            ).one()
+            row_page, position = row.page_id, row.position
+            old_raw = self.pages.raw(row_page, position)
+        if same_content(old_raw, arrival.raw):
+            page.counts.unchanged += 1
+            if arrival.skipped is not None:
+                page.counts.skipped += 1
+            if seen_by != read_id:
+                c.execute(
+                    text(
+                        "UPDATE records SET hash = :hash, read_id = :read WHERE plan_id = :p AND seq = :seq"
+                    ),
+                    {**keys, "hash": digest, "read": read_id},
+                )
+            return seq, digest if seen_by != read_id else old_digest, read_id
+        if seen_by == read_id:
+            if self._newest_version(c, page, arrival.id) == digest:
+                page.counts.unchanged += 1
+            else:
+                self._stray(c, page, arrival, digest, AMBIGUOUS)
+            return old
+        if delivers_changes or self._never_sent(c, keys):
+            return self._replace(c, page, arrival, digest, old, row_page, position)
+        if self._newest_version(c, page, arrival.id) == digest:
+            page.counts.unchanged += 1
+        else:
+            self._version(
+                c, page, arrival.id, "duplicate", None, digest, page.page_id, page.take(arrival.raw)
+            )
+            page.counts.duplicate += 1
+        page.touched.append(seq)
+        return seq, old_digest, read_id
+
+    def _replace(
+        self,
+        c: Connection,
+        page: _Page,
+        arrival: Arrival,
+        digest: bytes,
+        old: tuple[int, bytes, int],
+        old_page: int,
+        old_position: int,
+    ) -> tuple[int, bytes, int]:
+        """The newer content takes the record's place at the end of the queue; the older is kept as a version."""
+        keys = {"p": page.run.plan_id, "seq": old[0]}
+        self._version(c, page, arrival.id, "superseded", old[0], old[1], old_page, old_position)
+        c.execute(text("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq"), keys)
+        c.execute(text("DELETE FROM records WHERE plan_id = :p AND seq = :seq"), keys)
+        seq = self._insert(page, arrival, digest)
+        return seq, digest, page.read.read_id
+
+    def _version(
+        self,
+        c: Connection,
+        page: _Page,
+        record_id: str | None,
+        kind: str,
+        seq: int | None,
+        digest: bytes,
+        page_id: int,
+        position: int,
+    ) -> None:
+        c.execute(
+            text(
+                "INSERT INTO versions (plan_id, id, kind, seq, hash, page_id, position, run_id, noted_at)"
+                " VALUES (:p, :id, :kind, :seq, :hash, :page, :position, :run, :now)"
+            ),
+            {
+                "p": page.run.plan_id,
+                "id": record_id,
+                "kind": kind,
+                "seq": seq,
+                "hash": digest,
+                "page": page_id,
+                "position": position,
+                "run": page.run.run_id,
+                "now": page.now,
+            },
+        )
+
+    def _newest_version(self, c: Connection, page: _Page, record_id: str | None) -> bytes | None:
+        found = c.execute(
+            text(
+                "SELECT hash FROM versions WHERE plan_id = :p AND id = :id AND kind = 'duplicate'"
+                " ORDER BY version_id DESC LIMIT 1"
+            ),
+            {"p": page.run.plan_id, "id": record_id},
+        ).scalar()
+        return bytes(found) if found is not None else None
+
+    def _never_sent(self, c: Connection, keys: dict[str, Any]) -> bool:
+        """Whether a record was certainly never written, so that newer content may take its place even under
+        idCheck: still pending, filtered out, invalid, or refused by the target."""
+        row = c.execute(
+            text(
+                "SELECT s.state, b.state AS batch FROM record_states s LEFT JOIN batches b USING (batch_id)"
+                " WHERE s.plan_id = :p AND s.seq = :seq"
+            ),
+            keys,
+        ).one()
+        if row.state in ("pending", "skipped", "invalid"):
+            return True
+        return row.state in ("failed", "dead") and row.batch != "doubt"
+
+    def _write(self, c: Connection, page: _Page, number: int, request: str) -> None:
+        if page.bodies:
+            body = b"[" + b",".join(page.bodies) + b"]"
+            c.execute(
+                text(
+                    "INSERT INTO pages (page_id, plan_id, run_id, read_id, number, received_at, request, rows, body)"
+                    " VALUES (:page, :p, :run, :read, :number, :now, :request, :rows, :body)"
+                ),
+                {
+                    "page": page.page_id,
+                    "p": page.run.plan_id,
+                    "run": page.run.run_id,
+                    "read": page.read.read_id,
+                    "number": number,
+                    "now": page.now,
+                    "request": request,
+                    "rows": len(page.bodies),
+                    "body": self.store.pack(body),
+                },
+            )
+        if page.inserts:
+            c.exec_driver_sql(_INSERT, page.inserts)
+        if page.touched:
+            seqs = msgspec.json.encode(page.touched).decode()
+            c.execute(_TOUCH, {"read": page.read.read_id, "p": page.run.plan_id, "seqs": seqs})
+        if page.exceptions:
+            note_exceptions(c, page.run, page.exceptions, page.now)
+
+    def settle_ambiguous(self, run: Run, read: Read, now: float) -> int:
+        """After a whole read: an ambiguous content whose id this read showed with just one other content is no longer
+        in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
+        with self.store.transaction() as c:
+            rows = c.execute(
+                text(
+                    "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s"
+                    " JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
+                    " WHERE s.plan_id = :p AND s.stray = 2 AND s.read_id < :read AND r.read_id = :read"
+                ),
+                {"p": run.plan_id, "read": read.read_id},
+            ).fetchall()
+            page = _Page(run, read, now, 0, 0)
+            for row in rows:
+                self._version(c, page, row.id, "resolved", row.seq, row.hash, row.page_id, row.position)
+                keys = {"p": run.plan_id, "seq": row.seq}
+                c.execute(text("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq"), keys)
+                c.execute(text("DELETE FROM records WHERE plan_id = :p AND seq = :seq"), keys)
+        return len(rows)
+
+
+def note_exceptions(c: Connection, run: Run, rows: list[dict[str, Any]], now: float) -> None:
+    """Give records a state of their own, and note the change in their history.
+
+    A row holds seq, state and reason; rounds, due_at, waits_for, waits_seq and batch_id where they matter. Rows for
+    records that a newer content has replaced meanwhile only enter the history.
+    """
+    blank = {
+        "rounds": 0,
+        "attempts": 0,
+        "due_at": None,
+        "waits_for": None,
+        "waits_seq": None,
+        "batch_id": None,
+    }
+    full = [{**blank, **row, "p": run.plan_id, "now": now, "run": run.run_id} for row in rows]
+    c.execute(
+        text(
+            "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
+            " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq, :batch_id,"
+            " :now FROM records WHERE plan_id = :p AND seq = :seq"
+            " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
+            " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts, due_at = excluded.due_at, waits_for = excluded.waits_for,"
+            " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at"
+        ),
+        full,
+    )
+    c.execute(
+        text(
+            "INSERT INTO events (plan_id, seq, at, state, reason, run_id)"
+            " VALUES (:p, :seq, :now, :state, :reason, :run)"
+        ),
+        full,
+    )
+
+
+def same_content(a: bytes, b: bytes) -> bool:
+    """Whether two JSON texts say the same: key order, white space and escapes aside; numbers by their digits."""
+    return _canonical(a) == _canonical(b)
+
+
+# A fraction is compared by its digits, and can't be mistaken for a text with the same characters.
+_EXACT = msgspec.json.Decoder(float_hook=lambda digits: {"\0number": digits})
+
+
+def _canonical(raw: bytes) -> bytes:
+    return msgspec.json.encode(_EXACT.decode(raw), order="deterministic")

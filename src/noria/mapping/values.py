@@ -1,0 +1,166 @@
+"""What compiled mappings call at run time: fields, formats, coercion, look-ups. Numbers stay exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from noria.messages import Message
+from noria.metadata.macros import Moment, formatted
+from noria.metadata.paths import MISSING, walk
+from noria.metadata.validation import shown
+
+# Fractions decode to Decimal and encode with the same digits: money is never a float.
+DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+encode = _ENCODER.encode
+
+Key = tuple[str, ...]
+
+
+class MappingError(Exception):
+    """A record that can't be mapped; it becomes `invalid` with this reason."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message.key)
+        self.message = message
+
+
+class Waiting(Exception):  # noqa: N818 - not an error: the record waits
+    """A look-up found nothing yet: the record waits for the other plan."""
+
+    def __init__(self, number: int, key: Key) -> None:
+        super().__init__(number, key)
+        self.number = number
+        self.key = key
+
+
+@dataclass
+class Environment:
+    """What a mapping needs besides the record: the run's times, and for each look-up what the ledger found.
+
+    `patient`: an unanswered look-up makes the record wait (`Waiting`); otherwise it is empty, or the record is
+    invalid when `missing_is_invalid`.
+    """
+
+    moment: Moment
+    found: list[dict[Key, Any]] = field(default_factory=list)
+    patient: bool = True
+    missing_is_invalid: bool = False
+
+
+def field_at(row: Any, steps: list[str], path: str) -> Any:
+    """The value at a path in a row, None when there is none; a key that holds dots itself wins."""
+    if isinstance(row, dict) and path in row:
+        return row[path]
+    found = walk(row, steps)
+    return None if found is MISSING else found
+
+
+def as_text(value: Any) -> str:
+    """A value inside a text: nothing for null, JSON spelling for numbers, booleans, objects and arrays."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return encode(value).decode()
+
+
+def with_format(value: Any, fmt: str, env: Environment, path: str) -> Any:
+    """A field with its suffix; null and empty stay as they are."""
+    if value is None or value == "":
+        return value
+    try:
+        return formatted(value, fmt, env.moment)
+    except (ValueError, OverflowError):
+        if env.moment.lenient:
+            return value
+        raise MappingError(
+            Message("mapping.not_a_time", {"path": path, "value": shown(_plain(value)), "format": fmt})
+        ) from None
+
+
+def to_int(value: Any, name: str) -> int | None:
+    """An item of type int: text and whole fractions become integers, booleans 0 or 1, empty text nothing."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool | int):
+        return int(value)
+    number = _number(value, name, "int")
+    if number != number.to_integral_value():
+        raise _unfit(value, name, "int")
+    return int(number)
+
+
+def to_float(value: Any, name: str) -> int | Decimal | None:
+    """An item of type float: text becomes an exact decimal, empty text nothing."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | Decimal):
+        return value
+    return _number(value, name, "float")
+
+
+_TRUE = {"1", "true", "yes", "y", "on", "是"}
+_FALSE = {"0", "false", "no", "n", "off", "否"}
+
+
+def to_bool(value: Any, name: str) -> bool | None:
+    """An item of type bool: 1/0, true/false, yes/no, 是/否; empty text nothing."""
+    if value is None or value == "" or isinstance(value, bool):
+        return None if value == "" else value
+    text = str(value).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise _unfit(value, name, "bool")
+
+
+def _number(value: Any, name: str, type_: str) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, str) and len(value) < 400:
+        try:
+            number = Decimal(value.strip())
+        except InvalidOperation:
+            raise _unfit(value, name, type_) from None
+        if number.is_finite() and abs(number.adjusted()) < 400:
+            return number
+    raise _unfit(value, name, type_)
+
+
+def _unfit(value: Any, name: str, type_: str) -> MappingError:
+    return MappingError(
+        Message("mapping.not_of_type", {"field": name, "value": shown(_plain(value)), "type": type_})
+    )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def looked_up(env: Environment, number: int, key: Key | None, name: str) -> Any:
+    """What look-up `number` found for `key`; nothing when a value to look for is missing."""
+    if key is None:
+        return None
+    found = env.found[number].get(key, MISSING)
+    if found is not MISSING:
+        return found
+    if env.patient:
+        raise Waiting(number, key)
+    if env.missing_is_invalid:
+        raise MappingError(Message("mapping.lookup_empty", {"field": name, "key": ", ".join(key)}))
+    return None
+
+
+def key_part(value: Any) -> str | None:
+    """A value as look-ups compare it: by its text, so that 101 finds "101"."""
+    if value is None or value == "" or isinstance(value, dict | list):
+        return None
+    return as_text(value)

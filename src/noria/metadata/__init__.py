@@ -1,0 +1,1 @@
+"""A plan as the user wrote it, turned into typed, validated objects; macros; precise errors."""

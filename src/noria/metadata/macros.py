@@ -1,0 +1,76 @@
+"""System macros and their values: times that belong to a run, positions that belong to a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from noria.metadata.expressions import Literal, Macro, Reference, Template
+from noria.metadata.times import DEFAULT_ZONE, format_time
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The times a run works with, in epoch seconds, and the zone that times without one are in."""
+
+    last_sync: float
+    now: float
+    tz: ZoneInfo = DEFAULT_ZONE
+    lenient: bool = False
+
+
+@dataclass(frozen=True)
+class PagePosition:
+    """Where a page begins: its size in rows, its row offset from 0 and its number from 1."""
+
+    size: int = 100
+    row: int = 0
+    page: int = 1
+
+
+def macro_value(macro: Macro, moment: Moment, position: PagePosition | None = None) -> Any:
+    """A macro's value: epoch seconds for times, formatted when it has a suffix. An unknown suffix raises `KeyError`
+    unless the plan is lenient."""
+    if macro.name.startswith("PAGINATION_"):
+        place = position or PagePosition()
+        return {
+            "PAGINATION_PAGE_SIZE": place.size,
+            "PAGINATION_START_ROW": place.row,
+            "PAGINATION_START_PAGE": place.page,
+        }[macro.name]
+    if macro.seconds_ago is not None:
+        seconds = moment.now - macro.seconds_ago
+    else:
+        seconds = moment.last_sync if macro.name == "LAST_SYNC_TIME" else moment.now
+    return formatted(int(seconds), macro.format, moment)
+
+
+def formatted(value: Any, fmt: str | None, moment: Moment) -> Any:
+    """A value with its suffix applied; a lenient plan leaves it as it is when the suffix is unknown."""
+    if fmt is None:
+        return value
+    try:
+        return format_time(value, fmt, moment.tz)
+    except KeyError:
+        if moment.lenient:
+            return value
+        raise
+
+
+def request_value(
+    expression: Literal | Reference | Macro | Template, moment: Moment, position: PagePosition | None = None
+) -> Any:
+    """The value of an expression in a source request, where only literals and macros have one."""
+    match expression:
+        case Literal(value):
+            return value
+        case Macro():
+            return macro_value(expression, moment, position)
+        case Template(parts):
+            return "".join(
+                part if isinstance(part, str) else str(request_value(part, moment, position))
+                for part in parts
+            )
+        case Reference():
+            return None

@@ -1,0 +1,141 @@
+"""An integration plan (集成方案): source, target, schedule and noria's own options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from noria.metadata.documents import Metadata
+
+NonNegative = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[int | float, Meta(description="seconds")]
+
+
+class Retry(msgspec.Struct, kw_only=True):
+    """When a failed delivery is tried again. Times in seconds."""
+
+    tries: Annotated[Positive, Meta(description="一次执行中的尝试次数 | tries within a run")] = 3
+    wait: Annotated[Seconds, Meta(description="尝试间隔 | between those tries")] = 5
+    schedule: Annotated[
+        list[int | float], Meta(description="之后的重试间隔 | waits before later runs try again, then dead")
+    ] = msgspec.field(default_factory=lambda: [20, 300, 3600, 14400, 72000])
+
+
+class LookupOptions(msgspec.Struct, kw_only=True):
+    """What happens to a record whose look-up finds nothing yet."""
+
+    wait: Annotated[int | float | str, Meta(description="等待多久 | how long it waits, e.g. 86400 or 1d")] = (
+        86400
+    )
+    missing: Annotated[Literal["empty", "invalid"], Meta(description="之后 | and then")] = "empty"
+
+
+class SweepOptions(msgspec.Struct, kw_only=True):
+    """The second schedule that re-reads a past window (补漏)."""
+
+    schedule: Annotated[str | None, Meta(description="cron")] = None
+    window: Annotated[int | float | str, Meta(description="window | e.g. 3d")] = "3d"
+
+
+class Options(msgspec.Struct, kw_only=True):
+    """noria's own settings of a plan. Times in seconds."""
+
+    batch_size: Annotated[Positive | None, Meta(description="每批条数 | records a batch")] = None
+    concurrency: Annotated[Positive, Meta(description="并行写入的批次 | batches sent at once")] = 4
+    retry: Annotated[Retry, Meta(description="重试 | retries")] = msgspec.field(default_factory=Retry)
+    on_doubt: Annotated[
+        Literal["resend", "hold"], Meta(description="结果不明时 | when a send's outcome is unknown")
+    ] = "resend"
+    on_change: Annotated[
+        Literal["skip", "deliver"] | None,
+        Meta(description="内容变化时；缺省按 idCheck | default: as idCheck says"),
+    ] = None
+    overlap: Annotated[Seconds, Meta(description="每次读取的重叠 | overlap of each read")] = 60
+    start: Annotated[
+        str | int | None, Meta(description="首次 LAST_SYNC_TIME | LAST_SYNC_TIME of the first run")
+    ] = None
+    resume: Annotated[
+        Seconds,
+        Meta(description="中断的读取在多久内续读 | an interrupted read is continued within this time"),
+    ] = 3600
+    endpoint: Annotated[
+        str | None, Meta(description="写入空操作的 POST 地址 | where 写入空操作 is POSTed to, if anywhere")
+    ] = None
+    lenient: Annotated[bool, Meta(description="宽松 | as the platform: leave what can't be formatted")] = (
+        False
+    )
+    lookup: Annotated[LookupOptions, Meta(description="查找 | look-ups")] = msgspec.field(
+        default_factory=LookupOptions
+    )
+    sweep: Annotated[SweepOptions | None, Meta(description="补漏 | sweep")] = None
+    source: Annotated[dict[str, Any], Meta(description="覆盖源连接设置 | override the source connection")] = (
+        msgspec.field(default_factory=dict)
+    )
+    target: Annotated[
+        dict[str, Any], Meta(description="覆盖目标连接设置 | override the target connection")
+    ] = msgspec.field(default_factory=dict)
+
+
+class SideDocument(msgspec.Struct, kw_only=True):
+    """One side of a plan as it stands in the file."""
+
+    connection: Annotated[
+        str, Meta(min_length=1, description="noria.toml 中的连接 | a connection of noria.toml")
+    ]
+    metadata: Annotated[
+        dict[str, Any] | str, Meta(description="元数据，或其文件 | the document, or its file")
+    ]
+
+
+class PlanDocument(msgspec.Struct, kw_only=True):
+    """A plan as it stands in its file."""
+
+    name: Annotated[str | None, Meta(description="名称 | name")] = None
+    uuid: Annotated[str | None, Meta(description="平台方案编号 | the platform's id, for look-ups")] = None
+    description: Annotated[str | None, Meta(description="说明 | what it is for")] = None
+    schedule: Annotated[str | None, Meta(description="源端 cron | cron of the source")] = None
+    target_schedule: Annotated[str | None, Meta(description="目标端 cron | cron of the target")] = None
+    timezone: Annotated[str | None, Meta(description="cron 的时区 | zone of the schedules")] = None
+    enabled: Annotated[bool, Meta(description="启用 | on or off")] = True
+    source: Annotated[SideDocument, Meta(description="源 | where records come from")]
+    target: Annotated[SideDocument, Meta(description="目标 | where they go")]
+    options: Annotated[Options, Meta(description="选项 | noria's own")] = msgspec.field(
+        default_factory=Options
+    )
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of a loaded plan."""
+
+    connection: str
+    metadata: Metadata
+    document: dict[str, Any]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A loaded plan. `key` is its file's stem and identifies it in the ledger."""
+
+    key: str
+    name: str
+    path: Path
+    source: Side
+    target: Side
+    options: Options
+    uuid: str | None = None
+    schedule: str | None = None
+    target_schedule: str | None = None
+    enabled: bool = True
+
+    def answers_to(self, reference: str) -> bool:
+        """Whether a person or a look-up means this plan by `reference`: key, name or platform id."""
+        return reference in (self.key, self.name) or (self.uuid is not None and reference == self.uuid)
+
+    def delivers_changes(self) -> bool:
+        """Whether changed content of a known id is delivered again (decision 1)."""
+        if self.options.on_change is not None:
+            return self.options.on_change == "deliver"
+        return not self.source.metadata.checks_ids()

@@ -1,0 +1,178 @@
+"""Checks a decoded JSON value against declared types and finds every problem at once.
+
+The types are `msgspec.Struct`s; the same declarations give the typed objects, this check, the reference pages and
+the JSON Schema. An unknown key is not an error: it is kept and reported as a warning, with the nearest known name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from noria.messages import Message
+from noria.metadata.errors import InvalidDocument, Problem
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: JSON, at most 80 characters."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, UnicodeEncodeError, RecursionError):
+        text = ascii(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """The known name that `name` most likely meant, or None."""
+    by_case = {k.lower(): k for k in known}
+    if name.lower() in by_case:
+        return by_case[name.lower()]
+    found = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.7)
+    return found[0] if found else None
+
+
+def problems_in(value: Any, type_: Any, path: str = "$") -> list[Problem]:
+    """Every place where `value` does not fit `type_`; wrong types are errors, unknown keys warnings."""
+    found: list[Problem] = []
+    _walk(value, inspect.type_info(type_), path, found)
+    return found
+
+
+def validated(value: Any, type_: type[S], path: str = "$", plan: str = "") -> tuple[S, list[Problem]]:
+    """`value` as a `type_`, with the warnings; raises `InvalidDocument` with all problems if there is an error."""
+    found = [msgspec.structs.replace(p, plan=plan) for p in problems_in(value, type_, path)]
+    if any(p.severity == "error" for p in found):
+        raise InvalidDocument(sorted(found, key=lambda p: p.severity != "error"))
+    return msgspec.convert(value, type_, strict=True), found
+
+
+def _walk(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> None:
+    if isinstance(info, inspect.Metadata):
+        return _walk(value, info.type, path, found)
+    if isinstance(info, inspect.AnyType):
+        return None
+    if isinstance(info, inspect.UnionType):
+        return _walk_union(value, info, path, found)
+    if isinstance(info, inspect.StructType):
+        return _walk_struct(value, info, path, found)
+    if isinstance(info, inspect.ListType):
+        if not isinstance(value, list):
+            return _wrong(value, info, path, found)
+        for i, element in enumerate(value):
+            _walk(element, info.item_type, f"{path}[{i}]", found)
+        return None
+    if isinstance(info, inspect.DictType):
+        if not isinstance(value, dict):
+            return _wrong(value, info, path, found)
+        for key, element in value.items():
+            _walk(element, info.value_type, f"{path}.{key}", found)
+        return None
+    if not _fits(value, info):
+        _wrong(value, info, path, found)
+    elif isinstance(info, inspect.LiteralType) and value not in info.values:
+        choices = ", ".join(shown(v) for v in info.values)
+        hint = Message("valid.choices", {"choices": choices})
+        found.append(Problem(Message("valid.not_a_choice", {"value": shown(value)}), path, hint))
+    elif isinstance(info, inspect.IntType | inspect.FloatType) and info.ge is not None and value < info.ge:
+        hint = Message("valid.at_least", {"least": info.ge})
+        found.append(Problem(Message("valid.too_small", {"value": shown(value)}), path, hint))
+    elif isinstance(info, inspect.StrType) and info.min_length and not value.strip():
+        found.append(Problem(Message("valid.empty"), path, Message("valid.needs_text")))
+    return None
+
+
+def _walk_union(value: Any, info: inspect.UnionType, path: str, found: list[Problem]) -> None:
+    fitting = [member for member in info.types if _fits(value, member)]
+    if fitting:
+        return _walk(value, fitting[0], path, found)
+    return _wrong(value, info, path, found)
+
+
+def _walk_struct(value: Any, info: inspect.StructType, path: str, found: list[Problem]) -> None:
+    if not isinstance(value, dict):
+        return _wrong(value, info, path, found)
+    fields = {f.encode_name: f for f in info.fields}
+    for name, declared in fields.items():
+        if name in value:
+            _walk(value[name], declared.type, f"{path}.{name}", found)
+        elif declared.required:
+            hint = Message("valid.expected", {"expected": _expected(declared.type)})
+            found.append(Problem(Message("valid.missing_key", {"key": name}), f"{path}.{name}", hint))
+    for name in value:
+        if name in fields:
+            continue
+        meant = nearest(str(name), list(fields))
+        hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("valid.kept")
+        message = Message("valid.unknown_key", {"key": str(name)})
+        found.append(Problem(message, f"{path}.{name}", hint, "warning"))
+    return None
+
+
+def _fits(value: Any, info: inspect.Type) -> bool:
+    match info:
+        case inspect.Metadata():
+            return _fits(value, info.type)
+        case inspect.AnyType():
+            return True
+        case inspect.NoneType():
+            return value is None
+        case inspect.BoolType():
+            return isinstance(value, bool)
+        case inspect.IntType():
+            return isinstance(value, int) and not isinstance(value, bool)
+        case inspect.FloatType():
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case inspect.StrType():
+            return isinstance(value, str)
+        case inspect.LiteralType():
+            return isinstance(value, type(info.values[0]))
+        case inspect.ListType():
+            return isinstance(value, list)
+        case inspect.DictType() | inspect.StructType():
+            return isinstance(value, dict)
+        case inspect.UnionType():
+            return any(_fits(value, member) for member in info.types)
+        case _:
+            return False
+
+
+def _wrong(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> None:
+    hint = Message("valid.expected", {"expected": _expected(info)})
+    found.append(Problem(Message("valid.wrong_type", {"value": shown(value)}), path, hint))
+
+
+def _expected(info: inspect.Type) -> Message:
+    match info:
+        case inspect.Metadata():
+            return _expected(info.type)
+        case inspect.NoneType():
+            return Message("type.null")
+        case inspect.BoolType():
+            return Message("type.bool")
+        case inspect.IntType():
+            return Message("type.int")
+        case inspect.FloatType():
+            return Message("type.number")
+        case inspect.StrType():
+            return Message("type.text")
+        case inspect.LiteralType():
+            return Message("type.one_of", {"choices": ", ".join(shown(v) for v in info.values)})
+        case inspect.ListType():
+            return Message("type.array_of", {"of": _expected(info.item_type)})
+        case inspect.StructType() | inspect.DictType():
+            return Message("type.object")
+        case inspect.UnionType():
+            parts = [_expected(member) for member in info.types if not isinstance(member, inspect.NoneType)]
+            joined = parts[0]
+            for part in parts[1:]:
+                joined = Message("type.or", {"a": joined, "b": part})
+            return joined
+        case _:
+            return Message("type.any")

@@ -1,0 +1,58 @@
+"""A run's figures as they grow, and the words it says on the way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from noria.messages import Message
+
+
+@dataclass
+class Counts:
+    """What happened in one run. staged + unchanged + duplicate are all arrivals; the others are the states that records
+    of this run ended in; `waiting` are those that wait for another plan's records."""
+
+    staged: int = 0
+    unchanged: int = 0
+    duplicate: int = 0
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+    invalid: int = 0
+    skipped: int = 0
+    held: int = 0
+    waiting: int = 0
+    retried: int = 0
+    pages: int = 0
+    requests: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return asdict(self)
+
+    def troubled(self) -> bool:
+        """Whether not everything was delivered or skipped."""
+        return bool(self.failed or self.dead or self.invalid or self.held or self.waiting)
+
+
+class Observer(Protocol):
+    """Who watches a run: `moved` after every page and batch, `said` for what a person should know at once."""
+
+    def moved(self, plan: str, counts: Counts, total: int | None) -> None: ...
+
+    def said(self, plan: str, message: Message) -> None: ...
+
+
+@dataclass
+class Silent:
+    """Watches without a word; keeps what was said. For tests and machines."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    def moved(self, plan: str, counts: Counts, total: int | None) -> None:
+        """Nothing."""
+
+    def said(self, plan: str, message: Message) -> None:
+        """Keep it."""
+        self.messages.append(message)
