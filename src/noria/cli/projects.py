@@ -35,23 +35,7 @@ def init(
 ) -> None:
     """A project that runs: nothing that exists is overwritten."""
     folder = project if project is not None and folder == HERE else folder
-    template = resources.files("noria.cli").joinpath("template")
-    files = {
-        PROJECT_FILE: template.joinpath("noria.toml").read_text("utf-8"),
-        "plans/departments.json": template.joinpath("departments.json").read_text("utf-8"),
-        "plans/users.json": template.joinpath("users.json").read_text("utf-8"),
-        ".gitignore": template.joinpath("gitignore").read_text("utf-8"),
-    }
-    existing = [name for name in files if (folder / name).exists()]
-    if PROJECT_FILE in existing:
-        message = Message("init.exists", {"path": str(folder / PROJECT_FILE)})
-        raise NoriaError("exists", message, path=PROJECT_FILE, hint=Message("init.exists_hint"))
-    written = []
-    for name, content in files.items():
-        if name not in existing:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(content, encoding="utf-8")
-            written.append(name)
+    written = write_template(folder, {})
     if as_json:
         print_json({"project": str(folder), "written": written})
         return
@@ -60,6 +44,31 @@ def init(
     for name in written:
         out.print(f"  {name}", style="green", markup=False)
     out.print(t("init.next"), markup=False)
+
+
+def write_template(folder: Path, replaced: dict[str, str]) -> list[str]:
+    """Write a new project's files, with texts in `noria.toml` replaced; raises `NoriaError` when there is one already.
+
+    Other files that exist are left as they are. Gives the names of those written.
+    """
+    template = resources.files("noria.cli").joinpath("template")
+    if (folder / PROJECT_FILE).exists():
+        message = Message("init.exists", {"path": str(folder / PROJECT_FILE)})
+        raise NoriaError("exists", message, path=PROJECT_FILE, hint=Message("init.exists_hint"))
+    settings = template.joinpath("noria.toml").read_text("utf-8")
+    for old, new in replaced.items():
+        settings = settings.replace(old, new)
+    files = {
+        "plans/departments.json": template.joinpath("departments.json").read_text("utf-8"),
+        "plans/users.json": template.joinpath("users.json").read_text("utf-8"),
+        ".gitignore": template.joinpath("gitignore").read_text("utf-8"),
+        PROJECT_FILE: settings,
+    }
+    written = [name for name in files if not (folder / name).exists()]
+    for name in written:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(files[name], encoding="utf-8")
+    return written
 
 
 def check(plans: OptionalPlans = None, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:

@@ -56,7 +56,7 @@ def records(
         found: Iterator[dict[str, Any]] = iter(())
         if plan_id is not None:
             shown_limit = limit if limit is not None or as_json else 50
-            found = ledger.records.list(plan_id, state=state, record_id=record_id, limit=shown_limit)
+            found = ledger.records.select(plan_id, state=state, record_id=record_id, limit=shown_limit)
         if as_json:
             for one in found:
                 print_json(ledger.records.with_bodies(plan_id, one) if full and plan_id is not None else one)
@@ -142,7 +142,7 @@ def export(
         if plan_id is None:
             return
         found = (
-            ledger.records.with_bodies(plan_id, one) for one in ledger.records.list(plan_id, state=state)
+            ledger.records.with_bodies(plan_id, one) for one in ledger.records.select(plan_id, state=state)
         )
         if fmt == "jsonl":
             for one in found:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from noria.connectors.auth import authentication_for
-from noria.connectors.registry import Connector, connector_named
+from noria.connectors.declaration import Connector
+from noria.connectors.registry import connector_named
 from noria.connectors.settings import HttpSettings
 from noria.connectors.source import Source
 from noria.connectors.target import Target

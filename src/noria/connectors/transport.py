@@ -24,7 +24,7 @@ from noria.metadata.secrets import Redactor
 
 # How much of an answer is kept with an attempt, in bytes.
 ANSWER_KEPT = 64 * 1024
-_SHOWN = 300
+_SHOWN = 160
 
 
 @dataclass(frozen=True)

@@ -289,14 +289,7 @@ class Delivery:
             )
         }
         # A member that is gone was replaced: it keeps its place in the body, but has no record any more.
-        records = [
-            Due(
-                seq,
-                *(found[seq][1:5] if seq in found else ("", "", 0, 0)),
-                found[seq][5] if seq in found else 0,
-            )
-            for seq in seqs
-        ]
+        records = [Due(*found[seq]) if seq in found else Due(seq, "", "", 0, 0) for seq in seqs]
         body = self.store.unpack(row.body)
         return OpenBatch(row.batch_id, row.kind, row.key, body, records, row.tries)
 

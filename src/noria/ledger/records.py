@@ -32,7 +32,7 @@ class Records:
         self.store = store
         self.pages = pages
 
-    def list(
+    def select(
         self,
         plan_id: int,
         *,
@@ -41,7 +41,8 @@ class Records:
         limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """A plan's records in the order they were staged, as `records --json` prints them."""
-        statement, values = _SELECT, {"p": plan_id, "n": -1 if limit is None else limit}
+        statement = _SELECT
+        values: dict[str, Any] = {"p": plan_id, "n": -1 if limit is None else limit}
         if record_id is not None:
             statement += " AND s.id = :id"
             values["id"] = record_id
@@ -93,7 +94,7 @@ class Records:
     def story(self, plan_id: int, record_id: str) -> dict[str, Any] | None:
         """One record's whole story by its id (or number): raw, payload, history of states, every try. None when the
         plan has no such record. Where an id is ambiguous, the others are under `also`."""
-        found = list(self.list(plan_id, record_id=record_id))
+        found = list(self.select(plan_id, record_id=record_id))
         if not found:
             rows = self.store.rows(
                 "SELECT id FROM records WHERE plan_id = :p AND number = :number ORDER BY seq LIMIT 1",

@@ -103,4 +103,30 @@ TEXTS: dict[str, tuple[str, str]] = {
     "story.history": ("状态", "states"),
     "story.tries": ("发送", "tries"),
     "export.format": ("没有格式 {format}", "there is no format {format}"),
+    "demo.no_simulator": ("模拟服务 {name} 没有启动", "the simulator {name} did not start"),
+    "demo.start": (
+        "[bold]noria[/] · 小满用户 → 关联部门 → 写入空操作\n模拟小满 {okki}，模拟目标 {sink}",
+        "[bold]noria[/] · OKKI users → joined with departments → 写入空操作\nsimulated OKKI {okki}, simulated target {sink}",
+    ),
+    "demo.run": ("执行", "run"),
+    "demo.first": ("第一次", "first"),
+    "demo.second": ("第二次", "second"),
+    "demo.seconds": ("秒", "seconds"),
+    "demo.faults": (
+        "第一次执行中注入了 {source} 个源端故障（令牌过期、限流、截断的 JSON）和 {target} 个目标故障（503、限流、写入后断线、写入后 504）",
+        "{source} faults at the source (expired token, throttling, truncated JSON) and {target} at the target"
+        " (503, throttling, a connection cut after the write, a 504 after the write) struck the first run",
+    ),
+    "demo.invalid": ("无效的数据（保留，不写入）", "invalid records (kept, never written)"),
+    "demo.story": ("一个用户的经过", "one user's story"),
+    "demo.proof": (
+        "✓ 源 {source} = 账本 {ledger} = 目标 {sink}，逐条核对一致，重复写入 {duplicates} 条（{replayed} 次重发由幂等键挡住）"
+        "\n✓ 第二次执行：没有变化，没有写入\n用时 {seconds} 秒",
+        "✓ source {source} = ledger {ledger} = target {sink}, compared record by record; {duplicates} written twice"
+        " ({replayed} re-sends stopped by their idempotency key)\n✓ second run: nothing changed, nothing sent\n{seconds} seconds",
+    ),
+    "demo.differs": (
+        "✗ 源 {source}，账本 {ledger}，目标 {sink}；不一致：{differences}；重复写入 {duplicates} 条",
+        "✗ source {source}, ledger {ledger}, target {sink}; different: {differences}; {duplicates} written twice",
+    ),
 }

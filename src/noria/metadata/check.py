@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 
 from noria.messages import Message
 from noria.metadata.documents import NOT_YET, Item, Metadata
-from noria.metadata.errors import NoriaError, Problem, Severity
+from noria.metadata.errors import NoriaError, Problem
 from noria.metadata.expressions import (
     MACRO_NAMES,
     Expression,
@@ -276,7 +276,5 @@ def _check_options(plan: Plan) -> list[Problem]:
     return found
 
 
-def _error(
-    key: str, path: str, hint: str | None = None, severity: Severity = "error", **values: Any
-) -> Problem:
-    return Problem(Message(key, values), path, Message(hint, values) if hint else None, severity)
+def _error(text: str, path: str, hint: str | None = None, **values: Any) -> Problem:
+    return Problem(Message(text, values), path, Message(hint, values) if hint else None)
