@@ -236,8 +236,8 @@ class _Demo:
         out.print(t("demo.faults", **faults), style="dim")
         plan_id = ledger.runs.known_plan("users") or 0
         out.print(f"\n[bold]{t('demo.invalid')}[/]")
-        for one in ledger.records.select(plan_id, state="invalid"):
-            out.print(f"  {one['id'] or '-'}  {one['reason']}", markup=False)
+        for record in ledger.records.select(plan_id, state="invalid"):
+            out.print(f"  {record['id'] or '-'}  {record['reason']}", markup=False)
         delivered = next(ledger.records.select(plan_id, state="delivered", limit=1))
         story = ledger.records.story(plan_id, delivered["id"])
         out.print(f"\n[bold]{t('demo.story')}[/]")

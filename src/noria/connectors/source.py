@@ -16,7 +16,7 @@ from noria.messages import Message
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expressions import Macro, Template, parse
 from noria.metadata.macros import Moment, request_value
-from noria.metadata.paths import put
+from noria.metadata.paths import MISSING, put
 from noria.metadata.validation import shown
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -55,6 +55,9 @@ class Source:
         self.parameters = parameters
         self.auth_codes = auth_codes
         self._items = metadata.items()
+        # Cursors are looked for in the whole body; without one, the usual answer need not be taken apart for it.
+        plain = bool(settings.envelope.records) and settings.paging.type != "cursor"
+        self._shape = Shape(settings.envelope) if plain else None
         size = metadata.pagination.pageSize if metadata.pagination else settings.paging.size
         self._pager = Pager(
             settings.paging, self._request(Place()), by_macros=_pages_by_macros(self._items), macro_size=size
@@ -71,7 +74,9 @@ class Source:
         """The page at `cursor`; raises `Failure`."""
         place = msgspec.json.decode(cursor, type=Place) if cursor else Place()
         answer = await self._answer(place)
-        records, total, body = unwrapped(answer, self.settings.envelope, self.transport, self.auth_codes)
+        records, total, body = unwrapped(
+            answer, self.settings.envelope, self.transport, self.auth_codes, shape=self._shape
+        )
         following = self._pager.after(place, Seen(len(records), total, body, answer.headers))
         return SourcePage(
             records, msgspec.json.encode(following).decode() if following else None, answer.request, total
@@ -138,11 +143,77 @@ def _pages_by_macros(items: list[Item]) -> bool:
     return False
 
 
+class Shape:
+    """Takes the usual answer apart in one pass: the records as they came, the business code, the total.
+
+    An answer of any other form is a `msgspec.DecodeError`, and is left to those who look more closely.
+    """
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.records = envelope.records.split("|")[0]
+        self.code = envelope.code
+        self.totals = [path for path in envelope.total.split("|") if path]
+        tree: dict[str, Any] = {}
+        for path in (*self.totals, self.code):
+            if path:
+                put(tree, path, Any)
+        put(tree, self.records, list[msgspec.Raw])
+        self._decoder = msgspec.json.Decoder(_struct(tree, self.records.split(".")))
+
+    def take(self, body: bytes) -> tuple[list[bytes], Any, int | None]:
+        """Records, business code (`MISSING` where there is none) and total."""
+        found = self._decoder.decode(body)
+        totals = (_attribute(found, path) for path in self.totals)
+        total = next((one for one in totals if type(one) is int), None)
+        code = _attribute(found, self.code) if self.code else MISSING
+        return [bytes(raw) for raw in _attribute(found, self.records)], code, total
+
+
+def _struct(tree: dict[str, Any], needed: list[str]) -> Any:
+    """A struct type for a tree of keys; only the keys on the way to the records must be there."""
+    fields: list[Any] = []
+    for key, leaf in sorted(tree.items(), key=lambda entry: entry[0] != needed[0]):
+        on_the_way = key == needed[0]
+        kind = _struct(leaf, needed[1:] if on_the_way else [""]) if isinstance(leaf, dict) else leaf
+        fields.append((key, kind) if on_the_way else (key, kind, MISSING))
+    renamed = {f"f_{i}": field[0] for i, field in enumerate(fields)}
+    fields = [(f"f_{i}", *field[1:]) for i, field in enumerate(fields)]
+    return msgspec.defstruct("Shape", fields, rename=renamed)
+
+
+def _attribute(found: Any, path: str) -> Any:
+    for step in path.split("."):
+        if not isinstance(found, msgspec.Struct):
+            return MISSING
+        names = found.__struct_encode_fields__
+        found = getattr(found, f"f_{names.index(step)}")
+    return found
+
+
 def unwrapped(
-    answer: Answer, envelope: Envelope, transport: Transport, auth_codes: frozenset[str] = frozenset()
+    answer: Answer,
+    envelope: Envelope,
+    transport: Transport,
+    auth_codes: frozenset[str] = frozenset(),
+    *,
+    shape: Shape | None = None,
 ) -> tuple[list[bytes], int | None, Any]:
     """An answer's records as they came, the total, and the body for cursors; raises `Failure` when the answer is not
-    JSON, says that it failed, or has no list where one should be."""
+    JSON, says that it failed, or has no list where one should be. `shape` makes the usual answer quick."""
+    if shape is not None:
+        try:
+            records, code, total = shape.take(answer.body)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # not the usual answer: below it is taken apart with an eye for what is wrong
+        else:
+            if code is MISSING and not envelope.code or _succeeded(code, envelope):
+                return records, total, None
+    return _taken_apart(answer, envelope, transport, auth_codes)
+
+
+def _taken_apart(
+    answer: Answer, envelope: Envelope, transport: Transport, auth_codes: frozenset[str]
+) -> tuple[list[bytes], int | None, Any]:
     try:
         if answer.body.lstrip()[:1] == b"[":
             # A bare array is the records themselves, whatever the envelope says of objects.
@@ -180,6 +251,10 @@ def _list_in(body: dict[str, msgspec.Raw], paths: str) -> tuple[bytes | None, st
     return found[0] if found else (None, paths)
 
 
+def _succeeded(code: Any, envelope: Envelope) -> bool:
+    return any(code == good or str(code) == str(good) for good in envelope.success)
+
+
 def refuse_code(
     answer: Answer,
     body: dict[str, msgspec.Raw],
@@ -194,7 +269,7 @@ def refuse_code(
         return
     raw = _step_down(body, envelope.code)
     code = msgspec.json.decode(raw) if raw is not None else None
-    if any(code == good or str(code) == str(good) for good in envelope.success):
+    if _succeeded(code, envelope):
         return
     text = _step_down(body, envelope.message) if envelope.message else None
     said = msgspec.json.decode(text) if text is not None else transport.excerpt(answer.body)

@@ -144,7 +144,7 @@ class _Delivery:
             ready.exempt,
             body=b"[" + b",".join(ready.payloads) + b"]",
             body_path="",
-            identity=self.job.workspace.ledger.identity,
+            key=self.job.next_key(),
             now=self.job.clock.now(),
             state="delivered",
             claimed_to=claimed_to,

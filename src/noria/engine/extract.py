@@ -12,6 +12,7 @@ from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.retry import GiveUp, after_failure
 from noria.ledger.runs import Read
+from noria.ledger.staging import Arrivals
 from noria.messages import Message
 from noria.metadata.macros import Moment
 from noria.metadata.times import start_of
@@ -73,7 +74,9 @@ def moment_of(job: Job, read: Read) -> Moment:
     return Moment(last_sync=last, now=read.started_at, tz=tz, lenient=options.lenient)
 
 
-def _stage(job: Job, read: Read, number: int, page: SourcePage, cursor: str | None, arrivals: list) -> None:  # type: ignore[type-arg]
+def _stage(
+    job: Job, read: Read, number: int, page: SourcePage, cursor: str | None, arrivals: Arrivals
+) -> None:
     counts = job.workspace.ledger.staging.stage(
         job.run,
         read,

@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
-from noria.ledger.staging import Arrival
+from noria.ledger.staging import Arrivals
 from noria.mapping import DECODER
 from noria.messages import Message
 from noria.metadata.documents import Metadata
 from noria.metadata.paths import MISSING, at
 
+_BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
-def arrivals_of(metadata: Metadata) -> Callable[[list[bytes]], list[Arrival]]:
+
+def arrivals_of(metadata: Metadata) -> Callable[[list[bytes]], Arrivals]:
     """A function from a page's records, as they came, to arrivals with their ids.
 
     With idCheck a record without a usable id is invalid; without, its content is what it is known by.
@@ -26,44 +28,72 @@ def arrivals_of(metadata: Metadata) -> Callable[[list[bytes]], list[Arrival]]:
     pick = _picker([*paths, number_path])
     checks = metadata.checks_ids()
 
-    def arrivals(records: list[bytes]) -> list[Arrival]:
-        return [one(raw) for raw in records]
-
-    def one(raw: bytes) -> Arrival:
+    def arrivals(records: list[bytes]) -> Arrivals:
+        found = Arrivals(raws=records)
         try:
-            *parts, number = pick(raw)
-        except msgspec.ValidationError:
-            return Arrival(None, None, raw, Message("reason.not_an_object"))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return Arrival(None, None, raw, Message("reason.unreadable"))
-        shown = _text(number)
+            picked = pick(records)
+        except _BROKEN:
+            # One record that can't be read must not hide the others.
+            picked = [_alone(pick, raw) for raw in records]
+        else:
+            if len(paths) == 1 and all(
+                type(one) is int or (type(one) is str and one.strip()) for one, _ in picked
+            ):
+                found.ids = [one if type(one) is str else str(one) for one, _ in picked]
+                found.numbers = [number if type(number) is str else _text(number) for _, number in picked]
+                return found
+        for index, values in enumerate(picked):
+            record_id, number, reason = _known_by(values)
+            if reason is not None and not checks and not isinstance(values, Message):
+                record_id, reason = "hash:" + xxh3_128_hexdigest(records[index]), None
+            found.ids.append(record_id)
+            found.numbers.append(number)
+            if reason is not None:
+                found.invalid[index] = reason
+        return found
+
+    def _known_by(values: list[Any] | Message) -> tuple[str | None, str | None, Message | None]:
+        if isinstance(values, Message):
+            return None, None, values
+        *parts, number = values
         texts = [_text(part) for part in parts]
-        missing = next((path for path, text in zip(paths, texts, strict=True) if text is None), None)
-        if missing is None:
-            return Arrival(_joined(texts), shown, raw)
-        if not checks:
-            return Arrival("hash:" + xxh3_128_hexdigest(raw), shown, raw)
-        wrong = isinstance(parts[paths.index(missing)], dict | list)
-        key = "reason.id_not_plain" if wrong else "reason.no_id"
-        return Arrival(None, shown, raw, Message(key, {"path": missing}))
+        if None not in texts:
+            return _joined(texts), _text(number), None
+        missing = texts.index(None)
+        key = "reason.id_not_plain" if isinstance(parts[missing], dict | list) else "reason.no_id"
+        return None, _text(number), Message(key, {"path": paths[missing]})
 
     return arrivals
 
 
-def _picker(paths: list[str]) -> Callable[[bytes], list[Any]]:
-    """Reads just these paths of a record; the rest of it is skipped without being decoded."""
+Picker = Callable[[list[bytes]], list[Any]]
+
+
+def _picker(paths: list[str]) -> Picker:
+    """Reads just these paths of a page's records; the rest of them is skipped without being decoded."""
     if any("." in path for path in paths):
-        return lambda raw: [at(_record(raw), path) for path in paths]
+        return lambda raws: [[at(row, path) for path in paths] for row in map(_record, raws)]
     names = {f"f{i}": path for i, path in enumerate(dict.fromkeys(paths))}
     key = msgspec.defstruct("Key", [(name, Any, MISSING) for name in names], rename=names)
-    decoder = msgspec.json.Decoder(key, float_hook=Decimal)
+    decoder = msgspec.json.Decoder(list[key], float_hook=Decimal)  # type: ignore[valid-type]
     order = [next(name for name, path in names.items() if path == wanted) for wanted in paths]
 
-    def pick(raw: bytes) -> list[Any]:
-        found = decoder.decode(raw)
-        return [getattr(found, name) for name in order]
+    def pick(raws: list[bytes]) -> list[Any]:
+        keys: list[Any] = decoder.decode(b"[" + b",".join(raws) + b"]")
+        columns = [[getattr(one, name) for one in keys] for name in order]
+        return list(zip(*columns, strict=True))
 
     return pick
+
+
+def _alone(pick: Picker, raw: bytes) -> Any:
+    """One record's values, or why it has none."""
+    try:
+        return pick([raw])[0]
+    except msgspec.ValidationError:
+        return Message("reason.not_an_object")
+    except _BROKEN:
+        return Message("reason.unreadable")
 
 
 def _record(raw: bytes) -> dict[str, Any]:

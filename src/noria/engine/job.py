@@ -29,6 +29,7 @@ class Job:
         self.staged = asyncio.Event()
         self.extracted = False
         self._stop = asyncio.Event()
+        self._batches = 0
         self._before = self._requests()
 
     @property
@@ -40,6 +41,11 @@ class Job:
         """Ask the run to stop."""
         self._stop.set()
         self.staged.set()
+
+    def next_key(self) -> str:
+        """An idempotency key for a new batch: this ledger's identity, the run, and a number within it."""
+        self._batches += 1
+        return f"{self.workspace.ledger.identity}-{self.run.run_id}-{self._batches}"
 
     def moved(self, total: int | None = None) -> None:
         """Tell the observer that figures have grown."""

@@ -9,7 +9,7 @@ import msgspec
 
 from noria.engine.job import Job
 from noria.ledger.delivery import Due, Exempt
-from noria.mapping import DECODER, Environment, MappingError, Waiting, compile_mapping, encode
+from noria.mapping import DECODER, ROWS, Environment, MappingError, Waiting, compile_mapping, encode
 from noria.messages import Message
 from noria.metadata.expressions import Lookup
 from noria.metadata.macros import Moment
@@ -18,7 +18,7 @@ from noria.metadata.times import duration
 
 @dataclass
 class Prepared:
-    """Records that are ready to be sent, with their payloads, and those that are not, with their state."""
+    """Records that are ready to be sent, with their payloads (JSON), and those that are not, with their state."""
 
     records: list[Due] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
@@ -43,19 +43,25 @@ class Preparer:
         """Payloads of records, in their order. A record that can't be mapped is invalid; one whose look-up finds
         nothing waits for the plan that it looks into."""
         ready = Prepared()
-        delivery = self.job.workspace.ledger.delivery
+        raws = self.job.workspace.ledger.delivery.raws(due)
         if self.mapping.whole:
-            ready.records = due
-            ready.payloads = [delivery.raw(record) for record in due]
+            ready.records, ready.payloads = due, raws
             return ready
-        rows: list[tuple[Due, dict[str, Any]]] = []
-        for record in due:
-            try:
-                rows.append((record, DECODER.decode(delivery.raw(record))))
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                ready.exempt.append(Exempt(record.seq, "invalid", Message("reason.unreadable")))
+        rows = self._decoded(due, raws, ready)
         env = Environment(self.moment, missing_is_invalid=self.missing_is_invalid)
         stood_at = self._look_up([row for _, row in rows], env)
+        payload_of = self.mapping.payload
+        try:
+            ready.payloads = [encode(payload_of(row, env)) for _, row in rows]
+            ready.records = [record for record, _ in rows]
+        except (MappingError, Waiting):
+            self._one_by_one(rows, env, stood_at, ready)
+        return ready
+
+    def _one_by_one(
+        self, rows: list[tuple[Due, dict[str, Any]]], env: Environment, stood_at: list[int], ready: Prepared
+    ) -> None:
+        """Likewise where some can't be mapped, or wait, or have waited long enough."""
         now = self.job.clock.now()
         for record, row in rows:
             deadline = now + self.patience if record.deadline is None else record.deadline
@@ -69,7 +75,21 @@ class Preparer:
             else:
                 ready.records.append(record)
                 ready.payloads.append(payload)
-        return ready
+
+    def _decoded(
+        self, due: list[Due], raws: list[bytes], ready: Prepared
+    ) -> list[tuple[Due, dict[str, Any]]]:
+        """The records' content; one that can't be decoded is exempt."""
+        try:
+            return list(zip(due, ROWS.decode(b"[" + b",".join(raws) + b"]"), strict=True))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            rows = []
+        for record, raw in zip(due, raws, strict=True):
+            try:
+                rows.append((record, ROWS.decode(b"[" + raw + b"]")[0]))
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                ready.exempt.append(Exempt(record.seq, "invalid", Message("reason.unreadable")))
+        return rows
 
     def _look_up(self, rows: list[dict[str, Any]], env: Environment) -> list[int]:
         """Answer every look-up of these rows at once; gives where each plan looked into stood before."""

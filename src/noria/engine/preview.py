@@ -45,11 +45,12 @@ def preview(
         result: dict[str, Any] = {"id": None, "number": None, "state": "pending", "reason": None}
         reason: Message | None = None
         if identify is not None:
-            arrival = identify([raw])[0]
-            result |= {"id": arrival.id, "number": arrival.number}
-            reason = arrival.invalid
-            if arrival.id is not None and not same_content(seen.setdefault(arrival.id, raw), raw):
-                reason = Message("reason.ambiguous_id", {"id": arrival.id})
+            arrival = identify([raw])
+            record_id = arrival.ids[0]
+            result |= {"id": record_id, "number": arrival.numbers[0]}
+            reason = arrival.invalid.get(0)
+            if record_id is not None and not same_content(seen.setdefault(record_id, raw), raw):
+                reason = Message("reason.ambiguous_id", {"id": record_id})
         payload: Any = None
         if reason is None:
             payload, reason, waits = _mapped(mapping, raw, moment, ledger, plan_ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import overload
 
 from noria.connectors.failures import Failure
 from noria.connectors.target import Row, Target, Written
@@ -33,7 +34,7 @@ class Sender:
             ready.exempt,
             body=self.target.body(ready.payloads) if ready.payloads else b"",
             body_path=self.target.body_path,
-            identity=self.job.workspace.ledger.identity,
+            key=self.job.next_key(),
             now=self.job.clock.now(),
             claimed_to=claimed_to,
         )
@@ -60,7 +61,7 @@ class Sender:
     async def send(self, batch: OpenBatch, payloads: Sequence[bytes]) -> None:
         """Send a batch until it is settled for this run. Raises `Failure` (`auth`) after giving its records back."""
         tries = throttles = 0
-        rows = [Row(record.id, payload) for record, payload in zip(batch.records, payloads, strict=True)]
+        rows = _Rows(batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
             try:
@@ -237,6 +238,28 @@ class Sender:
         for one in failed:
             setattr(counts, one.state, getattr(counts, one.state) + 1)
         self.job.moved()
+
+
+class _Rows(Sequence[Row]):
+    """A batch's rows, made only where somebody looks at them: most targets answer for all at once."""
+
+    def __init__(self, records: Sequence[Due], payloads: Sequence[bytes]) -> None:
+        self._records = records
+        self._payloads = payloads
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return _Rows(self._records[index], self._payloads[index])
+        return Row(self._records[index].id, self._payloads[index])
 
 
 def _attempt(started: float, clock: float, failure: Failure) -> Attempt:

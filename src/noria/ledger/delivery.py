@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, text
 
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Run
 from noria.ledger.staging import note_exceptions
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 
 
@@ -98,15 +97,21 @@ class Delivery:
 
     def fresh(self, plan_id: int, after: int, limit: int) -> list[Due]:
         """The next records that were never claimed, in the order they were staged."""
-        return [Due(*row) for row in self.store.rows(_FRESH, p=plan_id, after=after, n=limit)]
+        return [Due(*row) for row in self.store.tuples(_FRESH, p=plan_id, after=after, n=limit)]
 
     def again(self, plan_id: int, now: float, after: int, limit: int) -> list[Due]:
         """Failed records whose retry is due, replayed ones, and waiting ones whose wait may be over."""
-        return [Due(*row) for row in self.store.rows(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
+        return [Due(*row) for row in self.store.tuples(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
 
-    def raw(self, record: Due) -> bytes:
-        """The record's bytes as they came."""
-        return self.pages.raw(record.page_id, record.position)
+    def raws(self, records: Sequence[Due]) -> list[bytes]:
+        """The records' bytes as they came."""
+        found: list[bytes] = []
+        page_id, page = 0, [b""]
+        for record in records:
+            if record.page_id != page_id:
+                page_id, page = record.page_id, self.pages.raws(record.page_id)
+            found.append(page[record.position])
+        return found
 
     def claim(
         self,
@@ -117,20 +122,20 @@ class Delivery:
         *,
         body: bytes,
         body_path: str,
-        identity: str,
+        key: str,
         now: float,
         state: str = "sending",
         claimed_to: int | None = None,
     ) -> OpenBatch | None:
         """Claim records: one transaction opens their batch and sets the exempt ones aside.
 
-        With `state` "delivered" the batch is closed at once (写入空操作). `claimed_to` moves the plan's claim.
+        `key` is the idempotency key. With `state` "delivered" the batch is closed at once (写入空操作). `claimed_to` moves the plan's claim.
         Gives the batch, or None when every record is exempt.
         """
         with self.store.transaction() as c:
             if claimed_to is not None:
-                c.execute(
-                    text("UPDATE plans SET claimed_seq = MAX(claimed_seq, :to) WHERE plan_id = :p"),
+                c.run(
+                    "UPDATE plans SET claimed_seq = MAX(claimed_seq, :to) WHERE plan_id = :p",
                     {"to": claimed_to, "p": run.plan_id},
                 )
             if exempt:
@@ -140,12 +145,10 @@ class Delivery:
                 return None
             seqs = [record.seq for record in records]
             contiguous = kind == "fresh" and seqs[-1] - seqs[0] + 1 == len(seqs)
-            batch_id = c.execute(
-                text(
-                    "INSERT INTO batches (plan_id, run_id, kind, first_seq, last_seq, members, rows, state, key, body,"
-                    " body_path, created_at, finished_at) VALUES (:p, :run, :kind, :first, :last, :members, :rows,"
-                    " :state, '', :body, :path, :now, :finished) RETURNING batch_id"
-                ),
+            batch_id = c.value(
+                "INSERT INTO batches (plan_id, run_id, kind, first_seq, last_seq, members, rows, state, key, body,"
+                " body_path, created_at, finished_at) VALUES (:p, :run, :kind, :first, :last, :members, :rows,"
+                " :state, :key, :body, :path, :now, :finished) RETURNING batch_id",
                 {
                     "p": run.plan_id,
                     "run": run.run_id,
@@ -155,42 +158,37 @@ class Delivery:
                     "members": None if contiguous else msgspec.json.encode(seqs),
                     "rows": len(seqs),
                     "state": state,
+                    "key": key,
                     "body": self.store.pack(body),
                     "path": body_path,
                     "now": now,
                     "finished": now if state != "sending" else None,
                 },
-            ).scalar_one()
-            key = f"{identity}-{batch_id}"
-            c.execute(text("UPDATE batches SET key = :key WHERE batch_id = :b"), {"key": key, "b": batch_id})
+            )
             if kind == "retry":
                 self._join(c, run.plan_id, batch_id, records, state, now)
         return OpenBatch(batch_id, kind, key, body, records)
 
     def _join(
-        self, c: Connection, plan_id: int, batch_id: int, records: Sequence[Due], state: str, now: float
+        self, c: Transaction, plan_id: int, batch_id: int, records: Sequence[Due], state: str, now: float
     ) -> None:
         """Records that are taken up again belong to the new batch from now on."""
-        c.execute(
-            text(
-                "UPDATE exceptions SET state = :state, batch_id = :b, due_at = NULL, waits_for = NULL, reason = NULL,"
-                " waits_seq = NULL, updated_at = :now WHERE plan_id = :p AND seq = :seq"
-            ),
+        c.many(
+            "UPDATE exceptions SET state = :state, batch_id = :b, due_at = NULL, waits_for = NULL, reason = NULL,"
+            " waits_seq = NULL, updated_at = :now WHERE plan_id = :p AND seq = :seq",
             [{"state": state, "b": batch_id, "now": now, "p": plan_id, "seq": r.seq} for r in records],
         )
 
     def reopen(self, batch: OpenBatch, run: Run, now: float) -> None:
         """A batch that was in doubt is sent again as it was, under the same key."""
         with self.store.transaction() as c:
-            c.execute(
-                text("UPDATE batches SET state = 'sending', finished_at = NULL WHERE batch_id = :b"),
+            c.run(
+                "UPDATE batches SET state = 'sending', finished_at = NULL WHERE batch_id = :b",
                 {"b": batch.batch_id},
             )
-            c.execute(
-                text(
-                    "UPDATE exceptions SET state = 'sending', due_at = NULL, updated_at = :now"
-                    " WHERE plan_id = :p AND seq = :seq AND batch_id = :b"
-                ),
+            c.many(
+                "UPDATE exceptions SET state = 'sending', due_at = NULL, updated_at = :now"
+                " WHERE plan_id = :p AND seq = :seq AND batch_id = :b",
                 [{"now": now, "p": run.plan_id, "seq": r.seq, "b": batch.batch_id} for r in batch.records],
             )
 
@@ -217,8 +215,8 @@ class Delivery:
         with self.store.transaction() as c:
             if attempt is not None:
                 self._keep(c, batch, attempt)
-            c.execute(
-                text("UPDATE batches SET state = :state, finished_at = :now WHERE batch_id = :b"),
+            c.run(
+                "UPDATE batches SET state = :state, finished_at = :now WHERE batch_id = :b",
                 {"state": state, "now": now, "b": batch.batch_id},
             )
             if batch.kind == "retry" or batch.tries:
@@ -229,27 +227,23 @@ class Delivery:
                 note_exceptions(c, run, rows, now)
 
     def _settle(
-        self, c: Connection, run: Run, batch: OpenBatch, not_delivered: set[int], attempts: int, now: float
+        self, c: Transaction, run: Run, batch: OpenBatch, not_delivered: set[int], attempts: int, now: float
     ) -> None:
         """Records with a row of their own that this batch delivered."""
         delivered = [r.seq for r in batch.records if r.seq not in not_delivered]
         if delivered:
             own = {"now": now, "p": run.plan_id, "b": batch.batch_id, "attempts": attempts}
-            c.execute(
-                text(
-                    "UPDATE exceptions SET state = 'delivered', reason = NULL, due_at = NULL, updated_at = :now,"
-                    " attempts = attempts + :attempts"
-                    " WHERE plan_id = :p AND seq = :seq AND batch_id = :b AND state = 'sending'"
-                ),
+            c.many(
+                "UPDATE exceptions SET state = 'delivered', reason = NULL, due_at = NULL, updated_at = :now,"
+                " attempts = attempts + :attempts"
+                " WHERE plan_id = :p AND seq = :seq AND batch_id = :b AND state = 'sending'",
                 [{**own, "seq": seq} for seq in delivered],
             )
 
-    def _keep(self, c: Connection, batch: OpenBatch, attempt: Attempt) -> None:
-        c.execute(
-            text(
-                "INSERT INTO attempts (batch_id, started_at, seconds, outcome, status, request, reason, answer)"
-                " VALUES (:b, :started, :seconds, :outcome, :status, :request, :reason, :answer)"
-            ),
+    def _keep(self, c: Transaction, batch: OpenBatch, attempt: Attempt) -> None:
+        c.run(
+            "INSERT INTO attempts (batch_id, started_at, seconds, outcome, status, request, reason, answer)"
+            " VALUES (:b, :started, :seconds, :outcome, :status, :request, :reason, :answer)",
             {
                 "b": batch.batch_id,
                 "started": attempt.started_at,
@@ -261,7 +255,7 @@ class Delivery:
                 "answer": None if attempt.answer is None else self.store.pack(attempt.answer),
             },
         )
-        c.execute(text("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b"), {"b": batch.batch_id})
+        c.run("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b", {"b": batch.batch_id})
 
     def unfinished(self, run: Run) -> list[OpenBatch]:
         """Batches that an earlier run of the plan left `sending`: nobody knows yet what became of them."""

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 
 from noria.ledger.pages import Pages
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.metadata.paths import MISSING, at
 
 _STEP = 2000
@@ -89,18 +88,14 @@ class Lookups:
                     entries.append({**keys, "value": value, "seq": seq})
             with self.store.transaction() as c:
                 if entries:
-                    c.execute(
-                        text(
-                            "INSERT INTO lookup_keys (plan_id, field, value, seq) VALUES (:p, :field, :value, :seq)"
-                            " ON CONFLICT DO NOTHING"
-                        ),
+                    c.many(
+                        "INSERT INTO lookup_keys (plan_id, field, value, seq) VALUES (:p, :field, :value, :seq)"
+                        " ON CONFLICT DO NOTHING",
                         entries,
                     )
-                c.execute(
-                    text(
-                        "INSERT INTO lookup_fields (plan_id, field, indexed_seq) VALUES (:p, :field, :seq)"
-                        " ON CONFLICT (plan_id, field) DO UPDATE SET indexed_seq = excluded.indexed_seq"
-                    ),
+                c.run(
+                    "INSERT INTO lookup_fields (plan_id, field, indexed_seq) VALUES (:p, :field, :seq)"
+                    " ON CONFLICT (plan_id, field) DO UPDATE SET indexed_seq = excluded.indexed_seq",
                     {**keys, "seq": rows[-1].seq},
                 )
 

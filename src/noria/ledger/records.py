@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 
 from noria.ledger import reasons
 from noria.ledger.delivery import Delivery
 from noria.ledger.pages import Pages
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
@@ -239,25 +238,21 @@ class Records:
         where = " AND e.state = :state" if state else " AND e.state IN ('failed', 'dead', 'held')"
         if record_id is not None:
             where += " AND r.id = :id"
-        values = {"p": plan_id, "state": state, "id": record_id, "now": now}
+        values: dict[str, Any] = {"p": plan_id, "state": state, "id": record_id, "now": now}
         values["reason"] = reasons.stored(Message("reason.replayed"))
         chosen = (
             "SELECT e.seq FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
             " WHERE e.plan_id = :p AND r.stray = 0" + where
         )
         with self.store.transaction() as c:
-            c.execute(
-                text(
-                    "INSERT INTO events (plan_id, seq, at, state, reason)"
-                    f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})"  # noqa: S608 - texts made here
-                ),
+            c.run(
+                "INSERT INTO events (plan_id, seq, at, state, reason)"
+                f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})",  # noqa: S608 - texts made here
                 values,
             )
-            done = c.execute(
-                text(
-                    "UPDATE exceptions SET state = 'pending', reason = :reason, rounds = 0, due_at = :now,"
-                    f" waits_for = NULL, updated_at = :now WHERE plan_id = :p AND seq IN ({chosen})"  # noqa: S608
-                ),
+            done = c.run(
+                "UPDATE exceptions SET state = 'pending', reason = :reason, rounds = 0, due_at = :now,"
+                f" waits_for = NULL, updated_at = :now WHERE plan_id = :p AND seq IN ({chosen})",  # noqa: S608
                 values,
             )
         return int(done.rowcount)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
 
 from noria.ledger.reasons import stored
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.times import iso
@@ -54,16 +53,12 @@ class Runs:
         known = self._plan_ids.get(key)
         if known is None:
             with self.store.transaction() as c:
-                c.execute(
-                    text(
-                        "INSERT INTO plans (key, name) VALUES (:key, :name) ON CONFLICT (key) DO UPDATE"
-                        " SET name = CASE WHEN excluded.name = '' THEN plans.name ELSE excluded.name END"
-                    ),
+                c.run(
+                    "INSERT INTO plans (key, name) VALUES (:key, :name) ON CONFLICT (key) DO UPDATE"
+                    " SET name = CASE WHEN excluded.name = '' THEN plans.name ELSE excluded.name END",
                     {"key": key, "name": name},
                 )
-                found = c.execute(
-                    text("SELECT plan_id FROM plans WHERE key = :key"), {"key": key}
-                ).scalar_one()
+                found = c.value("SELECT plan_id FROM plans WHERE key = :key", {"key": key})
             known = self._plan_ids[key] = int(found)
         return known
 
@@ -79,37 +74,29 @@ class Runs:
         """
         plan_id = self.plan_id(key, name)
         with self.store.transaction() as c:
-            row = c.execute(
-                text(
-                    "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run'"
-                ),
+            row = c.row(
+                "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run'",
                 {"p": plan_id},
-            ).first()
+            )
             if row is not None and row.expires_at > now and _alive(row.owner):
                 values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
                 raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
             fence = 1 if row is None else row.fence + 1
-            run_id = c.execute(
-                text(
-                    "INSERT INTO runs (plan_id, kind, status, started_at, fence)"
-                    " VALUES (:p, :kind, 'running', :now, :fence) RETURNING run_id"
-                ),
+            run_id = c.value(
+                "INSERT INTO runs (plan_id, kind, status, started_at, fence)"
+                " VALUES (:p, :kind, 'running', :now, :fence) RETURNING run_id",
                 {"p": plan_id, "kind": kind, "now": now, "fence": fence},
-            ).scalar_one()
-            c.execute(
-                text(
-                    "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
-                    " VALUES (:p, 'run', :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
-                    " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
-                    " expires_at = excluded.expires_at"
-                ),
+            )
+            c.run(
+                "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
+                " VALUES (:p, 'run', :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
+                " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
+                " expires_at = excluded.expires_at",
                 {"p": plan_id, "owner": owner(), "fence": fence, "run": run_id, "until": now + LEASE_SECONDS},
             )
-            c.execute(
-                text(
-                    "UPDATE runs SET status = 'interrupted', finished_at = :now"
-                    " WHERE plan_id = :p AND status = 'running' AND run_id <> :run"
-                ),
+            c.run(
+                "UPDATE runs SET status = 'interrupted', finished_at = :now"
+                " WHERE plan_id = :p AND status = 'running' AND run_id <> :run",
                 {"p": plan_id, "now": now, "run": run_id},
             )
         return Run(run_id, plan_id, fence)
@@ -117,17 +104,15 @@ class Runs:
     def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
         """Keep the lease and the run's counts fresh; raises `NoriaError` (`superseded`) when another took over."""
         with self.store.transaction() as c:
-            held = c.execute(
-                text(
-                    "UPDATE leases SET expires_at = :until"
-                    " WHERE plan_id = :p AND stage = 'run' AND fence = :fence RETURNING fence"
-                ),
+            held = c.row(
+                "UPDATE leases SET expires_at = :until"
+                " WHERE plan_id = :p AND stage = 'run' AND fence = :fence RETURNING fence",
                 {"until": now + LEASE_SECONDS, "p": run.plan_id, "fence": run.fence},
-            ).first()
+            )
             if held is None:
                 raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
-            c.execute(
-                text("UPDATE runs SET counts = :counts WHERE run_id = :run"),
+            c.run(
+                "UPDATE runs SET counts = :counts WHERE run_id = :run",
                 {"counts": msgspec.json.encode(counts).decode(), "run": run.run_id},
             )
 
@@ -136,11 +121,9 @@ class Runs:
     ) -> None:
         """Close a run and give its lease back."""
         with self.store.transaction() as c:
-            c.execute(
-                text(
-                    "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, error = :error"
-                    " WHERE run_id = :run"
-                ),
+            c.run(
+                "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, error = :error"
+                " WHERE run_id = :run",
                 {
                     "status": status,
                     "now": now,
@@ -149,10 +132,8 @@ class Runs:
                     "run": run.run_id,
                 },
             )
-            c.execute(
-                text(
-                    "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = 'run' AND fence = :fence"
-                ),
+            c.run(
+                "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = 'run' AND fence = :fence",
                 {"p": run.plan_id, "fence": run.fence},
             )
 
@@ -167,13 +148,11 @@ class Runs:
         `signature` stands for what the request asks; a read is only continued when it is the same.
         """
         with self.store.transaction() as c:
-            row = c.execute(
-                text(
-                    "SELECT watermark, read_id, read_started_at, read_from, read_touched_at, read_cursor, read_pages,"
-                    " read_signature FROM plans WHERE plan_id = :p"
-                ),
+            row = c.row(
+                "SELECT watermark, read_id, read_started_at, read_from, read_touched_at, read_cursor, read_pages,"
+                " read_signature FROM plans WHERE plan_id = :p",
                 {"p": run.plan_id},
-            ).one()
+            )
             fresh = row.read_touched_at is not None and abs(now - row.read_touched_at) <= resume_within
             if row.read_started_at is not None and fresh and row.read_signature == signature:
                 return Read(
@@ -185,12 +164,10 @@ class Runs:
                     resumed=True,
                 )
             read = Read(row.read_id + 1, now, row.watermark)
-            c.execute(
-                text(
-                    "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
-                    " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature"
-                    " WHERE plan_id = :p"
-                ),
+            c.run(
+                "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
+                " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature"
+                " WHERE plan_id = :p",
                 {"read": read.read_id, "now": now, "signature": signature, "p": run.plan_id},
             )
         return read
@@ -198,12 +175,10 @@ class Runs:
     def end_read(self, run: Run, read: Read, moves_watermark: bool) -> None:
         """The source was read to its end: the watermark becomes the read's start (never an earlier time)."""
         with self.store.transaction() as c:
-            c.execute(
-                text(
-                    "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, watermark = CASE WHEN :moves = 1"
-                    " THEN MAX(COALESCE(watermark, 0), :started) ELSE watermark END"
-                    " WHERE plan_id = :p AND read_id = :read"
-                ),
+            c.run(
+                "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, watermark = CASE WHEN :moves = 1"
+                " THEN MAX(COALESCE(watermark, 0), :started) ELSE watermark END"
+                " WHERE plan_id = :p AND read_id = :read",
                 {
                     "moves": int(moves_watermark),
                     "started": read.started_at,

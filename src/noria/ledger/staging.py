@@ -6,25 +6,35 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, text
 from xxhash import xxh3_128_digest
 
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Read, Run
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 
 KNOWN, WITHOUT_ID, AMBIGUOUS = 0, 1, 2
 
 
+@dataclass
+class Arrivals:
+    """A page's records as they came, with ids and numbers beside them. `invalid`: by position, why a record has no
+    usable id; `skipped`: by position, why a filter keeps it back."""
+
+    raws: list[bytes]
+    ids: list[str | None] = field(default_factory=list)
+    numbers: list[str | None] = field(default_factory=list)
+    invalid: dict[int, Message] = field(default_factory=dict)
+    skipped: dict[int, Message] = field(default_factory=dict)
+
+
 class Arrival(NamedTuple):
-    """A record as it came. `invalid`: why it has no usable id; `skipped`: why a filter keeps it back."""
+    """One of them."""
 
     id: str | None
     number: str | None
     raw: bytes
-    invalid: Message | None = None
     skipped: Message | None = None
 
 
@@ -64,18 +74,19 @@ class _Page:
         return self.next_seq - 1
 
 
-_KNOWN_IDS = text(
+_KNOWN_IDS = (
     "SELECT r.id, r.seq, r.hash, r.read_id FROM json_each(:ids) j CROSS JOIN records r"
     " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0"
 )
+_NEXT = "SELECT next_seq, (SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages) FROM plans WHERE plan_id = :p"
 _INSERT = (
     "INSERT INTO records (plan_id, seq, id, number, hash, page_id, position, read_id, stray)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_TOUCH = text(
+_TOUCH = (
     "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT value FROM json_each(:seqs))"
 )
-_ADVANCE = text(
+_ADVANCE = (
     "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now"
     " WHERE plan_id = :p"
 )
@@ -95,7 +106,7 @@ class Staging:
         *,
         number: int,
         request: str,
-        arrivals: list[Arrival],
+        arrivals: Arrivals,
         cursor: str | None,
         now: float,
         delivers_changes: bool,
@@ -106,14 +117,11 @@ class Staging:
         differently) only note that this read saw them.
         """
         with self.store.transaction() as c:
-            next_seq = c.execute(
-                text("SELECT next_seq FROM plans WHERE plan_id = :p"), {"p": run.plan_id}
-            ).scalar_one()
-            page_id = c.execute(text("SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages")).scalar_one()
+            next_seq, page_id = c.run(_NEXT, {"p": run.plan_id}).fetchall()[0]
             page = _Page(run, read, now, page_id, next_seq)
             self._sort(c, page, arrivals, delivers_changes)
             self._write(c, page, number, request)
-            c.execute(
+            c.run(
                 _ADVANCE,
                 {"seq": page.next_seq, "cursor": cursor, "pages": number, "now": now, "p": run.plan_id},
             )
@@ -121,29 +129,57 @@ class Staging:
             self.pages.keep(page.page_id, page.bodies)
         return page.counts
 
-    def _sort(self, c: Connection, page: _Page, arrivals: list[Arrival], delivers_changes: bool) -> None:
+    def _sort(self, c: Transaction, page: _Page, arrivals: Arrivals, delivers_changes: bool) -> None:
         plan_id, read_id = page.run.plan_id, page.read.read_id
-        ids = [arrival.id for arrival in arrivals if arrival.invalid is None]
-        rows = c.execute(_KNOWN_IDS, {"ids": msgspec.json.encode(ids).decode(), "p": plan_id})
+        digests = [xxh3_128_digest(raw) for raw in arrivals.raws]
+        asked = msgspec.json.encode(arrivals.ids).decode()
+        rows = c.run(_KNOWN_IDS, {"ids": asked, "p": plan_id}).fetchall()
+        if not rows and not arrivals.invalid and not arrivals.skipped and _all_different(arrivals.ids):
+            self._insert_all(page, arrivals, digests)
+            return
         known: dict[str | None, tuple[int, bytes, int]] = {row[0]: (row[1], row[2], row[3]) for row in rows}
-        for arrival in arrivals:
-            digest = xxh3_128_digest(arrival.raw)
-            if arrival.invalid is not None:
-                self._stray(c, page, arrival, digest, WITHOUT_ID)
-                continue
-            old = known.get(arrival.id)
-            if old is None:
-                seq = self._insert(page, arrival, digest)
-                known[arrival.id] = (seq, digest, read_id)
+        everything = zip(arrivals.ids, arrivals.numbers, arrivals.raws, digests, strict=True)
+        for position, (record_id, number, raw, digest) in enumerate(everything):
+            skipped = arrivals.skipped.get(position)
+            old = known.get(record_id)
+            if position in arrivals.invalid:
+                arrival = Arrival(record_id, number, raw)
+                self._stray(c, page, arrival, digest, WITHOUT_ID, arrivals.invalid[position])
+            elif old is None:
+                seq = self._insert(page, Arrival(record_id, number, raw, skipped), digest)
+                known[record_id] = (seq, digest, read_id)
             elif old[1] == digest:
                 page.counts.unchanged += 1
-                if arrival.skipped is not None:
-                    page.counts.skipped += 1
+                page.counts.skipped += skipped is not None
                 if old[2] != read_id:
                     page.touched.append(old[0])
-                    known[arrival.id] = (old[0], digest, read_id)
+                    known[record_id] = (old[0], digest, read_id)
             else:
-                known[arrival.id] = self._changed(c, page, arrival, digest, old, delivers_changes)
+                arrival = Arrival(record_id, number, raw, skipped)
+                known[record_id] = self._changed(c, page, arrival, digest, old, delivers_changes)
+
+    def _insert_all(self, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> None:
+        """A page of nothing but new records: the way that a first load takes."""
+        plan_id, page_id, read_id, seq = page.run.plan_id, page.page_id, page.read.read_id, page.next_seq
+        page.bodies = arrivals.raws
+        page.inserts = [
+            (
+                plan_id,
+                seq + i,
+                record_id,
+                None if number == record_id else number,
+                digest,
+                page_id,
+                i,
+                read_id,
+                KNOWN,
+            )
+            for i, (record_id, number, digest) in enumerate(
+                zip(arrivals.ids, arrivals.numbers, digests, strict=True)
+            )
+        ]
+        page.next_seq += len(digests)
+        page.counts.staged += len(digests)
 
     def _insert(self, page: _Page, arrival: Arrival, digest: bytes, stray: int = KNOWN) -> int:
         seq = page.seq()
@@ -173,15 +209,15 @@ class Staging:
         else:
             page.counts.invalid += 1
 
-    def _stray(self, c: Connection, page: _Page, arrival: Arrival, digest: bytes, stray: int) -> None:
+    def _stray(
+        self, c: Transaction, page: _Page, arrival: Arrival, digest: bytes, stray: int, reason: Message
+    ) -> None:
         """A record that can't be known by its id: kept as invalid; the same content again is the same stray."""
-        row = c.execute(
-            text(
-                "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND stray = :stray"
-                " AND COALESCE(id, '') = :id"
-            ),
+        row = c.row(
+            "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND stray = :stray"
+            " AND COALESCE(id, '') = :id",
             {"p": page.run.plan_id, "hash": digest, "stray": stray, "id": arrival.id or ""},
-        ).first()
+        )
         seen_here = any(insert[4] == digest and insert[8] == stray for insert in page.inserts)
         if row is not None or seen_here:
             page.counts.unchanged += 1
@@ -190,12 +226,11 @@ class Staging:
                 page.touched.append(row.seq)
             return
         seq = self._insert(page, arrival._replace(skipped=None), digest, stray)
-        reason = arrival.invalid or Message("reason.ambiguous_id", {"id": arrival.id})
         self._except(page, seq, "invalid", reason)
 
     def _changed(
         self,
-        c: Connection,
+        c: Transaction,
         page: _Page,
         arrival: Arrival,
         digest: bytes,
@@ -212,9 +247,7 @@ class Staging:
             row_page, position = page.page_id, own[6]
             old_raw = page.bodies[position]
         else:
-            row = c.execute(
-                text("SELECT page_id, position FROM records WHERE plan_id = :p AND seq = :seq"), keys
-            ).one()
+            row = c.row("SELECT page_id, position FROM records WHERE plan_id = :p AND seq = :seq", keys)
             row_page, position = row.page_id, row.position
             old_raw = self.pages.raw(row_page, position)
         if same_content(old_raw, arrival.raw):
@@ -222,10 +255,8 @@ class Staging:
             if arrival.skipped is not None:
                 page.counts.skipped += 1
             if seen_by != read_id:
-                c.execute(
-                    text(
-                        "UPDATE records SET hash = :hash, read_id = :read WHERE plan_id = :p AND seq = :seq"
-                    ),
+                c.run(
+                    "UPDATE records SET hash = :hash, read_id = :read WHERE plan_id = :p AND seq = :seq",
                     {**keys, "hash": digest, "read": read_id},
                 )
             return seq, digest if seen_by != read_id else old_digest, read_id
@@ -233,7 +264,8 @@ class Staging:
             if self._newest_version(c, page, arrival.id) == digest:
                 page.counts.unchanged += 1
             else:
-                self._stray(c, page, arrival, digest, AMBIGUOUS)
+                reason = Message("reason.ambiguous_id", {"id": arrival.id})
+                self._stray(c, page, arrival, digest, AMBIGUOUS, reason)
             return old
         if delivers_changes or self._never_sent(c, keys):
             return self._replace(c, page, arrival, digest, old, row_page, position)
@@ -249,7 +281,7 @@ class Staging:
 
     def _replace(
         self,
-        c: Connection,
+        c: Transaction,
         page: _Page,
         arrival: Arrival,
         digest: bytes,
@@ -260,14 +292,14 @@ class Staging:
         """The newer content takes the record's place at the end of the queue; the older is kept as a version."""
         keys = {"p": page.run.plan_id, "seq": old[0]}
         self._version(c, page, arrival.id, "superseded", old[0], old[1], old_page, old_position)
-        c.execute(text("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq"), keys)
-        c.execute(text("DELETE FROM records WHERE plan_id = :p AND seq = :seq"), keys)
+        c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
+        c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
         seq = self._insert(page, arrival, digest)
         return seq, digest, page.read.read_id
 
     def _version(
         self,
-        c: Connection,
+        c: Transaction,
         page: _Page,
         record_id: str | None,
         kind: str,
@@ -276,11 +308,9 @@ class Staging:
         page_id: int,
         position: int,
     ) -> None:
-        c.execute(
-            text(
-                "INSERT INTO versions (plan_id, id, kind, seq, hash, page_id, position, run_id, noted_at)"
-                " VALUES (:p, :id, :kind, :seq, :hash, :page, :position, :run, :now)"
-            ),
+        c.run(
+            "INSERT INTO versions (plan_id, id, kind, seq, hash, page_id, position, run_id, noted_at)"
+            " VALUES (:p, :id, :kind, :seq, :hash, :page, :position, :run, :now)",
             {
                 "p": page.run.plan_id,
                 "id": record_id,
@@ -294,38 +324,32 @@ class Staging:
             },
         )
 
-    def _newest_version(self, c: Connection, page: _Page, record_id: str | None) -> bytes | None:
-        found = c.execute(
-            text(
-                "SELECT hash FROM versions WHERE plan_id = :p AND id = :id AND kind = 'duplicate'"
-                " ORDER BY version_id DESC LIMIT 1"
-            ),
+    def _newest_version(self, c: Transaction, page: _Page, record_id: str | None) -> bytes | None:
+        found = c.value(
+            "SELECT hash FROM versions WHERE plan_id = :p AND id = :id AND kind = 'duplicate'"
+            " ORDER BY version_id DESC LIMIT 1",
             {"p": page.run.plan_id, "id": record_id},
-        ).scalar()
+        )
         return bytes(found) if found is not None else None
 
-    def _never_sent(self, c: Connection, keys: dict[str, Any]) -> bool:
+    def _never_sent(self, c: Transaction, keys: dict[str, Any]) -> bool:
         """Whether a record was certainly never written, so that newer content may take its place even under
         idCheck: still pending, filtered out, invalid, or refused by the target."""
-        row = c.execute(
-            text(
-                "SELECT s.state, b.state AS batch FROM record_states s LEFT JOIN batches b USING (batch_id)"
-                " WHERE s.plan_id = :p AND s.seq = :seq"
-            ),
+        row = c.row(
+            "SELECT s.state, b.state AS batch FROM record_states s LEFT JOIN batches b USING (batch_id)"
+            " WHERE s.plan_id = :p AND s.seq = :seq",
             keys,
-        ).one()
+        )
         if row.state in ("pending", "skipped", "invalid"):
             return True
         return row.state in ("failed", "dead") and row.batch != "doubt"
 
-    def _write(self, c: Connection, page: _Page, number: int, request: str) -> None:
+    def _write(self, c: Transaction, page: _Page, number: int, request: str) -> None:
         if page.bodies:
             body = b"[" + b",".join(page.bodies) + b"]"
-            c.execute(
-                text(
-                    "INSERT INTO pages (page_id, plan_id, run_id, read_id, number, received_at, request, rows, body)"
-                    " VALUES (:page, :p, :run, :read, :number, :now, :request, :rows, :body)"
-                ),
+            c.run(
+                "INSERT INTO pages (page_id, plan_id, run_id, read_id, number, received_at, request, rows, body)"
+                " VALUES (:page, :p, :run, :read, :number, :now, :request, :rows, :body)",
                 {
                     "page": page.page_id,
                     "p": page.run.plan_id,
@@ -339,10 +363,10 @@ class Staging:
                 },
             )
         if page.inserts:
-            c.exec_driver_sql(_INSERT, page.inserts)
+            c.many(_INSERT, page.inserts)
         if page.touched:
             seqs = msgspec.json.encode(page.touched).decode()
-            c.execute(_TOUCH, {"read": page.read.read_id, "p": page.run.plan_id, "seqs": seqs})
+            c.run(_TOUCH, {"read": page.read.read_id, "p": page.run.plan_id, "seqs": seqs})
         if page.exceptions:
             note_exceptions(c, page.run, page.exceptions, page.now)
 
@@ -350,24 +374,26 @@ class Staging:
         """After a whole read: an ambiguous content whose id this read showed with just one other content is no longer
         in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
         with self.store.transaction() as c:
-            rows = c.execute(
-                text(
-                    "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s"
-                    " JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
-                    " WHERE s.plan_id = :p AND s.stray = 2 AND s.read_id < :read AND r.read_id = :read"
-                ),
+            rows = c.rows(
+                "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s"
+                " JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
+                " WHERE s.plan_id = :p AND s.stray = 2 AND s.read_id < :read AND r.read_id = :read",
                 {"p": run.plan_id, "read": read.read_id},
-            ).fetchall()
+            )
             page = _Page(run, read, now, 0, 0)
             for row in rows:
                 self._version(c, page, row.id, "resolved", row.seq, row.hash, row.page_id, row.position)
                 keys = {"p": run.plan_id, "seq": row.seq}
-                c.execute(text("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq"), keys)
-                c.execute(text("DELETE FROM records WHERE plan_id = :p AND seq = :seq"), keys)
+                c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
+                c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
         return len(rows)
 
 
-def note_exceptions(c: Connection, run: Run, rows: list[dict[str, Any]], now: float) -> None:
+def _all_different(ids: list[str | None]) -> bool:
+    return len(set(ids)) == len(ids)
+
+
+def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: float) -> None:
     """Give records a state of their own, and note the change in their history.
 
     A row holds seq, state and reason; rounds, due_at, waits_for, waits_seq and batch_id where they matter. Rows for
@@ -382,22 +408,18 @@ def note_exceptions(c: Connection, run: Run, rows: list[dict[str, Any]], now: fl
         "batch_id": None,
     }
     full = [{**blank, **row, "p": run.plan_id, "now": now, "run": run.run_id} for row in rows]
-    c.execute(
-        text(
-            "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
-            " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq, :batch_id,"
-            " :now FROM records WHERE plan_id = :p AND seq = :seq"
-            " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
-            " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts, due_at = excluded.due_at, waits_for = excluded.waits_for,"
-            " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at"
-        ),
+    c.many(
+        "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
+        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq, :batch_id,"
+        " :now FROM records WHERE plan_id = :p AND seq = :seq"
+        " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
+        " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts, due_at = excluded.due_at, waits_for = excluded.waits_for,"
+        " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at",
         full,
     )
-    c.execute(
-        text(
-            "INSERT INTO events (plan_id, seq, at, state, reason, run_id)"
-            " VALUES (:p, :seq, :now, :state, :reason, :run)"
-        ),
+    c.many(
+        "INSERT INTO events (plan_id, seq, at, state, reason, run_id)"
+        " VALUES (:p, :seq, :now, :state, :reason, :run)",
         full,
     )
 

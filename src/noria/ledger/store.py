@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import namedtuple
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -17,8 +19,47 @@ from noria.ledger.migrations import HEAD, upgrade
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 
-# The newest schema that this version of noria reads and writes.
 _BUSY_SECONDS = 30
+
+
+@lru_cache(maxsize=256)
+def _row_type(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names, rename=True)
+
+
+class Transaction:
+    """An open transaction: statements with `:name` parameters, straight to the driver."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, statement: str, values: Mapping[str, Any] | None = None) -> Any:
+        """Run one statement; gives the driver's cursor."""
+        return self._connection.execute(statement, values or {})
+
+    def many(self, statement: str, rows: Sequence[Any]) -> None:
+        """Run one statement for each of `rows`."""
+        self._connection.executemany(statement, rows)
+
+    def value(self, statement: str, values: Mapping[str, Any]) -> Any:
+        """The first column of the first row; None when there is no row."""
+        found = self._connection.execute(statement, values).fetchall()
+        return found[0][0] if found else None
+
+    def row(self, statement: str, values: Mapping[str, Any]) -> Any:
+        """The first row of a reading statement, its columns by name; None when there is none."""
+        found = named(self._connection.execute(statement, values))
+        return found[0] if found else None
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> list[Any]:
+        """Every row of a reading statement, columns by name."""
+        return named(self._connection.execute(statement, values))
+
+
+def named(cursor: Any) -> list[Any]:
+    """A cursor's rows with their columns by name."""
+    make = _row_type(tuple(column[0] for column in cursor.description))
+    return [make(*row) for row in cursor.fetchall()]
 
 
 class Store:
@@ -26,33 +67,57 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.writer = engine.connect()
-        self.reader = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._writer = engine.raw_connection()
+        self._reader = engine.raw_connection()
+        # The driver's own connections: hot statements go there without a layer between.
+        self._writing: Any = self._writer.driver_connection
+        self._reading: Any = self._reader.driver_connection
+        self._transaction = Transaction(self._writing)
         self._compressor = zstandard.ZstdCompressor(level=1)
         self._decompressor = zstandard.ZstdDecompressor()
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Transaction]:
         """One transaction: all of it or nothing. Other writers wait."""
         try:
-            with self.writer.begin():
-                yield self.writer
-        except DBAPIError as error:
+            # The write lock at once: a transaction that reads first and writes later could fail half-way.
+            self._writing.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._transaction
+            except BaseException:
+                self._writing.execute("ROLLBACK")
+                raise
+            self._writing.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
             raise unusable(error) from error
 
-    def rows(self, statement: str, **values: Any) -> Sequence[Any]:
-        """The rows of a reading statement, outside any transaction."""
+    def rows(self, statement: str, **values: Any) -> list[Any]:
+        """The rows of a reading statement, outside any transaction, columns by name."""
         try:
-            return self.reader.execute(text(statement), values).fetchall()
-        except DBAPIError as error:
+            return named(self._reading.execute(statement, values))
+        except sqlite3.Error as error:
             raise unusable(error) from error
+
+    def tuples(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Likewise for a hot statement, as plain tuples."""
+        try:
+            found: list[tuple[Any, ...]] = self._reading.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise unusable(error) from error
+        return found
 
     def stream(self, statement: str, **values: Any) -> Iterator[Any]:
-        """The rows of a reading statement, a few at a time, on a connection of their own."""
-        with self.engine.connect().execution_options(
-            isolation_level="AUTOCOMMIT", yield_per=500
-        ) as connection:
-            yield from connection.execute(text(statement), values)
+        """The rows of a reading statement, one at a time, on a connection of their own."""
+        connection = self.engine.raw_connection()
+        try:
+            cursor: Any = connection.driver_connection.execute(statement, values)  # type: ignore[union-attr]
+            make = _row_type(tuple(column[0] for column in cursor.description))
+            for row in cursor:
+                yield make(*row)
+        finally:
+            connection.close()
 
     def pack(self, body: bytes) -> bytes:
         """A body as it is stored."""
@@ -64,14 +129,14 @@ class Store:
 
     def close(self) -> None:
         """Close both connections."""
-        self.writer.close()
-        self.reader.close()
+        self._writer.close()
+        self._reader.close()
         self.engine.dispose()
 
 
-def unusable(error: DBAPIError) -> NoriaError:
+def unusable(error: Exception) -> NoriaError:
     """A database's own error, as one a person can act on."""
-    reason = str(error.orig or error).splitlines()[0]
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return NoriaError(
         "ledger", Message("ledger.unusable", {"reason": reason}), hint=Message("ledger.unusable_hint")
     )
@@ -127,21 +192,12 @@ def _tune(engine: Engine, synchronous: str) -> None:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        # Take the write lock at once: a transaction that reads first and writes later could fail half-way.
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
 
 def _version(connection: Connection) -> str | None:
     try:
-        row = connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(
-            "SELECT version_num FROM alembic_version"
-        )
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     except DBAPIError as error:
         if "no such table" in str(error.orig):
             return None
         raise
-    found = row.scalar()
     return str(found) if found else None

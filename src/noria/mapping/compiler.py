@@ -195,10 +195,20 @@ class _Writer:
         return f"({found} if ({found} := {head}) is not None else {inner})"
 
     def get(self, variable: str, path: str) -> str:
-        if "." not in path and variable == "row":
-            return f"row.get({self.constant(path)})"
-        steps = self.constant(path.split("."))
-        return f"field_at({variable}, {steps}, {self.constant(path)})"
+        """Code for the value at a path. The head is known to be an object: its fields, and fields one or two objects
+        deep, are read without a call; whatever is not where it should be is left to `field_at`."""
+        *outer, last = path.split(".")
+        slow = f"field_at({variable}, {self.constant(path)})"
+        if variable != "row" or len(outer) > 2:
+            return slow
+        inner = "row"
+        guards = []
+        for step in outer:
+            held = self.fresh("d")
+            guards.append(f"({held} := {inner}.get({self.constant(step)})).__class__ is dict")
+            inner = held
+        value = f"{inner}.get({self.constant(last)})"
+        return f"({value} if {' and '.join(guards)} else {slow})" if guards else value
 
     def lookup(self, lookup: Lookup, item: Item, scopes: Scopes) -> str:
         """A look-up's value, and beside it a function with the keys that a record will ask for."""

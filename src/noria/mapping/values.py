@@ -10,11 +10,12 @@ import msgspec
 
 from noria.messages import Message
 from noria.metadata.macros import Moment, formatted
-from noria.metadata.paths import MISSING, walk
+from noria.metadata.paths import MISSING, at
 from noria.metadata.validation import shown
 
 # Fractions decode to Decimal and encode with the same digits: money is never a float.
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
+ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
 
@@ -52,11 +53,9 @@ class Environment:
     missing_is_invalid: bool = False
 
 
-def field_at(row: Any, steps: list[str], path: str) -> Any:
-    """The value at a path in a row, None when there is none; a key that holds dots itself wins."""
-    if isinstance(row, dict) and path in row:
-        return row[path]
-    found = walk(row, steps)
+def field_at(row: Any, path: str) -> Any:
+    """The value at a path in a row, None when there is none."""
+    found = at(row, path)
     return None if found is MISSING else found
 
 

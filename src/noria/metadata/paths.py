@@ -19,12 +19,14 @@ MISSING: Final = _Missing()
 
 
 def at(value: Any, path: str) -> Any:
-    """The value at a dotted path, or `MISSING`. `""` is the whole value; a key that holds dots itself wins."""
+    """The value at a dotted path, or `MISSING`. `""` is the whole value; a key that holds dots itself is found when the
+    path leads nowhere else."""
     if not path:
         return value
-    if isinstance(value, dict) and path in value:
-        return value[path]
-    return walk(value, path.split("."))
+    found = walk(value, path.split("."))
+    if found is MISSING and isinstance(value, dict):
+        return value.get(path, MISSING)
+    return found
 
 
 def walk(value: Any, steps: list[str]) -> Any:

@@ -1,0 +1,85 @@
+"""A whole run of noria over the benchmark's server: paged list, mapping, SQLite ledger, batches to the target."""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import json
+import pstats
+import sys
+from pathlib import Path
+
+from bench.measure import measured
+from noria.engine import Workspace, run_plan
+from noria.ledger import open_ledger
+from noria.metadata.project import load_project
+
+PLAN = {
+    "name": "bench",
+    "source": {
+        "connection": "server",
+        "metadata": {
+            "api": "/list",
+            "method": "GET",
+            "id": "order_id",
+            "number": "order_no",
+            "idCheck": True,
+        },
+    },
+    "target": {
+        "connection": "server",
+        "metadata": {
+            "api": "/post",
+            "method": "POST",
+            "idCheck": True,
+            "request": [
+                {"field": "id", "value": "{{order_id}}"},
+                {"field": "no", "value": "{{order_no}}"},
+                {"field": "date", "value": "{{account_date}}"},
+                {"field": "currency", "value": "{{currency}}"},
+                {"field": "amount", "value": "{{amount}}"},
+                {"field": "customer", "value": "{{company.name}}"},
+                {"field": "owner", "value": "{{handler.name}}"},
+                {"field": "department", "value": "{{handler.department.id}}"},
+            ],
+        },
+    },
+}
+SETTINGS = """
+[connections.server]
+connector = "http"
+base_url = "{url}"
+envelope = {{ records = "data.list", total = "data.count", code = "code", success = [200] }}
+paging = {{ type = "page", page_param = "start_index", size_param = "count", size = 200 }}
+write = {{ batch_size = 200 }}
+"""
+
+
+def project(folder: Path, url: str) -> None:
+    """Write the benchmark's project."""
+    (folder / "plans").mkdir(parents=True, exist_ok=True)
+    (folder / "noria.toml").write_text(SETTINGS.format(url=url), encoding="utf-8")
+    (folder / "plans" / "bench.json").write_text(json.dumps(PLAN), encoding="utf-8")
+
+
+async def main(folder: Path) -> None:
+    """One run of the plan."""
+    async with Workspace(load_project(folder)) as workspace:
+        finished = await run_plan(workspace, workspace.project.plan("bench"))
+    if finished.status != "done":
+        raise SystemExit(f"the run ended {finished.status}: {finished.error}")
+
+
+if __name__ == "__main__":
+    project(Path(sys.argv[2]), sys.argv[1])
+    # An empty ledger is made before: creating one happens once in a project's life, not once a run.
+    open_ledger("sqlite:///noria.db", Path(sys.argv[2])).close()
+    profile = cProfile.Profile() if "--profile" in sys.argv else None
+    with measured():
+        if profile is not None:
+            profile.enable()
+        asyncio.run(main(Path(sys.argv[2])))
+        if profile is not None:
+            profile.disable()
+    if profile is not None:
+        pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(25)
