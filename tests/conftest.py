@@ -1,0 +1,163 @@
+"""Fixtures: projects in temporary folders, simulators on free local ports, a clock that tests turn themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noria.engine import Finished, Workspace, run_plan
+from noria.metadata.clock import FakeClock
+from noria.metadata.project import load_project
+from noria.simulators.okki import Okki
+from noria.simulators.okki_data import make_account
+from noria.simulators.server import Running, serve
+from noria.simulators.sink import Sink
+
+SEED = Path(__file__).parent / "seed"
+
+
+@pytest.fixture(autouse=True)
+def _language(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read English unless they say otherwise; coverage of child processes stays on."""
+    monkeypatch.setenv("NORIA_LANG", "en")
+    monkeypatch.setenv("OKKI_CLIENT_ID", "demo-client")
+    monkeypatch.setenv("OKKI_CLIENT_SECRET", "demo-secret")
+
+
+class Project:
+    """A project in a temporary folder. `run()` runs a plan in this process on a fake clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = FakeClock()
+        (folder / "plans").mkdir()
+
+    def connections(self, text: str) -> None:
+        """Write `noria.toml`."""
+        (self.folder / "noria.toml").write_text(text, encoding="utf-8")
+
+    def plan(self, key: str, source: Any, target: Any, **rest: Any) -> Path:
+        """Write a plan; `source` and `target` are (connection, metadata)."""
+        document = {
+            "name": rest.pop("name", key),
+            "source": {"connection": source[0], "metadata": source[1]},
+            "target": {"connection": target[0], "metadata": target[1]},
+            **rest,
+        }
+        path = self.folder / "plans" / f"{key}.json"
+        path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        return path
+
+    def workspace(self) -> Workspace:
+        """The project, open, on the fake clock."""
+        return Workspace(load_project(self.folder), clock=self.clock)
+
+    async def run(self, key: str) -> Finished:
+        """One run of a plan."""
+        async with self.workspace() as workspace:
+            return await run_plan(workspace, workspace.project.plan(key))
+
+    def ledger(self, key: str, read: Callable[[Any, int], Any]) -> Any:
+        """What `read(ledger, plan_id)` gives."""
+        from noria.ledger import open_ledger
+
+        with open_ledger(load_project(self.folder).ledger_url, self.folder) as ledger:
+            plan_id = ledger.runs.known_plan(key)
+            assert plan_id is not None
+            return read(ledger, plan_id)
+
+    def records(self, key: str, **how: Any) -> list[dict[str, Any]]:
+        """A plan's records."""
+        return self.ledger(key, lambda ledger, plan: list(ledger.records.select(plan, **how)))
+
+    def counts(self, key: str) -> dict[str, int]:
+        """How many records are in each state (those that are any)."""
+        found = self.ledger(key, lambda ledger, plan: ledger.records.counts(plan))
+        return {state: number for state, number in found.items() if number}
+
+    def story(self, key: str, record_id: str) -> dict[str, Any]:
+        """A record's story, as JSON prints it."""
+        from noria.cli.output import _ENCODER
+
+        story = self.ledger(key, lambda ledger, plan: ledger.records.story(plan, record_id))
+        return json.loads(_ENCODER.encode(story))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Project(folder)
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[tuple[Sink, Running]]:
+    """A target that keeps what it is sent."""
+    simulator = Sink()
+    async with serve(simulator) as running:
+        yield simulator, running
+
+
+@pytest.fixture
+async def okki() -> AsyncIterator[tuple[Okki, Running]]:
+    """A simulated OKKI account: 30 users in 5 departments, 45 companies, 25 orders."""
+    account = make_account(3, users=30, departments=5, companies=45, orders=25, leads=7, invalid=0)
+    simulator = Okki(account)
+    async with serve(simulator) as running:
+        yield simulator, running
+
+
+def connections(okki: str, sink: str) -> str:
+    """`noria.toml` for the two simulators."""
+    return f"""
+[connections.okki]
+connector = "okki"
+base_url = "{okki}"
+client_id = "env:OKKI_CLIENT_ID"
+client_secret = "env:OKKI_CLIENT_SECRET"
+
+[connections.sink]
+connector = "http"
+base_url = "{sink}"
+envelope = {{ code = "code", success = [200], message = "message" }}
+write = {{ results = "data.results", idempotency_header = "Idempotency-Key", batch_size = 10 }}
+"""
+
+
+USERS = {"api": "/v1/user/list", "method": "GET", "id": "user_id", "number": "nickname", "idCheck": True}
+DEPARTMENTS = {
+    "api": "/v1/user/departmentList",
+    "method": "GET",
+    "id": "id",
+    "number": "name",
+    "idCheck": False,
+}
+COMPANIES = {
+    "api": "/v1/company/list",
+    "method": "GET",
+    "id": "company_id",
+    "number": "serial_id",
+    "idCheck": True,
+    "request": [{"field": "count", "value": "10", "type": "string"}],
+}
+EMPTY = {"api": "写入空操作", "method": "POST", "idCheck": True}
+ITEMS = {
+    "api": "/items",
+    "method": "POST",
+    "idCheck": True,
+    "request": [
+        {"field": "id", "value": "{{user_id}}"},
+        {"field": "name", "value": "{{full_name}}"},
+    ],
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child process."""
+    return {**os.environ, **more}
