@@ -18,7 +18,6 @@ def measured() -> Iterator[None]:
     figures = {
         "seconds": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        / (1 if sys.platform == "darwin" else 1024),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024),
     }
     print(json.dumps(figures), flush=True)

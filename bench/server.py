@@ -43,8 +43,10 @@ class Server:
         self.pages: dict[int, bytes] = {}
         self.posted = 0
 
-    def page(self, number: int) -> bytes:
+    def page(self, number: int, with_total: bool = True) -> bytes:
         """The bytes of page `number`, counted from 1."""
+        if not with_total:
+            return self.page(number).replace(b'"count":%d,' % self.total, b"")
         found = self.pages.get(number)
         if found is None:
             first = (number - 1) * PAGE
@@ -56,9 +58,12 @@ class Server:
 
     async def list(self, request: web.Request) -> web.Response:
         """A page."""
-        return web.Response(
-            body=self.page(int(request.query["start_index"])), content_type="application/json"
-        )
+        number, last = int(request.query["start_index"]), request.query.get("last")
+        if last is not None and number > int(last):
+            body = b'{"code":200,"message":"success","data":{"count":0,"list":[]}}'
+        else:
+            body = self.page(number, with_total=last is None)
+        return web.Response(body=body, content_type="application/json")
 
     async def post(self, request: web.Request) -> web.Response:
         """Whatever is posted was written."""

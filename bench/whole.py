@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import cProfile
 import json
@@ -10,7 +11,9 @@ import sys
 from pathlib import Path
 
 from bench.measure import measured
+from bench.server import PAGE
 from noria.engine import Workspace, run_plan
+from noria.engine.collector import rare_collections
 from noria.ledger import open_ledger
 from noria.metadata.project import load_project
 
@@ -55,11 +58,15 @@ write = {{ batch_size = 200 }}
 """
 
 
-def project(folder: Path, url: str) -> None:
-    """Write the benchmark's project."""
+def project(folder: Path, url: str, first_page: int, pages: int | None) -> None:
+    """Write the benchmark's project; it reads from `first_page` on, `pages` of them (default: all)."""
+    plan = json.loads(json.dumps(PLAN))
+    plan["source"]["metadata"]["request"] = [{"field": "start_index", "value": str(first_page)}]
+    if pages is not None:
+        plan["source"]["metadata"]["request"].append({"field": "last", "value": str(first_page + pages - 1)})
     (folder / "plans").mkdir(parents=True, exist_ok=True)
     (folder / "noria.toml").write_text(SETTINGS.format(url=url), encoding="utf-8")
-    (folder / "plans" / "bench.json").write_text(json.dumps(PLAN), encoding="utf-8")
+    (folder / "plans" / "bench.json").write_text(json.dumps(plan), encoding="utf-8")
 
 
 async def main(folder: Path) -> None:
@@ -71,15 +78,24 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    project(Path(sys.argv[2]), sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--start-page", type=int, default=1)
+    parser.add_argument("--upto", type=int, default=None, help="stop after this record")
+    chosen = parser.parse_args()
+    pages = None if chosen.upto is None else chosen.upto // PAGE - chosen.start_page + 1
+    project(chosen.folder, chosen.url, chosen.start_page, pages)
     # An empty ledger is made before: creating one happens once in a project's life, not once a run.
-    open_ledger("sqlite:///noria.db", Path(sys.argv[2])).close()
-    profile = cProfile.Profile() if "--profile" in sys.argv else None
+    open_ledger("sqlite:///noria.db", chosen.folder).close()
+    profile = cProfile.Profile() if chosen.profile else None
     with measured():
         if profile is not None:
             profile.enable()
-        asyncio.run(main(Path(sys.argv[2])))
+        with rare_collections():
+            asyncio.run(main(chosen.folder))
         if profile is not None:
             profile.disable()
     if profile is not None:
-        pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(25)
+        pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(12)

@@ -37,9 +37,7 @@ def ready(project: Project, okki: Servers, sink: Servers) -> Project:
     return project
 
 
-async def test_every_record_arrives_once_and_a_second_run_sends_nothing(
-    ready: Project, sink: Servers
-) -> None:
+async def test_every_record_arrives_once_and_a_second_run_sends_nothing(ready: Project, sink: Servers) -> None:
     first = await ready.run("users")
     again = await ready.run("users")
     assert (first.status, first.counts.staged, first.counts.delivered) == ("done", 30, 30)
@@ -95,9 +93,7 @@ async def test_users_wait_for_their_department_and_go_when_it_arrives(
 
 async def test_a_wait_ends_with_an_empty_value_or_as_invalid(ready: Project, sink: Servers) -> None:
     ready.plan("empty", ("okki", USERS), ("sink", JOINED), options={"lookup": {"wait": "1h"}})
-    ready.plan(
-        "strict", ("okki", USERS), ("sink", JOINED), options={"lookup": {"wait": 0, "missing": "invalid"}}
-    )
+    ready.plan("strict", ("okki", USERS), ("sink", JOINED), options={"lookup": {"wait": 0, "missing": "invalid"}})
     await ready.run("empty")
     ready.clock.time += 3601
     late = await ready.run("empty")
@@ -124,9 +120,7 @@ async def test_missing_ids_are_kept_with_their_reason_and_never_written(
     assert ready.counts("users") == {"delivered": 27, "invalid": 3}
 
 
-async def test_without_id_check_a_record_without_id_is_known_by_its_content(
-    ready: Project, okki: Servers
-) -> None:
+async def test_without_id_check_a_record_without_id_is_known_by_its_content(ready: Project, okki: Servers) -> None:
     del okki[0].account.users[4]["user_id"]
     ready.plan("loose", ("okki", {**USERS, "idCheck": False}), ("sink", EMPTY))
     finished = await ready.run("loose")
@@ -235,9 +229,7 @@ async def test_the_watermark_is_the_reads_start_and_requests_overlap(project: Pr
     }
     async with listening([web.get("/items", items)]) as url:
         project.connections(f'[connections.a]\nconnector = "http"\nbase_url = "{url}"\n')
-        project.plan(
-            "p", ("a", source), ("a", EMPTY), options={"overlap": 60, "start": "2020-01-01 00:00:00"}
-        )
+        project.plan("p", ("a", source), ("a", EMPTY), options={"overlap": 60, "start": "2020-01-01 00:00:00"})
         project.clock.time = 1_700_000_000
         first = await project.run("p")
         fail[0] = True
@@ -259,9 +251,7 @@ async def test_default_start_is_the_epoch_in_the_connections_zone(ready: Project
     async with ready.workspace() as workspace:
         plan = workspace.project.plan("users")
         run = workspace.ledger.runs.begin("users", "", "run", 1.0)
-        job = Job(
-            workspace, plan, run, workspace.connection(plan, "source"), workspace.connection(plan, "target")
-        )
+        job = Job(workspace, plan, run, workspace.connection(plan, "source"), workspace.connection(plan, "target"))
         moment = moment_of(job, Read(1, 100.0, None))
     assert format_time(moment.last_sync, "datetime", moment.tz) == "1970-01-01 00:00:00"
 
@@ -277,9 +267,7 @@ async def test_retries_in_the_run_then_the_schedule_then_dead(ready: Project, si
         due = ready.records("users", state="failed")
         assert len(due) == 30
         waits.append(
-            round(
-                ready.ledger("users", lambda ledger, plan: ledger.delivery.next_due(plan)) - ready.clock.time
-            )
+            round(ready.ledger("users", lambda ledger, plan: ledger.delivery.next_due(plan)) - ready.clock.time)
         )
         early = await ready.run("users")
         assert early.counts.failed == 0, "not before it is due"
@@ -291,9 +279,7 @@ async def test_retries_in_the_run_then_the_schedule_then_dead(ready: Project, si
     assert ready.clock.time > started
     sink[0].faults.active.clear()
     assert (await ready.run("users")).counts.delivered == 0
-    replayed = ready.ledger(
-        "users", lambda ledger, plan: ledger.records.replay(plan, ready.clock.time, state="dead")
-    )
+    replayed = ready.ledger("users", lambda ledger, plan: ledger.records.replay(plan, ready.clock.time, state="dead"))
     assert replayed == 30
     final = await ready.run("users")
     assert (final.counts.delivered, ready.counts("users")) == (30, {"delivered": 30})
@@ -365,9 +351,7 @@ async def test_without_keys_a_send_in_doubt_is_verified(ready: Project, okki: Se
 async def test_without_keys_or_verification_the_plan_decides(
     ready: Project, okki: Servers, sink: Servers, choice: str, states: dict[str, int], twice: int
 ) -> None:
-    ready.connections(
-        connections(okki[1].url, sink[1].url).replace(', idempotency_header = "Idempotency-Key"', "")
-    )
+    ready.connections(connections(okki[1].url, sink[1].url).replace(', idempotency_header = "Idempotency-Key"', ""))
     ready.plan("users", ("okki", USERS), ("sink", ITEMS), options={"on_doubt": choice})
     sink[0].faults.add({"kind": "cut", "when": "after", "skip": 1})
     await ready.run("users")
@@ -385,9 +369,7 @@ async def test_throttling_waits_as_told_and_uses_up_no_try(ready: Project, sink:
 
 async def test_a_source_that_fails_ends_the_run_and_keeps_what_came(ready: Project, okki: Servers) -> None:
     ready.plan("companies", ("okki", COMPANIES), ("sink", EMPTY))
-    okki[0].faults.add(
-        {"kind": "status", "status": 500, "path": "/v1/company/list", "skip": 2, "times": None}
-    )
+    okki[0].faults.add({"kind": "status", "status": 500, "path": "/v1/company/list", "skip": 2, "times": None})
     failed = await ready.run("companies")
     assert (failed.status, failed.counts.staged, failed.counts.delivered) == ("failed", 20, 20)
     assert failed.error is not None and "500" in str(failed.error)

@@ -40,9 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help=t("help.demo_dir"), show_default=False)
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help=t("help.demo_dir"), show_default=False)] = None,
     users: Annotated[int, typer.Option("--users", min=10, help=t("help.users"))] = 5000,
     departments: Annotated[int, typer.Option("--departments", min=2, help=t("help.departments"))] = 40,
     as_json: JsonOption = False,
@@ -52,9 +50,7 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="noria-demo-")) if folder is None else folder
     try:
         with (
-            _simulator(
-                "okki", f"--users={users}", f"--departments={departments}", "--invalid=3", "--seed=7"
-            ) as okki,
+            _simulator("okki", f"--users={users}", f"--departments={departments}", "--invalid=3", "--seed=7") as okki,
             _simulator("sink") as sink,
         ):
             result = _Demo(folder, okki, sink, quiet=as_json).run()
@@ -163,9 +159,7 @@ class _Demo:
         with LiveProgress(redactor, quiet=self.quiet) as progress:
 
             async def work() -> list[Finished]:
-                async with Workspace(
-                    load_project(self.folder), observer=progress, redactor=redactor
-                ) as workspace:
+                async with Workspace(load_project(self.folder), observer=progress, redactor=redactor) as workspace:
                     return [await run_plan(workspace, workspace.project.plan(key)) for key in _PLANS]
 
             return asyncio.run(work())
@@ -184,16 +178,12 @@ class _Demo:
                         "department_name": names[str(user["department_id"])],
                     },
                 )
-        got = {
-            row["user_id"]: row for row in map(json.loads, _ask(self.sink["control"] + "/items").splitlines())
-        }
+        got = {row["user_id"]: row for row in map(json.loads, _ask(self.sink["control"] + "/items").splitlines())}
         plan_id = ledger.runs.known_plan("users") or 0
         kept = {one["id"] for one in ledger.records.select(plan_id, state="delivered")}
         state = json.loads(_ask(self.sink["control"] + "/state"))
         wrong = sorted(
-            key
-            for key in wanted.keys() | got.keys() | kept
-            if wanted.get(key) != got.get(key) or key not in kept
+            key for key in wanted.keys() | got.keys() | kept if wanted.get(key) != got.get(key) or key not in kept
         )
         return {
             "source": len(wanted),

@@ -27,6 +27,9 @@ from noria.monitoring.progress import Counts
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=lambda value: str(value))
 
+# Tables that go into a file or another program are not folded at a terminal's width.
+_PIPED_WIDTH = 240
+
 # The state's colour is never the only sign: its word stands beside it.
 STATE_STYLES = {
     "pending": "bright_black",
@@ -42,7 +45,8 @@ STATE_STYLES = {
 
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr; colours only on a terminal."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=None if terminal else _PIPED_WIDTH)
 
 
 def print_json(value: Any) -> None:

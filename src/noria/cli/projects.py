@@ -27,9 +27,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help=t("help.init_dir"), show_default=False)
-    ] = HERE,
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help=t("help.init_dir"), show_default=False)] = HERE,
     project: Annotated[Path | None, typer.Option("--project", help=t("help.project"))] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,9 +85,7 @@ def check(plans: OptionalPlans = None, project: ProjectOption = HERE, as_json: J
     else:
         problem_lines(problems)
         warnings = len(problems) - errors
-        console().print(
-            t("check.summary", errors=errors, warnings=warnings), style="red" if errors else "green"
-        )
+        console().print(t("check.summary", errors=errors, warnings=warnings), style="red" if errors else "green")
     raise typer.Exit(1 if errors else 0)
 
 
@@ -113,9 +109,7 @@ def connectors(
     options = [row for row in options_of(connector.settings_type)]
     if as_json:
         endpoints = [msgspec.to_builtins(endpoint) for endpoint in connector.endpoints]
-        print_json(
-            {"name": connector.name, "title": connector.title[0], "options": options, "endpoints": endpoints}
-        )
+        print_json({"name": connector.name, "title": connector.title[0], "options": options, "endpoints": endpoints})
         return
     out = console()
     out.print(f"{connector.name}  {connector.title[LANGUAGES.index(language())]}", style="bold")

@@ -62,9 +62,7 @@ def records(
                 print_json(ledger.records.with_bodies(plan_id, one) if full and plan_id is not None else one)
             return
         out = console()
-        shown = table(
-            t("column.id"), t("column.number"), t("column.state"), t("column.attempts"), t("column.reason")
-        )
+        shown = table(t("column.id"), t("column.number"), t("column.state"), t("column.attempts"), t("column.reason"))
         for one in found:
             cells = (one["id"] or "-", one["number"] or "-", state_text(one["state"]), str(one["attempts"]))
             shown.add_row(*cells, one["reason"] or "")
@@ -86,9 +84,7 @@ def record(
         story = ledger.records.story(plan_id, record_id) if plan_id is not None else None
         if story is None:
             message = Message("record.unknown", {"id": record_id, "plan": key})
-            raise NoriaError(
-                "unknown_record", message, plan=key, hint=Message("record.unknown_hint", {"plan": key})
-            )
+            raise NoriaError("unknown_record", message, plan=key, hint=Message("record.unknown_hint", {"plan": key}))
         if as_json:
             print_json(story)
         else:
@@ -141,9 +137,7 @@ def export(
     with _ledger_of(project, plan) as (ledger, plan_id, _):
         if plan_id is None:
             return
-        found = (
-            ledger.records.with_bodies(plan_id, one) for one in ledger.records.select(plan_id, state=state)
-        )
+        found = (ledger.records.with_bodies(plan_id, one) for one in ledger.records.select(plan_id, state=state))
         if fmt == "jsonl":
             for one in found:
                 print_json(one)

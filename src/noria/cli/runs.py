@@ -25,6 +25,7 @@ from noria.cli.options import (
 )
 from noria.cli.output import LiveProgress, console, print_json, state_text, table
 from noria.engine import Finished, Workspace, run_plan
+from noria.engine.collector import rare_collections
 from noria.engine.preview import default_moment, preview, source_records
 from noria.ledger import open_ledger
 from noria.ledger.records import REPLAYABLE
@@ -121,7 +122,8 @@ def interruptible(work: Callable[[asyncio.Event], Awaitable[T]]) -> tuple[T, int
                 loop.add_signal_handler(number, signalled, number)
         return await work(stop)
 
-    return asyncio.run(main()), (received[0] if received else 0)
+    with rare_collections():
+        return asyncio.run(main()), (received[0] if received else 0)
 
 
 def cleaned(value: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
@@ -263,9 +265,7 @@ def _lines(path: Path, text: str) -> list[bytes]:
 def _show_preview(results: list[dict[str, Any]]) -> None:
     out = console()
     for one in results:
-        out.print(
-            f"[bold]{one['number'] or one['id'] or '-'}[/]  {state_text(one['state'])}", highlight=False
-        )
+        out.print(f"[bold]{one['number'] or one['id'] or '-'}[/]  {state_text(one['state'])}", highlight=False)
         if one["reason"]:
             out.print(f"  {one['reason']}", markup=False)
         out.print(f"  ← {bytes(one['raw']).decode('utf-8', 'replace')}", markup=False, style="dim")

@@ -85,9 +85,7 @@ def open_connection(
     connector = connector_named(table.get("connector"), name, path)
     own = {key: value for key, value in (overrides or {}).items() if key != "endpoint"}
     resolved = resolve_all(merged(table, own), folder, path=path, redactor=redactor)
-    problems = [
-        problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"
-    ]
+    problems = [problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"]
     if problems:
         raise InvalidDocument(problems)
     return Connection(name, connector, connector.settings(resolved), redactor, clock or SystemClock())

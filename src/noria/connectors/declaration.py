@@ -63,9 +63,7 @@ class Connector:
         same = [endpoint for endpoint in self.endpoints if endpoint.path == path]
         return next((endpoint for endpoint in same if endpoint.method == "GET"), same[0] if same else None)
 
-    def source(
-        self, transport: Transport, settings: HttpSettings, metadata: Metadata, moment: Moment
-    ) -> Source:
+    def source(self, transport: Transport, settings: HttpSettings, metadata: Metadata, moment: Moment) -> Source:
         """A plan's list on this system."""
         endpoint = self.endpoint(metadata.api)
         parameters = None
@@ -99,9 +97,7 @@ class Connector:
         """A plan's way into this system."""
         return Target(transport, settings, api=api, method=method, batch_size=batch_size)
 
-    def plan_problems(
-        self, metadata: Metadata, settings: HttpSettings, base: str, side: str
-    ) -> list[Problem]:
+    def plan_problems(self, metadata: Metadata, settings: HttpSettings, base: str, side: str) -> list[Problem]:
         """What a plan asks of this system that it doesn't have."""
         if not self.endpoints or metadata.api == EMPTY_OPERATION:
             return []

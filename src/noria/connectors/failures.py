@@ -11,7 +11,7 @@ from noria.messages import Message
 Kind = Literal["transient", "throttled", "auth", "permanent", "doubt"]
 
 
-class Failure(Exception):  # noqa: N818 - it is what happened, and `kind` says how bad it is
+class Failure(Exception):
     """A request that failed. `retry_after` in seconds when the server said so; `answer` is the start of its body."""
 
     def __init__(

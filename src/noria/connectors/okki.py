@@ -18,7 +18,9 @@ from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Pagi
 from noria.messages import Message
 from noria.metadata.errors import Problem
 
-SCOPES = "product company lead opportunity invoices user costInvoice paymentInvoice purchaseOrder warehouse capitalAccount"
+SCOPES = (
+    "product company lead opportunity invoices user costInvoice paymentInvoice purchaseOrder warehouse capitalAccount"
+)
 # 8 hours, the documented lifetime, where an answer names none (the client_credentials reply usually doesn't).
 _TOKEN_SECONDS = 28800
 
@@ -33,15 +35,11 @@ class OkkiSettings(msgspec.Struct, kw_only=True):
     client_id: Annotated[str, Meta(description="API对接 中的 client_id | from OKKI's API settings")] = ""
     client_secret: Annotated[str, Meta(description="API对接 中的 client_secret | likewise")] = ""
     scope: Annotated[str, Meta(description="授权范围 | scopes, separated by blanks")] = SCOPES
-    token_body: Annotated[
-        Literal["json", "form"], Meta(description="取令牌的请求体 | body of the token request")
-    ] = "json"
-    token: Annotated[
-        str, Meta(description="固定令牌（代替 client_id） | a fixed token instead of client_id")
-    ] = ""
-    auth: Annotated[
-        Auth | None, Meta(description="固定令牌的另一种写法 | another way to write the token")
-    ] = None
+    token_body: Annotated[Literal["json", "form"], Meta(description="取令牌的请求体 | body of the token request")] = (
+        "json"
+    )
+    token: Annotated[str, Meta(description="固定令牌（代替 client_id） | a fixed token instead of client_id")] = ""
+    auth: Annotated[Auth | None, Meta(description="固定令牌的另一种写法 | another way to write the token")] = None
     headers: Annotated[dict[str, str], Meta(description="附加请求头 | further headers")] = msgspec.field(
         default_factory=dict
     )
@@ -81,8 +79,7 @@ def _to_http(settings: OkkiSettings) -> HttpSettings:
             success=[200],
             message="message",
         ),
-        paging=settings.paging
-        or Paging(type="page", page_param="start_index", size_param="count", first=1, size=100),
+        paging=settings.paging or Paging(type="page", page_param="start_index", size_param="count", first=1, size=100),
         limits=settings.limits,
         # Pushes take one object a request and know no idempotency key (they are upserts by id).
         write=settings.write or Write(batch_size=1),

@@ -45,9 +45,7 @@ class Seen(NamedTuple):
 class Pager:
     """One list's paging: the settings, with the literals of the plan's request as start values (section 3.3)."""
 
-    def __init__(
-        self, settings: Paging, request: dict[str, Any], *, by_macros: bool, macro_size: int
-    ) -> None:
+    def __init__(self, settings: Paging, request: dict[str, Any], *, by_macros: bool, macro_size: int) -> None:
         self.settings = settings
         self.by_macros = by_macros
         self.kind = settings.type
@@ -55,13 +53,9 @@ class Pager:
             self.kind = "page"
         own_size = _whole(at(request, settings.size_param)) if settings.size_param else None
         self.size = own_size or (macro_size if by_macros else settings.size)
-        own_first = (
-            _whole(at(request, settings.page_param)) if self.kind == "page" and not by_macros else None
-        )
+        own_first = _whole(at(request, settings.page_param)) if self.kind == "page" and not by_macros else None
         self.first = settings.first if own_first is None else own_first
-        own_offset = (
-            _whole(at(request, settings.offset_param)) if self.kind == "offset" and not by_macros else None
-        )
+        own_offset = _whole(at(request, settings.offset_param)) if self.kind == "offset" and not by_macros else None
         self.start = own_offset or 0
 
     def position(self, place: Place) -> PagePosition:
@@ -92,13 +86,7 @@ class Pager:
             return None
         if self.kind == "cursor":
             token = at(seen.body, self.settings.next)
-            if (
-                token is MISSING
-                or token is None
-                or token == ""
-                or token is False
-                or str(token) == place.token
-            ):
+            if token is MISSING or token is None or token == "" or token is False or str(token) == place.token:
                 return None
             return msgspec.structs.replace(following, token=str(token))
         if self.kind == "link":
@@ -113,8 +101,7 @@ class Pager:
             # A short or even empty page in the middle (a filter behind the paging) is not the end, as long as the
             # total promises pages; no further than that, so that a total that is never reached ends too.
             return (
-                place.page + 1 < math.ceil(seen.total / max(1, min(self.size, longest or self.size)))
-                or seen.rows > 0
+                place.page + 1 < math.ceil(seen.total / max(1, min(self.size, longest or self.size))) or seen.rows > 0
             )
         if seen.rows == 0:
             return False

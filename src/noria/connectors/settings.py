@@ -28,9 +28,9 @@ class Auth(msgspec.Struct, kw_only=True):
     client_id: Annotated[str, Meta(description="oauth2")] = ""
     client_secret: Annotated[str, Meta(description="oauth2")] = ""
     scope: Annotated[str, Meta(description="oauth2：范围 | scopes, separated by blanks")] = ""
-    body: Annotated[
-        Literal["form", "json"], Meta(description="oauth2：请求体格式 | body of the token request")
-    ] = "form"
+    body: Annotated[Literal["form", "json"], Meta(description="oauth2：请求体格式 | body of the token request")] = (
+        "form"
+    )
     expires_in: Annotated[
         Number, Meta(description="oauth2：未返回有效期时的默认值 | lifetime where the answer names none")
     ] = 3600
@@ -42,8 +42,8 @@ class Envelope(msgspec.Struct, kw_only=True):
     records: Annotated[str, Meta(description="数据列表 | the records")] = ""
     total: Annotated[str, Meta(description="总数 | how many there are in all")] = ""
     code: Annotated[str, Meta(description="业务码 | the business code")] = ""
-    success: Annotated[list[Any], Meta(description="表示成功的业务码 | codes that mean success")] = (
-        msgspec.field(default_factory=lambda: [0, 200])
+    success: Annotated[list[Any], Meta(description="表示成功的业务码 | codes that mean success")] = msgspec.field(
+        default_factory=lambda: [0, 200]
     )
     message: Annotated[str, Meta(description="错误说明 | the error's text")] = ""
 
@@ -51,9 +51,7 @@ class Envelope(msgspec.Struct, kw_only=True):
 class Paging(msgspec.Struct, kw_only=True):
     """How a list is read page by page."""
 
-    type: Annotated[
-        Literal["none", "page", "offset", "cursor", "link"], Meta(description="分页方式 | kind")
-    ] = "none"
+    type: Annotated[Literal["none", "page", "offset", "cursor", "link"], Meta(description="分页方式 | kind")] = "none"
     page_param: Annotated[str, Meta(description="页码参数 | parameter of the page number")] = "page"
     size_param: Annotated[str, Meta(description="每页条数参数 | parameter of the page's size")] = ""
     first: Annotated[int, Meta(description="首页页码 | number of the first page")] = 1
@@ -86,15 +84,11 @@ class Write(msgspec.Struct, kw_only=True):
     batch_size: Annotated[
         int, Meta(ge=1, description="每请求条数；1 为单个对象 | records a request; 1: one object")
     ] = 200
-    batch_key: Annotated[
-        str, Meta(description="数组所在的键 | key that holds the array; empty: the body is one")
-    ] = ""
+    batch_key: Annotated[str, Meta(description="数组所在的键 | key that holds the array; empty: the body is one")] = ""
     results: Annotated[str, Meta(description="逐条结果路径 | where the rows' results are")] = ""
     result_id: Annotated[str, Meta(description="结果中的主键 | a result's id")] = "id"
     result_ok: Annotated[str, Meta(description="结果中的成功标志 | a result's success")] = "ok"
-    result_ok_values: Annotated[
-        list[Any] | None, Meta(description="表示成功的值 | values that mean success")
-    ] = None
+    result_ok_values: Annotated[list[Any] | None, Meta(description="表示成功的值 | values that mean success")] = None
     result_message: Annotated[str, Meta(description="结果中的说明 | a result's text")] = "message"
     idempotency_header: Annotated[str, Meta(description="幂等键请求头 | header of the idempotency key")] = ""
     verify: Annotated[Verify | None, Meta(description="核实方法 | how to verify")] = None
@@ -108,9 +102,7 @@ class HttpSettings(msgspec.Struct, kw_only=True):
     headers: Annotated[dict[str, str], Meta(description="附加请求头 | further headers")] = msgspec.field(
         default_factory=dict
     )
-    timezone: Annotated[str, Meta(description="无时区时间的时区 | zone of times without one")] = (
-        "Asia/Shanghai"
-    )
+    timezone: Annotated[str, Meta(description="无时区时间的时区 | zone of times without one")] = "Asia/Shanghai"
     auth: Annotated[Auth, Meta(description="认证 | authentication")] = msgspec.field(default_factory=Auth)
     envelope: Annotated[Envelope, Meta(description="响应结构 | shape of answers")] = msgspec.field(
         default_factory=Envelope

@@ -66,9 +66,7 @@ class Source:
     def signature(self) -> str:
         """What is asked for, apart from the times: a read is only continued when this is the same."""
         asked = [(item.field, item.value) for item in self._items]
-        return xxh3_128_hexdigest(
-            msgspec.json.encode([self.metadata.api, self.method, self._pager.size, asked])
-        )
+        return xxh3_128_hexdigest(msgspec.json.encode([self.metadata.api, self.method, self._pager.size, asked]))
 
     async def fetch(self, cursor: str | None) -> SourcePage:
         """The page at `cursor`; raises `Failure`."""
@@ -105,9 +103,7 @@ class Source:
         return _members(self._items, self.moment, position, self.parameters)
 
 
-def _members(
-    items: list[Item], moment: Moment, position: Any, parameters: frozenset[str] | None
-) -> dict[str, Any]:
+def _members(items: list[Item], moment: Moment, position: Any, parameters: frozenset[str] | None) -> dict[str, Any]:
     request: dict[str, Any] = {}
     for item in items:
         if parameters is not None and item.field not in parameters:
@@ -206,7 +202,7 @@ def unwrapped(
         except (msgspec.DecodeError, RecursionError):
             pass  # not the usual answer: below it is taken apart with an eye for what is wrong
         else:
-            if code is MISSING and not envelope.code or _succeeded(code, envelope):
+            if (code is MISSING and not envelope.code) or _succeeded(code, envelope):
                 return records, total, None
     return _taken_apart(answer, envelope, transport, auth_codes)
 

@@ -160,9 +160,7 @@ class Transport:
         key = "http.timeout" if isinstance(error, TimeoutError) else "http.cut"
         return Failure(kind, Message(key, values), request=request)
 
-    def _refused(
-        self, status: int, headers: Mapping[str, str], content: bytes, request: str, writes: bool
-    ) -> Failure:
+    def _refused(self, status: int, headers: Mapping[str, str], content: bytes, request: str, writes: bool) -> Failure:
         """An answer whose status is not 2xx, classed."""
         wait = self._retry_after(headers.get("Retry-After"))
         kind: Kind
@@ -181,9 +179,7 @@ class Transport:
         message = Message(
             "http.throttled" if kind == "throttled" else "http.status", {"status": status, "answer": shown}
         )
-        return Failure(
-            kind, message, status=status, retry_after=wait, answer=self.kept(content), request=request
-        )
+        return Failure(kind, message, status=status, retry_after=wait, answer=self.kept(content), request=request)
 
     def excerpt(self, content: bytes) -> str:
         """The start of an answer as a message shows it, without secrets."""

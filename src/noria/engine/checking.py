@@ -9,13 +9,13 @@ import msgspec
 
 from noria.connectors.connection import merged
 from noria.connectors.registry import connector_named
+from noria.messages import Message
 from noria.metadata.check import check_plan
 from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.files import read_json
 from noria.metadata.plan import Plan
 from noria.metadata.project import PROJECT_FILE, Project, is_metadata, load_metadata, load_plan
 from noria.metadata.secrets import literal_secrets, resolve_all
-from noria.messages import Message
 from noria.metadata.validation import nearest
 
 
@@ -81,10 +81,7 @@ def _check_file(project: Project | None, file: Path, loaded: list[Plan]) -> list
             for problem in literal_secrets(overrides, f"$.options.{side}")
         ]
         if project is not None:
-            found += [
-                msgspec.structs.replace(problem, plan=plan.key)
-                for problem in _check_side(project, plan, side)
-            ]
+            found += [msgspec.structs.replace(problem, plan=plan.key) for problem in _check_side(project, plan, side)]
     return found
 
 

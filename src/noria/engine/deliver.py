@@ -79,9 +79,7 @@ class _Delivery:
                     now=self.job.clock.now(),
                 )
                 continue
-            self.job.workspace.observer.said(
-                self.job.plan.key, Message("run.doubt", {"batch": batch.batch_id})
-            )
+            self.job.workspace.observer.said(self.job.plan.key, Message("run.doubt", {"batch": batch.batch_id}))
             await self._guarded(self.sender.settle(batch))
         if self.sender is None:
             return

@@ -74,9 +74,7 @@ def moment_of(job: Job, read: Read) -> Moment:
     return Moment(last_sync=last, now=read.started_at, tz=tz, lenient=options.lenient)
 
 
-def _stage(
-    job: Job, read: Read, number: int, page: SourcePage, cursor: str | None, arrivals: Arrivals
-) -> None:
+def _stage(job: Job, read: Read, number: int, page: SourcePage, cursor: str | None, arrivals: Arrivals) -> None:
     counts = job.workspace.ledger.staging.stage(
         job.run,
         read,
@@ -120,3 +118,5 @@ async def _fetch(job: Job, source: Source, cursor: str | None) -> SourcePage:
             }
             job.workspace.observer.said(job.plan.key, Message("run.retry", values))
             await job.sleep(decision.seconds)
+            if job.stopping:
+                raise

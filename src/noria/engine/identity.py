@@ -36,9 +36,7 @@ def arrivals_of(metadata: Metadata) -> Callable[[list[bytes]], Arrivals]:
             # One record that can't be read must not hide the others.
             picked = [_alone(pick, raw) for raw in records]
         else:
-            if len(paths) == 1 and all(
-                type(one) is int or (type(one) is str and one.strip()) for one, _ in picked
-            ):
+            if len(paths) == 1 and all(type(one) is int or (type(one) is str and one.strip()) for one, _ in picked):
                 found.ids = [one if type(one) is str else str(one) for one, _ in picked]
                 found.numbers = [number if type(number) is str else _text(number) for _, number in picked]
                 return found

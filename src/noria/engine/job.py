@@ -15,9 +15,7 @@ from noria.monitoring.progress import Counts
 class Job:
     """A run of a plan. `stop()` asks it to finish what is in flight and begin nothing new."""
 
-    def __init__(
-        self, workspace: Workspace, plan: Plan, run: Run, source: Connection, target: Connection
-    ) -> None:
+    def __init__(self, workspace: Workspace, plan: Plan, run: Run, source: Connection, target: Connection) -> None:
         self.workspace = workspace
         self.plan = plan
         self.run = run

@@ -33,9 +33,7 @@ class Preparer:
         self.mapping = compile_mapping(job.plan.target.metadata.items())
         self.moment = moment
         runs = job.workspace.ledger.runs
-        self.plan_ids = [
-            runs.plan_id(job.workspace.resolve(planned.lookup.plan)) for planned in self.mapping.lookups
-        ]
+        self.plan_ids = [runs.plan_id(job.workspace.resolve(planned.lookup.plan)) for planned in self.mapping.lookups]
         self.missing_is_invalid = job.plan.options.lookup.missing == "invalid"
         self.patience = duration(job.plan.options.lookup.wait)
 
@@ -76,9 +74,7 @@ class Preparer:
                 ready.records.append(record)
                 ready.payloads.append(payload)
 
-    def _decoded(
-        self, due: list[Due], raws: list[bytes], ready: Prepared
-    ) -> list[tuple[Due, dict[str, Any]]]:
+    def _decoded(self, due: list[Due], raws: list[bytes], ready: Prepared) -> list[tuple[Due, dict[str, Any]]]:
         """The records' content; one that can't be decoded is exempt."""
         try:
             return list(zip(due, ROWS.decode(b"[" + b",".join(raws) + b"]"), strict=True))
@@ -98,16 +94,12 @@ class Preparer:
         for planned, plan_id in zip(self.mapping.lookups, self.plan_ids, strict=True):
             keys = [key for row in rows for key in planned.keys(row, env)]
             fields = tuple(name for name, _ in planned.lookup.conditions)
-            env.found.append(
-                lookups.find(plan_id, fields, keys, planned.lookup.field, DECODER) if keys else {}
-            )
+            env.found.append(lookups.find(plan_id, fields, keys, planned.lookup.field, DECODER) if keys else {})
         return stood_at
 
     def _waits(self, record: Due, waiting: Waiting, deadline: float, stood_at: list[int]) -> Exempt:
         lookup: Lookup = self.mapping.lookups[waiting.number].lookup
-        asked = ", ".join(
-            f"{name}={value}" for (name, _), value in zip(lookup.conditions, waiting.key, strict=True)
-        )
+        asked = ", ".join(f"{name}={value}" for (name, _), value in zip(lookup.conditions, waiting.key, strict=True))
         return Exempt(
             record.seq,
             "pending",

@@ -140,9 +140,7 @@ class Sender:
         state = "failed"
         if decision.kind == "auth" or (self.job.stopping and decision.kind != "permanent"):
             # Not the records' fault: they use up no retry and are due as soon as the plan runs again.
-            failed = [
-                Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records
-            ]
+            failed = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
         elif decision.kind == "permanent" and len(batch.records) == 1:
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
         else:
@@ -162,18 +160,14 @@ class Sender:
         """The target refuses the batch as a whole: one bad row may be the cause, so each half is sent by itself."""
         now = self.job.clock.now()
         back = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
-        self.ledger.close(
-            self.job.run, batch, state="failed", attempt=attempt, failed=back, attempts=attempts, now=now
-        )
+        self.ledger.close(self.job.run, batch, state="failed", attempt=attempt, failed=back, attempts=attempts, now=now)
         middle = len(payloads) // 2
         for part in (slice(0, middle), slice(middle, None)):
             half = self.open("retry", Prepared(list(batch.records[part]), list(payloads[part])), None)
             if half is not None:
                 await self.send(half, payloads[part])
 
-    async def _doubt_settled(
-        self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt, tries: int
-    ) -> bool:
+    async def _doubt_settled(self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt, tries: int) -> bool:
         """After a send that may have been carried out: whether that was settled without sending again."""
         if self.target.can_verify:
             try:
@@ -198,20 +192,13 @@ class Sender:
             return False
         now = self.job.clock.now()
         missing = [(r, p) for r, p, found in zip(batch.records, payloads, there, strict=True) if not found]
-        back = [
-            Exempt(r.seq, "failed", Message("reason.not_there"), rounds=r.rounds, due_at=now)
-            for r, _ in missing
-        ]
+        back = [Exempt(r.seq, "failed", Message("reason.not_there"), rounds=r.rounds, due_at=now) for r, _ in missing]
         self.ledger.close(
             self.job.run, batch, state="delivered", attempt=attempt, failed=back, attempts=attempts, now=now
         )
         self.job.counts.delivered += len(there) - len(missing)
         self.job.moved()
-        rest = (
-            self.open("retry", Prepared([r for r, _ in missing], [p for _, p in missing]), None)
-            if missing
-            else None
-        )
+        rest = self.open("retry", Prepared([r for r, _ in missing], [p for _, p in missing]), None) if missing else None
         if rest is not None:
             await self.send(rest, [p for _, p in missing])
         return True

@@ -71,9 +71,7 @@ class Workspace:
 
     def checked(self, plan: Plan) -> Plan:
         """The plan, when nothing in it is wrong; raises `InvalidDocument` with every error."""
-        found = [
-            problem for problem in check_plan(plan, self.project.plans()[0]) if problem.severity == "error"
-        ]
+        found = [problem for problem in check_plan(plan, self.project.plans()[0]) if problem.severity == "error"]
         if found:
             raise InvalidDocument(found)
         return plan

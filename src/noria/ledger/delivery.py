@@ -68,7 +68,7 @@ class Attempt(NamedTuple):
 
 
 _FRESH = (
-    "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position FROM records r"
+    "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, 0, NULL, NULL FROM records r"
     " WHERE r.plan_id = :p AND r.seq > :after AND r.stray = 0 AND NOT EXISTS"
     " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)"
     " ORDER BY r.seq LIMIT :n"
@@ -97,7 +97,7 @@ class Delivery:
 
     def fresh(self, plan_id: int, after: int, limit: int) -> list[Due]:
         """The next records that were never claimed, in the order they were staged."""
-        return [Due(*row) for row in self.store.tuples(_FRESH, p=plan_id, after=after, n=limit)]
+        return list(map(Due._make, self.store.tuples(_FRESH, p=plan_id, after=after, n=limit)))
 
     def again(self, plan_id: int, now: float, after: int, limit: int) -> list[Due]:
         """Failed records whose retry is due, replayed ones, and waiting ones whose wait may be over."""
@@ -129,7 +129,8 @@ class Delivery:
     ) -> OpenBatch | None:
         """Claim records: one transaction opens their batch and sets the exempt ones aside.
 
-        `key` is the idempotency key. With `state` "delivered" the batch is closed at once (写入空操作). `claimed_to` moves the plan's claim.
+        `key` is the idempotency key. With `state` "delivered" the batch is closed at once (写入空操作).
+        `claimed_to` moves the plan's claim.
         Gives the batch, or None when every record is exempt.
         """
         with self.store.transaction() as c:

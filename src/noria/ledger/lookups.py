@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from noria.ledger.pages import Pages
-from noria.ledger.store import Store, Transaction
+from noria.ledger.store import Store
 from noria.metadata.paths import MISSING, at
 
 _STEP = 2000
@@ -106,6 +106,4 @@ def text_of(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return (
-        value if isinstance(value, str) else format(value, "f") if not isinstance(value, int) else str(value)
-    )
+    return value if isinstance(value, str) else format(value, "f") if not isinstance(value, int) else str(value)

@@ -10,7 +10,7 @@ import msgspec
 from noria.ledger import reasons
 from noria.ledger.delivery import Delivery
 from noria.ledger.pages import Pages
-from noria.ledger.store import Store, Transaction
+from noria.ledger.store import Store
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
@@ -163,7 +163,8 @@ class Records:
         return list(
             self.store.rows(
                 "SELECT b.*, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.plan_id = :p"
-                " AND x.seq = :seq AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
+                " AND x.seq = :seq"
+                " AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
                 " AS delivered FROM batches b WHERE b.plan_id = :p AND b.first_seq <= :seq AND b.last_seq >= :seq"
                 " AND (b.members IS NULL OR EXISTS (SELECT 1 FROM json_each(b.members) j WHERE j.value = :seq))"
                 " ORDER BY b.batch_id",
@@ -231,9 +232,7 @@ class Records:
             )[0][0]
         )
 
-    def replay(
-        self, plan_id: int, now: float, *, state: str | None = None, record_id: str | None = None
-    ) -> int:
+    def replay(self, plan_id: int, now: float, *, state: str | None = None, record_id: str | None = None) -> int:
         """Failed, dead and held records (all, or those of one state or id) go back to pending; gives how many."""
         where = " AND e.state = :state" if state else " AND e.state IN ('failed', 'dead', 'held')"
         if record_id is not None:
@@ -247,12 +246,12 @@ class Records:
         with self.store.transaction() as c:
             c.run(
                 "INSERT INTO events (plan_id, seq, at, state, reason)"
-                f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})",  # noqa: S608 - texts made here
+                f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})",
                 values,
             )
             done = c.run(
                 "UPDATE exceptions SET state = 'pending', reason = :reason, rounds = 0, due_at = :now,"
-                f" waits_for = NULL, updated_at = :now WHERE plan_id = :p AND seq IN ({chosen})",  # noqa: S608
+                f" waits_for = NULL, updated_at = :now WHERE plan_id = :p AND seq IN ({chosen})",
                 values,
             )
         return int(done.rowcount)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from noria.ledger.reasons import stored
-from noria.ledger.store import Store, Transaction
+from noria.ledger.store import Store
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.times import iso
@@ -116,9 +116,7 @@ class Runs:
                 {"counts": msgspec.json.encode(counts).decode(), "run": run.run_id},
             )
 
-    def finish(
-        self, run: Run, status: str, now: float, counts: dict[str, int], error: Message | None = None
-    ) -> None:
+    def finish(self, run: Run, status: str, now: float, counts: dict[str, int], error: Message | None = None) -> None:
         """Close a run and give its lease back."""
         with self.store.transaction() as c:
             c.run(

@@ -83,9 +83,8 @@ _INSERT = (
     "INSERT INTO records (plan_id, seq, id, number, hash, page_id, position, read_id, stray)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_TOUCH = (
-    "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT value FROM json_each(:seqs))"
-)
+_INSERT_NEW = f"{_INSERT} ON CONFLICT DO NOTHING"
+_TOUCH = "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT value FROM json_each(:seqs))"
 _ADVANCE = (
     "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now"
     " WHERE plan_id = :p"
@@ -98,6 +97,8 @@ class Staging:
     def __init__(self, store: Store, pages: Pages) -> None:
         self.store = store
         self.pages = pages
+        # Whether a plan's last page held new records only: then the next one probably does, too.
+        self._all_new: dict[int, bool] = {}
 
     def stage(
         self,
@@ -132,11 +133,12 @@ class Staging:
     def _sort(self, c: Transaction, page: _Page, arrivals: Arrivals, delivers_changes: bool) -> None:
         plan_id, read_id = page.run.plan_id, page.read.read_id
         digests = [xxh3_128_digest(raw) for raw in arrivals.raws]
+        plain = not arrivals.invalid and not arrivals.skipped and _all_different(arrivals.ids)
+        if plain and self._all_new.get(plan_id, True) and self._insert_all(c, page, arrivals, digests):
+            return
         asked = msgspec.json.encode(arrivals.ids).decode()
         rows = c.run(_KNOWN_IDS, {"ids": asked, "p": plan_id}).fetchall()
-        if not rows and not arrivals.invalid and not arrivals.skipped and _all_different(arrivals.ids):
-            self._insert_all(page, arrivals, digests)
-            return
+        self._all_new[plan_id] = not rows
         known: dict[str | None, tuple[int, bytes, int]] = {row[0]: (row[1], row[2], row[3]) for row in rows}
         everything = zip(arrivals.ids, arrivals.numbers, arrivals.raws, digests, strict=True)
         for position, (record_id, number, raw, digest) in enumerate(everything):
@@ -158,28 +160,23 @@ class Staging:
                 arrival = Arrival(record_id, number, raw, skipped)
                 known[record_id] = self._changed(c, page, arrival, digest, old, delivers_changes)
 
-    def _insert_all(self, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> None:
-        """A page of nothing but new records: the way that a first load takes."""
+    def _insert_all(self, c: Transaction, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> bool:
+        """A page of nothing but new records, the way that a first load takes: insert them without asking first. When
+        one turns out to be known, nothing is inserted and the answer is no."""
         plan_id, page_id, read_id, seq = page.run.plan_id, page.page_id, page.read.read_id, page.next_seq
-        page.bodies = arrivals.raws
-        page.inserts = [
-            (
-                plan_id,
-                seq + i,
-                record_id,
-                None if number == record_id else number,
-                digest,
-                page_id,
-                i,
-                read_id,
-                KNOWN,
-            )
-            for i, (record_id, number, digest) in enumerate(
-                zip(arrivals.ids, arrivals.numbers, digests, strict=True)
-            )
+        rows = [
+            (plan_id, seq + i, record_id, None if number == record_id else number, digest, page_id, i, read_id, KNOWN)
+            for i, (record_id, number, digest) in enumerate(zip(arrivals.ids, arrivals.numbers, digests, strict=True))
         ]
-        page.next_seq += len(digests)
-        page.counts.staged += len(digests)
+        c.run("SAVEPOINT all_new")
+        if c.many(_INSERT_NEW, rows) < len(rows):
+            c.run("ROLLBACK TO all_new")
+            return False
+        c.run("RELEASE all_new")
+        page.bodies = arrivals.raws
+        page.next_seq += len(rows)
+        page.counts.staged += len(rows)
+        return True
 
     def _insert(self, page: _Page, arrival: Arrival, digest: bytes, stray: int = KNOWN) -> int:
         seq = page.seq()
@@ -209,13 +206,10 @@ class Staging:
         else:
             page.counts.invalid += 1
 
-    def _stray(
-        self, c: Transaction, page: _Page, arrival: Arrival, digest: bytes, stray: int, reason: Message
-    ) -> None:
+    def _stray(self, c: Transaction, page: _Page, arrival: Arrival, digest: bytes, stray: int, reason: Message) -> None:
         """A record that can't be known by its id: kept as invalid; the same content again is the same stray."""
         row = c.row(
-            "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND stray = :stray"
-            " AND COALESCE(id, '') = :id",
+            "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND stray = :stray AND COALESCE(id, '') = :id",
             {"p": page.run.plan_id, "hash": digest, "stray": stray, "id": arrival.id or ""},
         )
         seen_here = any(insert[4] == digest and insert[8] == stray for insert in page.inserts)
@@ -272,9 +266,7 @@ class Staging:
         if self._newest_version(c, page, arrival.id) == digest:
             page.counts.unchanged += 1
         else:
-            self._version(
-                c, page, arrival.id, "duplicate", None, digest, page.page_id, page.take(arrival.raw)
-            )
+            self._version(c, page, arrival.id, "duplicate", None, digest, page.page_id, page.take(arrival.raw))
             page.counts.duplicate += 1
         page.touched.append(seq)
         return seq, old_digest, read_id
@@ -410,16 +402,16 @@ def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: f
     full = [{**blank, **row, "p": run.plan_id, "now": now, "run": run.run_id} for row in rows]
     c.many(
         "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
-        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq, :batch_id,"
-        " :now FROM records WHERE plan_id = :p AND seq = :seq"
+        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq,"
+        " :batch_id, :now FROM records WHERE plan_id = :p AND seq = :seq"
         " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
-        " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts, due_at = excluded.due_at, waits_for = excluded.waits_for,"
+        " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts,"
+        " due_at = excluded.due_at, waits_for = excluded.waits_for,"
         " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at",
         full,
     )
     c.many(
-        "INSERT INTO events (plan_id, seq, at, state, reason, run_id)"
-        " VALUES (:p, :seq, :now, :state, :reason, :run)",
+        "INSERT INTO events (plan_id, seq, at, state, reason, run_id) VALUES (:p, :seq, :now, :state, :reason, :run)",
         full,
     )
 

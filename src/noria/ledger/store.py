@@ -20,6 +20,8 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 
 _BUSY_SECONDS = 30
+# Pages of the database kept in memory: the writer's hold the indexes that every staged record touches.
+_CACHE_KIB = 16 * 1024
 
 
 @lru_cache(maxsize=256)
@@ -37,9 +39,9 @@ class Transaction:
         """Run one statement; gives the driver's cursor."""
         return self._connection.execute(statement, values or {})
 
-    def many(self, statement: str, rows: Sequence[Any]) -> None:
-        """Run one statement for each of `rows`."""
-        self._connection.executemany(statement, rows)
+    def many(self, statement: str, rows: Sequence[Any]) -> int:
+        """Run one statement for each of `rows`; gives how many rows of the database it changed."""
+        return int(self._connection.executemany(statement, rows).rowcount)
 
     def value(self, statement: str, values: Mapping[str, Any]) -> Any:
         """The first column of the first row; None when there is no row."""
@@ -137,9 +139,7 @@ class Store:
 def unusable(error: Exception) -> NoriaError:
     """A database's own error, as one a person can act on."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return NoriaError(
-        "ledger", Message("ledger.unusable", {"reason": reason}), hint=Message("ledger.unusable_hint")
-    )
+    return NoriaError("ledger", Message("ledger.unusable", {"reason": reason}), hint=Message("ledger.unusable_hint"))
 
 
 def open_store(url: str, folder: Path, *, synchronous: str = "NORMAL") -> Store:
@@ -184,7 +184,7 @@ def _tune(engine: Engine, synchronous: str) -> None:
             f"busy_timeout = {_BUSY_SECONDS * 1000}",
             "journal_mode = WAL",
             f"synchronous = {synchronous}",
-            "cache_size = -65536",
+            f"cache_size = -{_CACHE_KIB}",
             # Fewer, larger checkpoints: an index page that many records touch is then written back once.
             "wal_autocheckpoint = 8000",
             "journal_size_limit = 67108864",

@@ -56,9 +56,7 @@ def compile_mapping(items: list[Item]) -> Mapping:
     writer = _Writer()
     writer.function("payload", items, [("", "row")])
     namespace = writer.run()
-    lookups = tuple(
-        PlannedLookup(lookup, namespace[f"keys_{number}"]) for number, lookup in enumerate(writer.lookups)
-    )
+    lookups = tuple(PlannedLookup(lookup, namespace[f"keys_{number}"]) for number, lookup in enumerate(writer.lookups))
     return Mapping(payload=namespace["payload"], lookups=lookups)
 
 
@@ -177,8 +175,7 @@ class _Writer:
 
     def template(self, parts: tuple[str | Reference | Macro, ...], scopes: Scopes) -> str:
         texts = [
-            self.constant(part) if isinstance(part, str) else f"as_text({self.atom(part, scopes)})"
-            for part in parts
+            self.constant(part) if isinstance(part, str) else f"as_text({self.atom(part, scopes)})" for part in parts
         ]
         return f"''.join(({', '.join(texts)},))"
 

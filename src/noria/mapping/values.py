@@ -30,7 +30,7 @@ class MappingError(Exception):
         self.message = message
 
 
-class Waiting(Exception):  # noqa: N818 - not an error: the record waits
+class Waiting(Exception):
     """A look-up found nothing yet: the record waits for the other plan."""
 
     def __init__(self, number: int, key: Key) -> None:
@@ -135,9 +135,7 @@ def _number(value: Any, name: str, type_: str) -> Decimal:
 
 
 def _unfit(value: Any, name: str, type_: str) -> MappingError:
-    return MappingError(
-        Message("mapping.not_of_type", {"field": name, "value": shown(_plain(value)), "type": type_})
-    )
+    return MappingError(Message("mapping.not_of_type", {"field": name, "value": shown(_plain(value)), "type": type_}))
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,6 @@ from noria.metadata.expressions import (
     Expression,
     Literal,
     Lookup,
-    Macro,
     Reference,
     atoms,
     parse,
@@ -83,9 +82,7 @@ def _check_source(plan: Plan) -> list[Problem]:
     for path in [*metadata.id_paths(), metadata.number or ""]:
         if "{{" in path:
             key = "id" if path in metadata.id_paths() else "number"
-            found.append(
-                _error("check.id_braces", f"{base}.{key}", "check.id_braces_hint", value=shown(path))
-            )
+            found.append(_error("check.id_braces", f"{base}.{key}", "check.id_braces_hint", value=shown(path)))
     for key in ("request", "otherRequest"):
         for item, path in items_with_paths(getattr(metadata, key), f"{base}.{key}"):
             expression, problems = _parsed(item, path)
@@ -128,9 +125,7 @@ def _parsed(item: Item, path: str) -> tuple[Expression | None, list[Problem]]:
             if meant
             else Message("valid.choices", {"choices": ", ".join(ITEM_TYPES)})
         )
-        found.append(
-            Problem(Message("check.item_type", {"value": shown(item.type)}), f"{path}.type", hint, "warning")
-        )
+        found.append(Problem(Message("check.item_type", {"value": shown(item.type)}), f"{path}.type", hint, "warning"))
     if item.parser is not None:
         found.append(_error("check.not_yet", f"{path}.parser", "check.not_yet_hint", key="parser"))
     if item.mapping is not None:
@@ -219,9 +214,7 @@ def _check_lookups(plan: Plan, known: list[Plan]) -> list[Problem]:
         else:
             circle = _circle(plan, looked_into[0], known)
             if circle:
-                found.append(
-                    _error("check.lookup_loop", path, "check.lookup_loop_hint", plans=" → ".join(circle))
-                )
+                found.append(_error("check.lookup_loop", path, "check.lookup_loop_hint", plans=" → ".join(circle)))
     return found
 
 
@@ -250,9 +243,7 @@ def _check_options(plan: Plan) -> list[Problem]:
         try:
             start_of(options.start)
         except ValueError:
-            found.append(
-                _error("check.time", "$.options.start", "check.time_hint", value=shown(options.start))
-            )
+            found.append(_error("check.time", "$.options.start", "check.time_hint", value=shown(options.start)))
     durations: list[tuple[Any, str]] = [(options.lookup.wait, "$.options.lookup.wait")]
     if options.sweep is not None:
         found += check_cron(options.sweep.schedule, "$.options.sweep.schedule")
@@ -270,9 +261,7 @@ def _check_options(plan: Plan) -> list[Problem]:
     }
     for name, number in numbers.items():
         if number < 0:
-            found.append(
-                _error("valid.too_small", f"$.options.{name}", "valid.at_least", value=number, least=0)
-            )
+            found.append(_error("valid.too_small", f"$.options.{name}", "valid.at_least", value=number, least=0))
     return found
 
 

@@ -81,9 +81,7 @@ def parse(value: Any) -> Expression:
         return _lookup(head.rstrip())
     for keyword in ("_function", "_mongoQuery"):
         if head.startswith(keyword + " "):
-            raise _bad(
-                "expression.not_supported", value, Message("expression.not_supported_hint"), name=keyword
-            )
+            raise _bad("expression.not_supported", value, Message("expression.not_supported_hint"), name=keyword)
     return _template(value)
 
 

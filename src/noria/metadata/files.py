@@ -12,41 +12,37 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 file's text (with or without a byte order mark); raises `NoriaError`."""
+def read_text(path: Path, plan: str = "") -> str:
+    """A UTF-8 file's text (with or without a byte order mark); raises `NoriaError`. `plan` is named in errors."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise NoriaError(
-            "not_found", Message("file.missing", {"path": str(path)}), hint=Message("file.missing_hint")
-        ) from None
+        message = Message("file.missing", {"path": str(path)})
+        raise NoriaError("not_found", message, plan=plan, path="$", hint=Message("file.missing_hint")) from None
     except UnicodeDecodeError as error:
         raise NoriaError(
             "not_utf8",
             Message("file.not_utf8", {"path": str(path), "byte": error.start}),
+            plan=plan,
+            path="$",
             hint=Message("file.not_utf8_hint"),
         ) from None
     except OSError as error:
-        raise NoriaError(
-            "unreadable", Message("file.unreadable", {"path": str(path), "reason": error.strerror or ""})
-        ) from None
+        message = Message("file.unreadable", {"path": str(path), "reason": error.strerror or ""})
+        raise NoriaError("unreadable", message, plan=plan, path="$") from None
 
 
 def read_json(path: Path, plan: str = "") -> Any:
     """A JSON file's value; raises `NoriaError` with line and column when it is malformed."""
-    text = read_text(path)
+    text = read_text(path, plan)
     try:
         return msgspec.json.decode(text)
     except RecursionError:
-        raise NoriaError(
-            "bad_json", Message("file.too_deep", {"path": path.name}), plan=plan, path="$"
-        ) from None
+        raise NoriaError("bad_json", Message("file.too_deep", {"path": path.name}), plan=plan, path="$") from None
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         place = _place(text, str(error))
         message = Message("file.bad_json", {"path": path.name, "reason": str(error), **place})
-        raise NoriaError(
-            "bad_json", message, plan=plan, path="$", hint=Message("file.bad_json_hint")
-        ) from None
+        raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.bad_json_hint")) from None
 
 
 def _place(text: str, reason: str) -> dict[str, int]:
@@ -61,7 +57,7 @@ def _place(text: str, reason: str) -> dict[str, int]:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's table; raises `NoriaError` with the place when it is malformed."""
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, path.name))
     except tomllib.TOMLDecodeError as error:
         message = Message("file.bad_toml", {"path": path.name, "reason": str(error)})
-        raise NoriaError("bad_toml", message, path="$", hint=Message("file.bad_toml_hint")) from None
+        raise NoriaError("bad_toml", message, plan=path.name, path="$", hint=Message("file.bad_toml_hint")) from None

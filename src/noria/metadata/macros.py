@@ -69,8 +69,7 @@ def request_value(
             return macro_value(expression, moment, position)
         case Template(parts):
             return "".join(
-                part if isinstance(part, str) else str(request_value(part, moment, position))
-                for part in parts
+                part if isinstance(part, str) else str(request_value(part, moment, position)) for part in parts
             )
         case Reference():
             return None

@@ -28,9 +28,7 @@ class Retry(msgspec.Struct, kw_only=True):
 class LookupOptions(msgspec.Struct, kw_only=True):
     """What happens to a record whose look-up finds nothing yet."""
 
-    wait: Annotated[int | float | str, Meta(description="等待多久 | how long it waits, e.g. 86400 or 1d")] = (
-        86400
-    )
+    wait: Annotated[int | float | str, Meta(description="等待多久 | how long it waits, e.g. 86400 or 1d")] = 86400
     missing: Annotated[Literal["empty", "invalid"], Meta(description="之后 | and then")] = "empty"
 
 
@@ -55,9 +53,7 @@ class Options(msgspec.Struct, kw_only=True):
         Meta(description="内容变化时；缺省按 idCheck | default: as idCheck says"),
     ] = None
     overlap: Annotated[Seconds, Meta(description="每次读取的重叠 | overlap of each read")] = 60
-    start: Annotated[
-        str | int | None, Meta(description="首次 LAST_SYNC_TIME | LAST_SYNC_TIME of the first run")
-    ] = None
+    start: Annotated[str | int | None, Meta(description="首次 LAST_SYNC_TIME | LAST_SYNC_TIME of the first run")] = None
     resume: Annotated[
         Seconds,
         Meta(description="中断的读取在多久内续读 | an interrupted read is continued within this time"),
@@ -65,30 +61,22 @@ class Options(msgspec.Struct, kw_only=True):
     endpoint: Annotated[
         str | None, Meta(description="写入空操作的 POST 地址 | where 写入空操作 is POSTed to, if anywhere")
     ] = None
-    lenient: Annotated[bool, Meta(description="宽松 | as the platform: leave what can't be formatted")] = (
-        False
-    )
-    lookup: Annotated[LookupOptions, Meta(description="查找 | look-ups")] = msgspec.field(
-        default_factory=LookupOptions
-    )
+    lenient: Annotated[bool, Meta(description="宽松 | as the platform: leave what can't be formatted")] = False
+    lookup: Annotated[LookupOptions, Meta(description="查找 | look-ups")] = msgspec.field(default_factory=LookupOptions)
     sweep: Annotated[SweepOptions | None, Meta(description="补漏 | sweep")] = None
     source: Annotated[dict[str, Any], Meta(description="覆盖源连接设置 | override the source connection")] = (
         msgspec.field(default_factory=dict)
     )
-    target: Annotated[
-        dict[str, Any], Meta(description="覆盖目标连接设置 | override the target connection")
-    ] = msgspec.field(default_factory=dict)
+    target: Annotated[dict[str, Any], Meta(description="覆盖目标连接设置 | override the target connection")] = (
+        msgspec.field(default_factory=dict)
+    )
 
 
 class SideDocument(msgspec.Struct, kw_only=True):
     """One side of a plan as it stands in the file."""
 
-    connection: Annotated[
-        str, Meta(min_length=1, description="noria.toml 中的连接 | a connection of noria.toml")
-    ]
-    metadata: Annotated[
-        dict[str, Any] | str, Meta(description="元数据，或其文件 | the document, or its file")
-    ]
+    connection: Annotated[str, Meta(min_length=1, description="noria.toml 中的连接 | a connection of noria.toml")]
+    metadata: Annotated[dict[str, Any] | str, Meta(description="元数据，或其文件 | the document, or its file")]
 
 
 class PlanDocument(msgspec.Struct, kw_only=True):
@@ -103,9 +91,7 @@ class PlanDocument(msgspec.Struct, kw_only=True):
     enabled: Annotated[bool, Meta(description="启用 | on or off")] = True
     source: Annotated[SideDocument, Meta(description="源 | where records come from")]
     target: Annotated[SideDocument, Meta(description="目标 | where they go")]
-    options: Annotated[Options, Meta(description="选项 | noria's own")] = msgspec.field(
-        default_factory=Options
-    )
+    options: Annotated[Options, Meta(description="选项 | noria's own")] = msgspec.field(default_factory=Options)
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):

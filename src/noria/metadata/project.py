@@ -21,9 +21,7 @@ PROJECT_FILE = "noria.toml"
 class LedgerSettings(msgspec.Struct, kw_only=True):
     """Where the ledger is."""
 
-    url: Annotated[str, Meta(min_length=1, description="sqlite:///noria.db, postgresql://…")] = (
-        "sqlite:///noria.db"
-    )
+    url: Annotated[str, Meta(min_length=1, description="sqlite:///noria.db, postgresql://…")] = "sqlite:///noria.db"
 
 
 class ProjectDocument(msgspec.Struct, kw_only=True):
@@ -70,9 +68,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
                 names.append(name)
         meant = nearest(reference, names)
         hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("plan.unknown_hint")
-        raise NoriaError(
-            "unknown_plan", Message("plan.unknown", {"plan": reference}), plan=reference, hint=hint
-        )
+        raise NoriaError("unknown_plan", Message("plan.unknown", {"plan": reference}), plan=reference, hint=hint)
 
     def plans(self) -> tuple[list[Plan], list[InvalidDocument | NoriaError]]:
         """Every plan that can be loaded, and the errors of those that can't."""
@@ -93,7 +89,8 @@ def load_project(folder: Path) -> Project:
         raise NoriaError(
             "no_project",
             Message("project.missing", {"folder": str(folder)}),
-            path=PROJECT_FILE,
+            plan=PROJECT_FILE,
+            path="$",
             hint=Message("project.missing_hint"),
         )
     document, warnings = validated(read_toml(file), ProjectDocument, "$", PROJECT_FILE)

@@ -19,9 +19,7 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 # Settings whose names contain such a word but hold a place, a name or a duration, not a secret.
-_NOT_SECRET = re.compile(
-    r"(_url|_path|_param|_field|_header|_seconds|_type|_ttl|token_api|_in)$", re.IGNORECASE
-)
+_NOT_SECRET = re.compile(r"(_url|_path|_param|_field|_header|_seconds|_type|_ttl|token_api|_in)$", re.IGNORECASE)
 _REFERENCE = re.compile(r"^(env|file):(.+)$", re.DOTALL)
 _MASK = "***"
 
@@ -91,8 +89,7 @@ def resolve_all(
         }
     if isinstance(settings, list):
         return [
-            resolve_all(value, folder, environ, f"{path}[{i}]", redactor, secret)
-            for i, value in enumerate(settings)
+            resolve_all(value, folder, environ, f"{path}[{i}]", redactor, secret) for i, value in enumerate(settings)
         ]
     if isinstance(settings, str):
         value = resolve(settings, folder, environ, path)

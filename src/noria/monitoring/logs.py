@@ -16,9 +16,7 @@ def configure(redactor: Redactor, *, json: bool = False, verbose: bool = False) 
     """Set up logging for the process. Every text passes through `redactor`."""
 
     def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {
-            key: redactor.clean(value) if isinstance(value, str) else value for key, value in event.items()
-        }
+        return {key: redactor.clean(value) if isinstance(value, str) else value for key, value in event.items()}
 
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)

@@ -26,9 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     ):
         okki.add_argument(f"--{name}", type=int, default=default, metavar="N")
     okki.add_argument("--seed", type=int, default=1)
-    okki.add_argument(
-        "--shape", choices=("okki", "article"), default="okki", help="the vendor's API or the article's"
-    )
+    okki.add_argument("--shape", choices=("okki", "article"), default="okki", help="the vendor's API or the article's")
     okki.add_argument("--client-id", default="demo-client")
     okki.add_argument("--client-secret", default="demo-secret")
     okki.add_argument("--token", default="demo-token", help="the fixed token of --shape article")

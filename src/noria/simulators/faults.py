@@ -120,9 +120,7 @@ class Faults:
         match fault.kind:
             case "throttle":
                 headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                return web.json_response(
-                    {"code": 429, "message": "too many requests"}, status=429, headers=headers
-                )
+                return web.json_response({"code": 429, "message": "too many requests"}, status=429, headers=headers)
             case "status":
                 return web.Response(status=fault.status, text=fault.body)
             case "html":
@@ -146,9 +144,7 @@ class Faults:
                 return web.Response(status=fault.status, text=fault.body)
             case "truncate":
                 whole = await handler(request)
-                body = (
-                    whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b"{}"
-                )
+                body = whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b"{}"
                 return web.Response(body=body[: max(1, len(body) // 2)], content_type="application/json")
             case _:
                 return await self._cut(fault, request, handler)
@@ -160,9 +156,7 @@ class Faults:
             response = await handler(request)
         if fault.when == "middle" and isinstance(response, web.Response) and isinstance(response.body, bytes):
             body = response.body
-            part = web.StreamResponse(
-                headers={"Content-Length": str(len(body)), "Content-Type": "application/json"}
-            )
+            part = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
             await part.prepare(request)
             await part.write(body[: len(body) // 2])
         if request.transport is not None:

@@ -280,9 +280,7 @@ class Okki:
             if request.headers.get("Authorization") != f"Bearer {self.fixed_token}":
                 return web.json_response({"error": "unauthorized"}, status=401)
             if name == "departments":
-                return _plain(
-                    [{"id": int(row["id"]), "name": row["name"]} for row in self.account.departments]
-                )
+                return _plain([{"id": int(row["id"]), "name": row["name"]} for row in self.account.departments])
             rows = []
             for user in self.account.users:
                 row = {"name": user["full_name"], "department_id": int(user["department_id"])}
@@ -334,7 +332,7 @@ def envelope(data: Any, code: int = 200, message: str = "success") -> web.Respon
 
 def encoded(data: Any, code: int = 200, message: str = "success") -> bytes:
     """The envelope's bytes; amounts keep their digits."""
-    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ005 - the vendor's own local time
+    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     return _dumps({"code": code, "message": message, "now": now, "data": data}).encode()
 
 
@@ -359,9 +357,7 @@ def _plain(value: Any) -> web.Response:
 
 
 def _oauth_error(error: str, description: str) -> web.Response:
-    return web.json_response(
-        {"error": error, "error_description": description, "message": description}, status=400
-    )
+    return web.json_response({"error": error, "error_description": description, "message": description}, status=400)
 
 
 def _query(request: web.Request, known: set[str]) -> dict[str, str]:

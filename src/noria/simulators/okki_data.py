@@ -103,9 +103,7 @@ def make_account(
 def _department(n: int) -> dict[str, Any]:
     if n == 0:
         return {"id": "0", "layer": 0, "name": "我的企业", "parent_id": "", "parent_name": ""}
-    name = f"{_PLACES[(n // len(_WORK)) % len(_PLACES)]}{_WORK[n % len(_WORK)]}部" + (
-        f"{n}" if n > 50 else ""
-    )
+    name = f"{_PLACES[(n // len(_WORK)) % len(_PLACES)]}{_WORK[n % len(_WORK)]}部" + (f"{n}" if n > 50 else "")
     return {"id": str(1000 + n), "layer": 1, "name": name, "parent_id": "0", "parent_name": "我的企业"}
 
 

@@ -9,7 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 from aiohttp import web
@@ -39,9 +39,7 @@ class Running:
 @asynccontextmanager
 async def serve(simulator: Simulator, port: int = 0) -> AsyncIterator[Running]:
     """Answer on 127.0.0.1 until the block is left."""
-    app = web.Application(
-        middlewares=[_counting(simulator), simulator.faults.middleware()], client_max_size=64 << 20
-    )
+    app = web.Application(middlewares=[_counting(simulator), simulator.faults.middleware()], client_max_size=64 << 20)
     app.add_routes([*_control(simulator), *simulator.routes()])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -91,8 +89,7 @@ def _counting(simulator: Any) -> Any:
         simulator.concurrent += 1
         simulator.max_concurrent = max(simulator.max_concurrent, simulator.concurrent)
         try:
-            response = await handler(request)
-            return response
+            return cast(web.StreamResponse, await handler(request))
         finally:
             simulator.concurrent -= 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from itertools import pairwise
 from typing import Any
 
 from aiohttp import web
@@ -20,9 +21,7 @@ class Sink:
 
     name = "sink"
 
-    def __init__(
-        self, *, keys: bool = True, results: bool = True, latency: float = 0.0, id_field: str = ""
-    ) -> None:
+    def __init__(self, *, keys: bool = True, results: bool = True, latency: float = 0.0, id_field: str = "") -> None:
         self.keys = keys
         self.results = results
         self.latency = latency
@@ -55,9 +54,7 @@ class Sink:
         """What the control endpoint reports. `applied` counts every row that was written; `duplicates` are ids written
         more than once with the same content, `updates` the times that an id's content changed."""
         doubled = {key: len(seen) - len(set(seen)) for key, seen in self.hashes.items()}
-        changes = sum(
-            sum(a != b for a, b in zip(seen, seen[1:], strict=False)) for seen in self.hashes.values()
-        )
+        changes = sum(sum(a != b for a, b in pairwise(seen)) for seen in self.hashes.values())
         return {
             "requests": self.requests,
             "applied": len(self.order),
@@ -140,13 +137,7 @@ class Sink:
 
     async def _read(self, request: web.Request) -> web.Response:
         wanted = next(iter(request.query.values()), None)
-        rows = (
-            [self.rows[wanted]]
-            if wanted in self.rows
-            else []
-            if wanted is not None
-            else list(self.rows.values())
-        )
+        rows = [self.rows[wanted]] if wanted in self.rows else [] if wanted is not None else list(self.rows.values())
         return web.json_response({"code": 200, "message": "success", "data": rows})
 
     async def _items(self, _: web.Request) -> web.Response:

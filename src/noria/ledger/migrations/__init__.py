@@ -24,7 +24,5 @@ def upgrade(engine: Engine, found: str | None) -> None:
     config.attributes["engine"] = engine
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
-        raise NoriaError(
-            "ledger", Message("ledger.newer", {"version": found}), hint=Message("ledger.newer_hint")
-        )
+        raise NoriaError("ledger", Message("ledger.newer", {"version": found}), hint=Message("ledger.newer_hint"))
     command.upgrade(config, "head")

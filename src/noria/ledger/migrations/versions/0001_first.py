@@ -43,7 +43,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("attempt_id"),
-        comment="one try at sending a batch, with the target's answer",
     )
     op.create_index("attempts_by_batch", "attempts", ["batch_id", "attempt_id"], unique=False)
     op.create_table(
@@ -64,7 +63,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("finished_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("batch_id"),
-        comment="records sent together: the range of seq it claimed (fresh) or the records it took up again (retry); members lists the seqs in the order of the body, null when they are exactly first_seq..last_seq; state: sending, delivered (all but exceptions), failed, doubt",
     )
     op.create_index(
         "batches_fresh",
@@ -92,7 +90,6 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("run_id", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("event_id"),
-        comment="changes of state that do not follow from a batch, each with its reason",
     )
     op.create_index("events_by_record", "events", ["plan_id", "seq", "event_id"], unique=False)
     op.create_table(
@@ -109,7 +106,6 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "seq"),
-        comment="records whose state does not follow from their batch; rounds counts the scheduled retries used up; due_at: when it is tried (or its wait given up), epoch seconds",
         sqlite_with_rowid=False,
     )
     op.create_index("exceptions_by_state", "exceptions", ["plan_id", "state", "seq"], unique=False)
@@ -126,7 +122,6 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
-        comment="facts about the ledger itself, such as its own identity",
     )
     op.create_table(
         "leases",
@@ -137,7 +132,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "stage"),
-        comment="who runs a plan's stage now; fence grows with every take-over",
     )
     op.create_table(
         "lookup_fields",
@@ -145,7 +139,6 @@ def upgrade() -> None:
         sa.Column("field", sa.Text(), nullable=False),
         sa.Column("indexed_seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "field"),
-        comment="fields that look-ups ask a plan's records for, and up to which seq they are indexed",
     )
     op.create_table(
         "lookup_keys",
@@ -154,7 +147,6 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "field", "value", "seq"),
-        comment="a field's values, as text, to the records that have them",
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -169,7 +161,6 @@ def upgrade() -> None:
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("page_id"),
-        comment="the records of a page that were new or changed, as they came: a zstd-compressed JSON array",
     )
     op.create_table(
         "plans",
@@ -188,7 +179,6 @@ def upgrade() -> None:
         sa.Column("read_signature", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("plan_id"),
         sa.UniqueConstraint("key"),
-        comment="where each plan stands: numbering, claims, watermark, and the read under way (read_started_at is null when none is)",
     )
     op.create_table(
         "records",
@@ -202,7 +192,6 @@ def upgrade() -> None:
         sa.Column("read_id", sa.BigInteger(), nullable=False),
         sa.Column("stray", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "seq"),
-        comment="one row a record: where its newest content lies (page, position), its xxh3-128 hash, the read that saw it last; number is null where it equals id; stray: 0 known by its id, 1 without id, 2 ambiguous id",
         sqlite_with_rowid=False,
     )
     op.create_index(
@@ -233,7 +222,6 @@ def upgrade() -> None:
         sa.Column("counts", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("run_id"),
-        comment="one execution of a plan",
     )
     op.create_index("runs_by_plan", "runs", ["plan_id", "run_id"], unique=False)
     op.create_table(
@@ -249,7 +237,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("noted_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("version_id"),
-        comment="other contents of a record: superseded by a newer one, kept as duplicate, or once ambiguous (resolved)",
     )
     op.create_index("versions_by_id", "versions", ["plan_id", "id", "version_id"], unique=False)
     op.execute(VIEW)

@@ -1,0 +1,118 @@
+"""`python -m bench`: what noria's ledger costs, as ratios to a bare loop of the same work in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Figures = dict[str, float]
+
+
+@contextmanager
+def server(total: int) -> Iterator[str]:
+    """The benchmark's server, with `total` records; gives its address."""
+    command = [sys.executable, "-m", "bench.server", str(total)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def measured(module: str, *arguments: str) -> tuple[Figures, str]:
+    """A module run by itself: its figures, and what else it printed."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
+    first, _, rest = done.stdout.partition("\n")
+    return json.loads(first), rest
+
+
+def whole(url: str, folder: Path, *more: str) -> tuple[Figures, str]:
+    """A whole run of noria into the ledger in `folder`."""
+    return measured("bench.whole", url, str(folder), *more)
+
+
+def ratio(pairs: list[tuple[Figures, Figures]], key: str) -> tuple[float, float, float]:
+    """Bare loop to noria, pair by pair: median, lowest, highest (1 would be as fast as the bare loop)."""
+    ratios = [bare[key] / own[key] for bare, own in pairs]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def speed(records: int, rounds: int) -> list[tuple[Figures, Figures]]:
+    """Both sides in turn, so that a machine that slows down slows both."""
+    pairs = []
+    with server(records) as url:
+        for _ in range(rounds):
+            bare, _rest = measured("bench.bare", url, str(records))
+            with tempfile.TemporaryDirectory() as folder:
+                own, _rest = whole(url, Path(folder))
+            pairs.append((bare, own))
+            shown = (
+                f"  bare {bare['seconds'] / records * 1e6:5.1f} µs ({bare['cpu'] / records * 1e6:5.1f} CPU)"
+                f"   noria {own['seconds'] / records * 1e6:5.1f} µs ({own['cpu'] / records * 1e6:5.1f} CPU)"
+            )
+            print(shown, flush=True)
+    return pairs
+
+
+def main() -> None:
+    """Every figure, or the ones asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--records", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("speed", "profile", "memory", "size"), default=None)
+    chosen = parser.parse_args()
+    if chosen.only in (None, "speed"):
+        print(f"a whole run of {chosen.records:,} records: pages of 200, batches of 200, SQLite ledger")
+        pairs = speed(chosen.records, chosen.rounds)
+        for key, name in (("seconds", "records per second"), ("cpu", "CPU per record")):
+            median, low, high = ratio(pairs, key)
+            print(f"{name}: {median:.2f} of the bare loop's ({low:.2f} to {high:.2f})")
+    if chosen.only in (None, "profile"):
+        print("\nwhere the time goes (top ten by own time; the profiler slows Python code down, not C)")
+        with server(20_000) as url, tempfile.TemporaryDirectory() as folder:
+            _, profile = whole(url, Path(folder), "--profile")
+        table = profile[profile.index("ncalls") :].splitlines()
+        print("\n".join(table[:11]))
+    if chosen.only in (None, "memory"):
+        peaks = []
+        for records in (20_000, 200_000):
+            with server(records) as url, tempfile.TemporaryDirectory() as folder:
+                peaks.append(whole(url, Path(folder))[0]["peak"])
+        more = peaks[1] - peaks[0]
+        print(f"\nmemory: {peaks[0]:.0f} MiB for 20,000 records, {peaks[1]:.0f} MiB for 200,000 (+{more:.0f})")
+    if chosen.only in (None, "size"):
+        size()
+
+
+def size() -> None:
+    """Time per record into a ledger that holds few or many records already."""
+    step = 10_000
+    seen: dict[int, list[Figures]] = {}
+    with server(530_000) as url, tempfile.TemporaryDirectory() as folder:
+        for upto in (step, 2 * step, 3 * step, 500_000, 500_000 + step, 500_000 + 2 * step, 500_000 + 3 * step):
+            figures, _ = whole(url, Path(folder), "--upto", str(upto), "--start-page", str(_page_after(seen)))
+            seen.setdefault(upto, []).append(figures)
+    order = sorted(seen)
+    few = statistics.median(seen[n][0]["seconds"] for n in order[1:3])
+    many = statistics.median(seen[n][0]["seconds"] for n in order[4:])
+    print(f"time per record at 500,000 records in the ledger: {many / few:.2f} times that at 10,000")
+
+
+def _page_after(seen: dict[int, list[Figures]]) -> int:
+    return max(seen, default=0) // 200 + 1
+
+
+if __name__ == "__main__":
+    main()
