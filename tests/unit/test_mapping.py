@@ -71,7 +71,18 @@ def test_values(expression: Any, item: dict[str, Any], wanted: str) -> None:
     assert value(expression, RECORD, **item) == wanted
 
 
-@pytest.mark.parametrize(("expression", "type_"), [("{{s}}", "int"), ("{{m}}", "int"), ("{{s}}", "float"), ("{{s}}", "bool"), ("{{o}}", "int"), ("{{s|date}}", "string"), ("{{big|date}}", "string")])
+@pytest.mark.parametrize(
+    ("expression", "type_"),
+    [
+        ("{{s}}", "int"),
+        ("{{m}}", "int"),
+        ("{{s}}", "float"),
+        ("{{s}}", "bool"),
+        ("{{o}}", "int"),
+        ("{{s|date}}", "string"),
+        ("{{big|date}}", "string"),
+    ],
+)
 def test_what_does_not_fit_is_an_error_of_the_record(expression: str, type_: str) -> None:
     with pytest.raises(MappingError) as caught:
         value(expression, RECORD, type=type_)
@@ -80,7 +91,11 @@ def test_what_does_not_fit_is_an_error_of_the_record(expression: str, type_: str
 
 def test_nested_objects_and_dotted_fields() -> None:
     items = [
-        {"field": "head", "type": "object", "children": [{"field": "a", "value": "{{s}}"}, {"field": "n", "value": None}]},
+        {
+            "field": "head",
+            "type": "object",
+            "children": [{"field": "a", "value": "{{s}}"}, {"field": "n", "value": None}],
+        },
         {"field": "none", "type": "object", "children": [{"field": "a", "value": "{{gone}}"}]},
         {"field": "p.q", "value": 1},
         {"field": "p.r", "value": 2},
@@ -118,13 +133,22 @@ def test_lines_in_lines() -> None:
             "type": "array",
             "value": "items",
             "children": [
-                {"field": "b", "type": "array", "value": "items.lots", "children": [
-                    {"field": "lot", "value": "{{items.lots.id}}"}, {"field": "sku", "value": "{{items.sku}}"}]},
+                {
+                    "field": "b",
+                    "type": "array",
+                    "value": "items.lots",
+                    "children": [
+                        {"field": "lot", "value": "{{items.lots.id}}"},
+                        {"field": "sku", "value": "{{items.sku}}"},
+                    ],
+                },
             ],
         }
     ]
     record = '{"items":[{"sku":"a","lots":[{"id":1},{"id":2}]},{"sku":"b","lots":[{"id":3}]}]}'
-    assert mapped(items, record) == '{"L":[{"b":[{"lot":1,"sku":"a"},{"lot":2,"sku":"a"}]},{"b":[{"lot":3,"sku":"b"}]}]}'
+    assert (
+        mapped(items, record) == '{"L":[{"b":[{"lot":1,"sku":"a"},{"lot":2,"sku":"a"}]},{"b":[{"lot":3,"sku":"b"}]}]}'
+    )
 
 
 LOOKUP = [{"field": "name", "value": "_findCollection find name from deps where id={{department_id}}"}]
@@ -150,8 +174,16 @@ def test_an_unanswered_look_up_waits_or_is_empty_or_invalid() -> None:
 
 
 def test_look_ups_in_lines_ask_for_every_line() -> None:
-    items = [{"field": "L", "type": "array", "value": "items", "children": [
-        {"field": "n", "value": "_findCollection find name from m where code={{items.sku}} org={{org}}"}]}]
+    items = [
+        {
+            "field": "L",
+            "type": "array",
+            "value": "items",
+            "children": [
+                {"field": "n", "value": "_findCollection find name from m where code={{items.sku}} org={{org}}"}
+            ],
+        }
+    ]
     mapping = compile_mapping(msgspec.convert(items, list[Item]))
     env = Environment(MOMENT)
     row = {"org": 1, "items": [{"sku": "a"}, {"sku": "b"}]}

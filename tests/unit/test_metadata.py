@@ -134,7 +134,18 @@ def test_expressions_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["{{a", "a}}", "{{}}", "{{|date}}", "{{a|}}", "_findCollection find", "_findCollection find a from b where c = {{d}}", "_findCollection find a from b", "_function 1+1", "_mongoQuery x y"],
+    [
+        "{{a",
+        "a}}",
+        "{{}}",
+        "{{|date}}",
+        "{{a|}}",
+        "_findCollection find",
+        "_findCollection find a from b where c = {{d}}",
+        "_findCollection find a from b",
+        "_function 1+1",
+        "_mongoQuery x y",
+    ],
 )
 def test_malformed_expressions_say_what_would_be_right(bad: str) -> None:
     with pytest.raises(NoriaError) as caught:
@@ -199,7 +210,9 @@ def test_several_ids() -> None:
     assert Metadata(api="a").id_paths() == []
 
 
-@pytest.mark.parametrize("good", ["3 2 * * *", "*/30 * * * *", "3 2,3 * * *", "2-59/5 8-22 * * *", "0 0 ? * 1", "0 0 1 * ?"])
+@pytest.mark.parametrize(
+    "good", ["3 2 * * *", "*/30 * * * *", "3 2,3 * * *", "2-59/5 8-22 * * *", "0 0 ? * 1", "0 0 1 * ?"]
+)
 def test_published_crontabs(good: str) -> None:
     assert check_cron(good, "$") == []
 
