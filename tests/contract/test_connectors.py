@@ -67,7 +67,7 @@ async def everything(reading: Any) -> tuple[list[Any], int]:
 
 @pytest.fixture
 async def simulated() -> AsyncIterator[tuple[Okki, str]]:
-    account = make_account(5, users=60, departments=4, companies=130, orders=33, leads=20, invalid=0)
+    account = make_account(5, users=200, departments=4, companies=130, orders=33, leads=20, invalid=0)
     simulator = Okki(account)
     async with serve(simulator) as running:
         yield simulator, running.url
@@ -139,7 +139,7 @@ async def test_okki_a_missing_scope_is_said_as_the_vendor_says_it(simulated: Any
 @pytest.mark.parametrize(
     ("api", "name", "size", "pages"),
     [
-        ("/v1/user/list", "users", 60, 1),
+        ("/v1/user/list", "users", 200, 1),
         ("/v1/user/departmentList", "departments", 4, 1),
         ("/v1/company/list", "companies", 130, 2),
         ("/v1/invoices/order/list", "orders", 33, 1),
@@ -178,7 +178,7 @@ async def test_okki_undeclared_parameters_stay_home(simulated: Any) -> None:
     request = [{"field": "now", "value": "{{LAST_SYNC_TIME|datetime}}"}, {"field": "enable_flag", "value": "1"}]
     connection = opened(okki_table(simulated[1]))
     rows, _ = await everything(source(connection, api="/v1/user/list", request=request))
-    assert len(rows) == 60 and simulated[0].refused == []
+    assert len(rows) == 200 and simulated[0].refused == []
     await connection.close()
 
 

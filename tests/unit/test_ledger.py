@@ -1,0 +1,290 @@
+"""The ledger: one transaction a page, one state a record, migrations that match the schema, look-ups, leases."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from noria.ledger import Ledger, open_ledger
+from noria.ledger.delivery import Exempt
+from noria.ledger.migrations import HEAD
+from noria.ledger.records import rows_of
+from noria.ledger.runs import Read, Run
+from noria.ledger.schema import RECORD_STATES, metadata
+from noria.ledger.staging import Arrivals, same_content
+from noria.mapping import DECODER
+from noria.messages import Message
+from noria.metadata.errors import NoriaError
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger("sqlite:///l.db", tmp_path) as opened:
+        yield opened
+
+
+def begun(ledger: Ledger, key: str = "p", now: float = 100.0) -> tuple[Run, Read]:
+    """A run with a read under way."""
+    run = ledger.runs.begin(key, key, "run", now)
+    return run, ledger.runs.begin_read(run, now, "s", 0)
+
+
+def staged(ledger: Ledger, run: Run, read: Read, rows: dict[str, bytes], **how: Any) -> Any:
+    """A page of records by id."""
+    arrivals = Arrivals(list(rows.values()), list(rows), list(rows))
+    arrivals.skipped = how.pop("skipped", {})
+    return ledger.staging.stage(
+        run,
+        read,
+        number=how.pop("number", 1),
+        request="GET /x",
+        arrivals=arrivals,
+        cursor=how.pop("cursor", None),
+        now=how.pop("now", 101.0),
+        delivers_changes=how.pop("delivers_changes", True),
+    )
+
+
+def rows(count: int, first: int = 0) -> dict[str, bytes]:
+    """Records with ids."""
+    return {str(n): b'{"id":%d}' % n for n in range(first, first + count)}
+
+
+def claimed(ledger: Ledger, run: Run, count: int, **how: Any) -> Any:
+    """The next records as a batch that is being sent."""
+    due = ledger.delivery.fresh(run.plan_id, ledger.delivery.claimed(run.plan_id), count)
+    body = b"[" + b",".join(ledger.delivery.raws(due)) + b"]"
+    return ledger.delivery.claim(
+        run, "fresh", due, how.get("exempt", []), body=body, body_path="", key="k", now=102.0, claimed_to=due[-1].seq
+    )
+
+
+def test_the_migrations_make_the_declared_schema(ledger: Ledger) -> None:
+    with ledger.store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert context.get_current_revision() == HEAD
+        differences = [
+            d for d in compare_metadata(context, metadata) if not (isinstance(d, tuple) and "alembic" in str(d))
+        ]
+        assert differences == []
+        view = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type = 'view'").scalar()
+    assert str(view).split() == RECORD_STATES.split()
+
+
+def test_wal_and_settings(ledger: Ledger) -> None:
+    assert ledger.store.rows("PRAGMA journal_mode")[0][0] == "wal"
+    assert ledger.store.rows("PRAGMA synchronous")[0][0] == 1
+
+
+def test_a_ledger_of_a_newer_noria_is_refused(tmp_path: Path) -> None:
+    open_ledger("sqlite:///l.db", tmp_path).close()
+    with sqlite3.connect(tmp_path / "l.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(NoriaError) as caught:
+        open_ledger("sqlite:///l.db", tmp_path)
+    assert "9999" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:///no/such/folder/l.db"])
+def test_unusable_addresses(tmp_path: Path, url: str) -> None:
+    with pytest.raises(NoriaError) as caught:
+        open_ledger(url, tmp_path)
+    assert caught.value.path == "$.ledger.url"
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "l.db").write_bytes(b"not a database, but long enough to be looked at" * 50)
+    with pytest.raises(NoriaError):
+        open_ledger("sqlite:///l.db", tmp_path)
+
+
+def test_a_page_and_its_cursor_are_one_transaction(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(3), cursor="2")
+    monkeypatch.setattr("noria.ledger.staging._ADVANCE", "UPDATE no_such_table SET x = 1")
+    with pytest.raises(NoriaError):
+        staged(ledger, run, read, rows(3, 10), cursor="3")
+    monkeypatch.undo()
+    assert ledger.records.counts(run.plan_id)["pending"] == 3
+    again = ledger.runs.begin_read(run, 103.0, "s", 60)
+    assert (again.cursor, again.resumed) == ("2", True)
+    assert staged(ledger, run, again, rows(3, 10)).staged == 3
+
+
+def test_states_follow_batches_and_sum_up(ledger: Ledger) -> None:
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(10), skipped={9: Message("reason.staged")})
+    first = claimed(ledger, run, 4)
+    counts = ledger.records.counts(run.plan_id)
+    assert (counts["sending"], counts["pending"], counts["skipped"]) == (4, 5, 1)
+    failed = [Exempt(first.records[1].seq, "failed", Message("reason.no_result"), rounds=1, due_at=200.0)]
+    ledger.delivery.close(run, first, state="delivered", attempt=None, failed=failed, attempts=1, now=103.0)
+    second = claimed(ledger, run, 5, exempt=[])
+    counts = ledger.records.counts(run.plan_id)
+    listed = [one["state"] for one in ledger.records.select(run.plan_id)]
+    assert {state: listed.count(state) for state in set(listed)} == {state: n for state, n in counts.items() if n}
+    assert sum(counts.values()) == 10
+    assert ledger.delivery.again(run.plan_id, 199.0, 0, 10) == []
+    assert [due.id for due in ledger.delivery.again(run.plan_id, 200.0, 0, 10)] == ["1"]
+    assert [batch.batch_id for batch in ledger.delivery.unfinished(ledger.runs.begin("q", "", "run", 1.0))] == []
+    assert second is not None
+
+
+def test_an_unfinished_batch_is_found_by_the_next_run_with_body_and_key(ledger: Ledger) -> None:
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(3))
+    batch = claimed(ledger, run, 3)
+    ledger.runs.finish(run, "interrupted", 104.0, {})
+    later = ledger.runs.begin("p", "", "run", 105.0)
+    found = ledger.delivery.unfinished(later)
+    assert [(one.batch_id, one.key, one.body, [r.id for r in one.records]) for one in found] == [
+        (batch.batch_id, "k", b'[{"id":0},{"id":1},{"id":2}]', ["0", "1", "2"])
+    ]
+
+
+def test_payloads_are_kept_as_sent(ledger: Ledger) -> None:
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(3))
+    batch = claimed(ledger, run, 3)
+    ledger.delivery.close(run, batch, state="delivered", attempt=None, failed=[], attempts=1, now=103.0)
+    story = ledger.records.story(run.plan_id, "1")
+    assert story is not None and bytes(story["payload"]) == b'{"id":1}' == bytes(story["raw"])
+    assert [entry["state"] for entry in story["history"]] == ["pending", "sending", "delivered"]
+    assert ledger.records.story(run.plan_id, "none") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "wanted"),
+    [(b"[1,2]", "", [b"1", b"2"]), (b'{"a b":[1]}', "a b", [b"1"]), (b'{"x":1}', ".", [b'{"x":1}'])],
+)
+def test_rows_of_a_body(body: bytes, path: str, wanted: list[bytes]) -> None:
+    assert [bytes(raw) for raw in rows_of(body, path)] == wanted
+
+
+def test_look_ups_find_the_newest_and_follow_changes(ledger: Ledger) -> None:
+    run, read = begun(ledger)
+    staged(
+        ledger,
+        run,
+        read,
+        {"a": b'{"id":"a","code":101,"name":"x","o":"1"}', "b": b'{"id":"b","code":"101","name":"y","o":"2"}'},
+    )
+
+    def find(*keys: tuple[str, ...], fields: tuple[str, ...] = ("code",)) -> dict[Any, Any]:
+        return ledger.lookups.find(run.plan_id, fields, keys, "name", DECODER)
+
+    assert find(("101",), ("7",)) == {("101",): "y"}
+    assert find(("101", "1"), fields=("code", "o")) == {("101", "1"): "x"}
+    before = ledger.lookups.next_seq(run.plan_id)
+    ledger.runs.end_read(run, read, True)
+    later = ledger.runs.begin_read(run, 200.0, "s", 0)
+    staged(ledger, run, later, {"b": b'{"id":"b","code":"7","name":"z","o":"2"}', "c": b'{"id":"c","code":8}'})
+    assert ledger.lookups.next_seq(run.plan_id) > before
+    assert find(("101",), ("7",), ("8",)) == {("101",): "x", ("7",): "z", ("8",): None}
+
+
+def test_hot_statements_use_their_indexes(ledger: Ledger) -> None:
+    from noria.ledger import delivery, staging
+
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(50))
+    for statement, values in (
+        (delivery._FRESH, {"p": 1, "after": 0, "n": 10}),
+        (delivery._AGAIN, {"p": 1, "after": 0, "now": 1.0, "n": 10}),
+        (staging._KNOWN_IDS, {"ids": '["1"]', "p": 1}),
+    ):
+        plan = " / ".join(row[3] for row in ledger.store.tuples("EXPLAIN QUERY PLAN " + statement, **values))
+        assert "SCAN r" not in plan and "SCAN e" not in plan and "SEARCH" in plan, plan
+        assert "TEMP B-TREE" not in plan or statement is delivery._AGAIN, plan
+
+
+def test_leases_expire_and_are_taken_over_with_a_higher_fence(ledger: Ledger) -> None:
+    first = ledger.runs.begin("p", "", "run", 100.0)
+    with pytest.raises(NoriaError) as caught:
+        ledger.runs.begin("p", "", "run", 101.0)
+    assert caught.value.code == "busy"
+    ledger.runs.heartbeat(first, 120.0, {"staged": 1})
+    with pytest.raises(NoriaError):
+        ledger.runs.begin("p", "", "run", 140.0)
+    second = ledger.runs.begin("p", "", "run", 151.0)
+    assert second.fence == first.fence + 1
+    with pytest.raises(NoriaError) as lost:
+        ledger.runs.heartbeat(first, 152.0, {})
+    assert lost.value.code == "superseded"
+    assert [one["status"] for one in ledger.runs.latest(second.plan_id)] == ["running", "interrupted"]
+
+
+def test_the_watermark_never_goes_back(ledger: Ledger) -> None:
+    run, read = begun(ledger, now=100.0)
+    assert ledger.runs.watermark(run.plan_id) is None
+    ledger.runs.end_read(run, read, True)
+    earlier = ledger.runs.begin_read(run, 50.0, "s", 0)
+    ledger.runs.end_read(run, earlier, True)
+    assert ledger.runs.watermark(run.plan_id) == 100.0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (b'{"a":1,"b":2}', b'{ "b": 2, "a": 1 }', True),
+        (b'{"a":"\\u5f20"}', '{"a":"张"}'.encode(), True),
+        (b'{"a":1.10}', b'{"a":1.1}', False),
+        (b'{"a":1}', b'{"a":true}', False),
+        (b'{"a":1}', b'{"a":"1"}', False),
+        (b'{"a":1.5}', b'{"a":"1.5"}', False),
+        (b'{"a":[1,2]}', b'{"a":[2,1]}', False),
+    ],
+)
+def test_what_counts_as_the_same_content(a: bytes, b: bytes, same: bool) -> None:
+    assert same_content(a, b) is same
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), max_size=8), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
+    tmp_path_factory: pytest.TempPathFactory, reads: list[list[tuple[int, int]]], delivers: bool
+) -> None:
+    """Reads of random pages with repeated ids: nothing is forgotten, the sum of states is the number of records."""
+    with open_ledger("sqlite:///l.db", tmp_path_factory.mktemp("l")) as ledger:
+        run = ledger.runs.begin("p", "", "run", 1.0)
+        came: set[tuple[str, bytes]] = set()
+        for number, arrivals in enumerate(reads):
+            read = ledger.runs.begin_read(run, 10.0 + number, f"s{number}", 0)
+            page = Arrivals(
+                [b'{"id":%d,"v":%d}' % one for one in arrivals],
+                [str(i) for i, _ in arrivals],
+                [str(i) for i, _ in arrivals],
+            )
+            came |= {(str(i), b'{"id":%d,"v":%d}' % (i, v)) for i, v in arrivals}
+            counts = ledger.staging.stage(
+                run, read, number=1, request="", arrivals=page, cursor=None, now=20.0, delivers_changes=delivers
+            )
+            assert counts.staged + counts.unchanged + counts.duplicate == len(arrivals)
+            ledger.staging.settle_ambiguous(run, read, 21.0)
+            ledger.runs.end_read(run, read, True)
+            due = ledger.delivery.fresh(run.plan_id, ledger.delivery.claimed(run.plan_id), 100)
+            if due and number % 2:
+                batch = claimed(ledger, run, 100)
+                ledger.delivery.close(run, batch, state="delivered", attempt=None, failed=[], attempts=1, now=22.0)
+        records = list(ledger.records.select(run.plan_id))
+        assert sum(ledger.records.counts(run.plan_id).values()) == len(records)
+        kept = set()
+        for record_id in {i for i, _ in came}:
+            story = ledger.records.story(run.plan_id, record_id)
+            assert story is not None
+            for one in (story, *story["versions"], *story["also"]):
+                kept.add((record_id, bytes(one["raw"])))
+        assert kept == came
+        normal = [one["id"] for one in records if one["state"] != "invalid"]
+        assert len(normal) == len(set(normal))
