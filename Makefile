@@ -38,3 +38,7 @@ serve: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: docs
+docs: $(STAMP)
+	@$(BIN)/python docs/generate.py

@@ -232,7 +232,7 @@ class _Demo:
         story = ledger.records.story(plan_id, delivered["id"])
         out.print(f"\n[bold]{t('demo.story')}[/]")
         if story is not None:
-            show_story(story)
+            show_story(story, longest=160)
         good = proof["equal"]
         text = t("demo.proof" if good else "demo.differs", seconds=f"{seconds:.1f}", **proof)
         out.print()

@@ -91,16 +91,16 @@ def record(
             show_story(story)
 
 
-def show_story(story: dict[str, Any]) -> None:
-    """A record's story for people: raw, payload, states, tries."""
+def show_story(story: dict[str, Any], longest: int = 4000) -> None:
+    """A record's story for people: raw, payload, states, tries. Texts are cut at `longest` characters."""
     out = console()
     out.print(f"[bold]{story['number'] or story['id']}[/]  {state_text(story['state'])}")
     if story["reason"]:
         out.print(f"  {story['reason']}", markup=False)
     out.print(t("story.raw"), style="bold")
-    out.print(f"  {_compact(story['raw'])}", markup=False)
+    out.print(f"  {_compact(story['raw'], longest)}", markup=False)
     out.print(t("story.payload"), style="bold")
-    out.print(f"  {_compact(story['payload'])}", markup=False)
+    out.print(f"  {_compact(story['payload'], longest)}", markup=False)
     out.print(t("story.history"), style="bold")
     for entry in story["history"]:
         word = state_text(entry["state"]) if entry["state"] in STATES else t("state." + entry["state"])
@@ -115,11 +115,12 @@ def show_story(story: dict[str, Any]) -> None:
             markup=False,
         )
         if one["answer"] or one["reason"]:
-            out.print(f"    {(one['reason'] or one['answer'])[:300]}", markup=False, style="dim")
+            out.print(f"    {(one['reason'] or one['answer'])[: min(longest, 300)]}", markup=False, style="dim")
 
 
-def _compact(raw: Any) -> str:
-    return "-" if raw is None else bytes(raw).decode("utf-8", "replace")
+def _compact(raw: Any, longest: int) -> str:
+    text = "-" if raw is None else bytes(raw).decode("utf-8", "replace")
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def export(

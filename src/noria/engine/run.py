@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -50,8 +51,15 @@ class Finished:
         }
 
 
-async def run_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | None = None) -> Finished:
-    """Run a plan once: read its source, deliver until nothing is due.
+async def run_plan(
+    workspace: Workspace,
+    plan: Plan,
+    stop: asyncio.Event | None = None,
+    *,
+    extracts: bool = True,
+    delivers: bool = True,
+) -> Finished:
+    """Run a plan once: read its source, deliver until nothing is due (or only one of the two).
 
     Raises `NoriaError` when it can't begin (invalid plan, another run is active). A source or target that fails ends
     the run with status `failed`; what is staged stays staged, what is delivered stays delivered.
@@ -60,11 +68,14 @@ async def run_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | None 
     source, target = workspace.connection(plan, "source"), workspace.connection(plan, "target")
     runs = workspace.ledger.runs
     started = workspace.clock.now()
-    run = runs.begin(plan.key, plan.name, "run", started)
+    kind = "run" if extracts and delivers else "extract" if extracts else "deliver"
+    run = runs.begin(plan.key, plan.name, kind, started)
     job = Job(workspace, plan, run, source, target)
     status, error = "failed", None
     try:
-        error = await _both_halves(job, stop)
+        halves = [*([_extract(job)] if extracts else []), *([deliver(job)] if delivers else [])]
+        job.extracted = not extracts
+        error = await _both(job, halves, stop)
         if job.stopping:
             status = "stopped"
         job.counts.waiting = workspace.ledger.records.waiting(run.plan_id)
@@ -78,9 +89,9 @@ async def run_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | None 
     return Finished(plan.key, run.run_id, status, job.counts, watermark, started, finished, error)
 
 
-async def _both_halves(job: Job, stop: asyncio.Event | None) -> Message | None:
+async def _both(job: Job, work: list[Coroutine[Any, Any, None]], stop: asyncio.Event | None) -> Message | None:
     """Extract and deliver side by side; gives the error that ended the run, if one did."""
-    halves = [asyncio.create_task(_extract(job)), asyncio.create_task(deliver(job))]
+    halves = [asyncio.create_task(half) for half in work]
     watching = [asyncio.create_task(_heartbeat(job, halves))]
     if stop is not None:
         watching.append(asyncio.create_task(_stop(job, stop, halves)))

@@ -129,4 +129,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "✗ 源 {source}，账本 {ledger}，目标 {sink}；不一致：{differences}；重复写入 {duplicates} 条",
         "✗ source {source}, ledger {ledger}, target {sink}; different: {differences}; {duplicates} written twice",
     ),
+    "help.serve": ("按调度运行所有方案，直到停止", "run every plan on its schedule until stopped"),
+    "serve.started": ("{plans} 个方案按调度运行，Ctrl+C 停止", "{plans} plans on their schedules; Ctrl+C stops"),
+    "serve.broken": ("暂不运行：{reason}", "not run for now: {reason}"),
 }

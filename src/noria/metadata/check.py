@@ -28,7 +28,7 @@ from noria.metadata.expressions import (
     unknown_format,
 )
 from noria.metadata.plan import Plan
-from noria.metadata.times import duration, start_of
+from noria.metadata.times import duration, start_of, zone
 from noria.metadata.validation import nearest, shown
 
 ITEM_TYPES = ("string", "int", "float", "bool", "boolean", "object", "array", "date", "datetime", "timestamp")
@@ -43,6 +43,13 @@ def check_plan(plan: Plan, others: Iterable[Plan]) -> list[Problem]:
     found += _check_lookups(plan, [plan, *(other for other in others if other.key != plan.key)])
     for name in ("schedule", "target_schedule"):
         found += check_cron(getattr(plan, name), f"$.{name}")
+    if plan.timezone is not None:
+        try:
+            zone(plan.timezone)
+        except ValueError:
+            found.append(
+                _error("connection.timezone", "$.timezone", "connection.timezone_hint", value=shown(plan.timezone))
+            )
     found += _check_options(plan)
     return [msgspec.structs.replace(problem, plan=plan.key) for problem in found]
 

@@ -114,6 +114,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     uuid: str | None = None
     schedule: str | None = None
     target_schedule: str | None = None
+    timezone: str | None = None
     enabled: bool = True
 
     def answers_to(self, reference: str) -> bool:

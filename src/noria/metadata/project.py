@@ -121,6 +121,7 @@ def load_plan(path: Path) -> tuple[Plan, list[Problem]]:
         uuid=document.uuid,
         schedule=document.schedule,
         target_schedule=document.target_schedule,
+        timezone=document.timezone,
         enabled=document.enabled,
     )
     return plan, [*warnings, *source_warnings, *target_warnings]

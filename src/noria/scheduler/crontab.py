@@ -1,0 +1,17 @@
+"""A crontab's next time, in its zone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+
+def next_fire(crontab: str, after: float, tz: ZoneInfo) -> float:
+    """The first time after `after` (epoch seconds) that a five-field crontab names in zone `tz`, as epoch seconds.
+
+    `?` in the day fields means `*`. Times that a clock change skips or repeats are treated as Debian's cron does.
+    """
+    fields = [f.replace("?", "*") if i in (2, 4) else f for i, f in enumerate(crontab.split())]
+    return float(next(CronSim(" ".join(fields), datetime.fromtimestamp(after, tz))).timestamp())
