@@ -215,7 +215,7 @@ class _Demo:
     ) -> None:
         out = self.out
         columns = ("staged", "unchanged", "delivered", "invalid", "retried", "requests")
-        shown = table(t("demo.run"), *(t("count." + name) for name in columns), t("demo.seconds"))
+        shown = table(t("demo.run"), *(t("count." + name) for name in columns), t("demo.seconds"), numbers=7)
         for title, runs in ((t("demo.first"), first), (t("demo.second"), again)):
             for one in runs:
                 counts = one.counts.as_dict()

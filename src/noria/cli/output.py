@@ -72,11 +72,12 @@ def problem_lines(problems: list[Problem]) -> None:
             out.print(f"    → {problem.hint}", style="cyan", markup=False)
 
 
-def table(*columns: str) -> Table:
-    """An open, light table."""
+def table(*columns: str, numbers: int = 0) -> Table:
+    """An open, light table; its last `numbers` columns hold figures, which stand at the right."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    for i, column in enumerate(columns):
+        figure = i >= len(columns) - numbers
+        made.add_column(column, overflow="fold", justify="right" if figure else "left")
     return made
 
 

@@ -137,7 +137,7 @@ def summary(finished: Finished, redactor: Redactor) -> None:
     good = {"done": "green", "incomplete": "yellow", "failed": "red", "stopped": "yellow"}[finished.status]
     out.print(f"[bold]{finished.plan}[/]  [{good}]{t('status.' + finished.status)}[/]")
     counts = finished.counts.as_dict()
-    shown = table(*(t("count." + name) for name, number in counts.items() if number or name in _ALWAYS))
+    shown = table(*(t("count." + name) for name, number in counts.items() if number or name in _ALWAYS), numbers=99)
     shown.add_row(*(f"{number:,}" for name, number in counts.items() if number or name in _ALWAYS))
     out.print(shown)
     if finished.error:
