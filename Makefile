@@ -34,7 +34,7 @@ bench: $(STAMP)
 	@$(BIN)/python -m bench
 
 serve: $(STAMP)
-	@$(BIN)/noria serve
+	@$(BIN)/noria serve --project $(or $(PROJECT),.)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -89,6 +89,25 @@ async def test_okki_token_in_both_bodies_with_and_without_expiry(body: str, expi
     assert len(rows) == 3 and simulator.tokens_issued == 1
 
 
+async def test_okki_a_server_that_reads_only_forms_is_asked_again_with_one() -> None:
+    seen: list[str] = []
+
+    async def token(request: web.Request) -> web.Response:
+        seen.append(request.content_type)
+        if request.content_type != "application/x-www-form-urlencoded":
+            return web.json_response({"error": "invalid_request", "message": "missing grant_type"}, status=400)
+        return web.json_response({"access_token": "t0ken-of-a-form", "token_type": "Bearer"})
+
+    async def users(_: web.Request) -> web.Response:
+        return web.json_response({"code": 200, "message": "success", "data": [{"id": 1}]})
+
+    async with listening([web.post("/v1/oauth2/access_token", token), web.get("/v1/user/list", users)]) as url:
+        connection = opened(okki_table(url))
+        rows, _ = await everything(source(connection, api="/v1/user/list"))
+        await connection.close()
+    assert len(rows) == 1 and seen == ["application/json", "application/x-www-form-urlencoded"]
+
+
 async def test_okki_one_token_for_many_requests_at_once(simulated: Any) -> None:
     connection = opened(okki_table(simulated[1]))
     readings = [everything(source(connection, api="/v1/user/departmentList")) for _ in range(20)]

@@ -70,6 +70,7 @@ class ClientCredentials:
         self.redactor = redactor
         self.clock = clock
         self.fetched = 0
+        self._body: str = auth.body
         self._token: str | None = None
         self._expires = 0.0
         self._fetching = asyncio.Lock()
@@ -93,6 +94,20 @@ class ClientCredentials:
         return {"Authorization": f"Bearer {self._token}"}, {}
 
     async def _fetch(self, transport: Transport) -> None:
+        bodies = ("json", "form") if self._body == "auto" else (self._body,)
+        for body in bodies:
+            try:
+                await self._ask(transport, body)
+            except Failure as failure:
+                # Documents differ on the body's format: one that can't be read is tried again in the other.
+                unread = failure.status == 415 or b"invalid_request" in (failure.answer or b"")
+                if body == bodies[-1] or not unread:
+                    raise
+            else:
+                self._body = body
+                return
+
+    async def _ask(self, transport: Transport, format_: str) -> None:
         form = {
             "grant_type": "client_credentials",
             "client_id": self.auth.client_id,
@@ -100,7 +115,7 @@ class ClientCredentials:
         }
         if self.auth.scope:
             form["scope"] = self.auth.scope
-        if self.auth.body == "json":
+        if format_ == "json":
             body, content_type = msgspec.json.encode(form), "application/json"
         else:
             body, content_type = urlencode(form).encode(), "application/x-www-form-urlencoded"
@@ -145,6 +160,7 @@ class ClientCredentials:
             "auth",
             Message("http.token_refused", {"answer": said}),
             status=failure.status if failure else None,
+            answer=self.redactor.clean(body[:4096].decode("utf-8", "replace")).encode(),
             request=failure.request if failure else "",
         )
 

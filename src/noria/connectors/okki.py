@@ -35,9 +35,9 @@ class OkkiSettings(msgspec.Struct, kw_only=True):
     client_id: Annotated[str, Meta(description="API对接 中的 client_id | from OKKI's API settings")] = ""
     client_secret: Annotated[str, Meta(description="API对接 中的 client_secret | likewise")] = ""
     scope: Annotated[str, Meta(description="授权范围 | scopes, separated by blanks")] = SCOPES
-    token_body: Annotated[Literal["json", "form"], Meta(description="取令牌的请求体 | body of the token request")] = (
-        "json"
-    )
+    token_body: Annotated[
+        Literal["auto", "json", "form"], Meta(description="取令牌的请求体 | body of the token request")
+    ] = "auto"
     token: Annotated[str, Meta(description="固定令牌（代替 client_id） | a fixed token instead of client_id")] = ""
     auth: Annotated[Auth | None, Meta(description="固定令牌的另一种写法 | another way to write the token")] = None
     headers: Annotated[dict[str, str], Meta(description="附加请求头 | further headers")] = msgspec.field(

@@ -28,9 +28,9 @@ class Auth(msgspec.Struct, kw_only=True):
     client_id: Annotated[str, Meta(description="oauth2")] = ""
     client_secret: Annotated[str, Meta(description="oauth2")] = ""
     scope: Annotated[str, Meta(description="oauth2：范围 | scopes, separated by blanks")] = ""
-    body: Annotated[Literal["form", "json"], Meta(description="oauth2：请求体格式 | body of the token request")] = (
-        "form"
-    )
+    body: Annotated[
+        Literal["auto", "form", "json"], Meta(description="oauth2：请求体格式 | body of the token request")
+    ] = "form"
     expires_in: Annotated[
         Number, Meta(description="oauth2：未返回有效期时的默认值 | lifetime where the answer names none")
     ] = 3600

@@ -229,8 +229,10 @@ def _alive(name: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty where the system doesn't say."""
+    """When a process started, in the kernel's ticks; empty where the system doesn't say, "dead" for one that has ended
+    and whose parent has not asked for its exit code yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "dead" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
