@@ -41,7 +41,6 @@ class Server:
     def __init__(self, total: int) -> None:
         self.total = total
         self.pages: dict[int, bytes] = {}
-        self.posted = 0
 
     def page(self, number: int, with_total: bool = True) -> bytes:
         """The bytes of page `number`, counted from 1."""
@@ -68,7 +67,6 @@ class Server:
     async def post(self, request: web.Request) -> web.Response:
         """Whatever is posted was written."""
         await request.read()
-        self.posted += 1
         return web.Response(body=b'{"code":200,"message":"success"}', content_type="application/json")
 
 

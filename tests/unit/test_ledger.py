@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noria.ledger import Ledger, open_ledger
+from noria.ledger.content import same_content
 from noria.ledger.delivery import Exempt
 from noria.ledger.migrations import HEAD
 from noria.ledger.records import rows_of
 from noria.ledger.runs import Read, Run
 from noria.ledger.schema import RECORD_STATES, metadata
-from noria.ledger.staging import Arrivals, same_content
+from noria.ledger.staging import Arrivals
 from noria.mapping import DECODER
 from noria.messages import Message
 from noria.metadata.errors import NoriaError

@@ -69,7 +69,6 @@ class ClientCredentials:
         self.auth = auth
         self.redactor = redactor
         self.clock = clock
-        self.fetched = 0
         self._body: str = auth.body
         self._token: str | None = None
         self._expires = 0.0
@@ -142,7 +141,6 @@ class ClientCredentials:
             seconds = float(self.auth.expires_in)
         self._token = token
         self._expires = self.clock.steady() + max(seconds - _MARGIN_SECONDS, seconds * 0.9)
-        self.fetched += 1
 
     def _refused(self, body: bytes, failure: Failure | None) -> Failure:
         """The token request was refused: say what the server said of it, never what was sent."""

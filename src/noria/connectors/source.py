@@ -8,19 +8,14 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
-from noria.connectors.failures import Failure
+from noria.connectors.envelope import Shape, error_word, unwrapped
 from noria.connectors.paging import Pager, Place, Seen
-from noria.connectors.settings import Envelope, HttpSettings
+from noria.connectors.settings import HttpSettings
 from noria.connectors.transport import Answer, Transport
-from noria.messages import Message
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expressions import Macro, Template, parse
 from noria.metadata.macros import Moment, request_value
-from noria.metadata.paths import MISSING, put
-from noria.metadata.validation import shown
-
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+from noria.metadata.paths import put
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ class Source:
     async def _answer(self, place: Place) -> Answer:
         used = await self.transport.authentication.token(self.transport)
         answer = await self._send(place)
-        if self.auth_codes and _error_word(answer) in self.auth_codes and await self.transport.renewed(used):
+        if self.auth_codes and error_word(answer) in self.auth_codes and await self.transport.renewed(used):
             return await self._send(place)
         return answer
 
@@ -137,210 +132,3 @@ def _pages_by_macros(items: list[Item]) -> bool:
         if any(isinstance(part, Macro) and part.name.startswith("PAGINATION_START") for part in parts):
             return True
     return False
-
-
-class Shape:
-    """Takes the usual answer apart in one pass: the records as they came, the business code, the total.
-
-    An answer of any other form is a `msgspec.DecodeError`, and is left to those who look more closely.
-    """
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.records = envelope.records.split("|")[0]
-        self.code = envelope.code
-        self.totals = [path for path in envelope.total.split("|") if path]
-        tree: dict[str, Any] = {}
-        for path in (*self.totals, self.code):
-            if path:
-                put(tree, path, Any)
-        put(tree, self.records, list[msgspec.Raw])
-        self._decoder = msgspec.json.Decoder(_struct(tree, self.records.split(".")))
-
-    def take(self, body: bytes) -> tuple[list[bytes], Any, int | None]:
-        """Records, business code (`MISSING` where there is none) and total."""
-        found = self._decoder.decode(body)
-        totals = (_attribute(found, path) for path in self.totals)
-        total = next((one for one in totals if type(one) is int), None)
-        code = _attribute(found, self.code) if self.code else MISSING
-        return [bytes(raw) for raw in _attribute(found, self.records)], code, total
-
-
-def _struct(tree: dict[str, Any], needed: list[str]) -> Any:
-    """A struct type for a tree of keys; only the keys on the way to the records must be there."""
-    fields: list[Any] = []
-    for key, leaf in sorted(tree.items(), key=lambda entry: entry[0] != needed[0]):
-        on_the_way = key == needed[0]
-        kind = _struct(leaf, needed[1:] if on_the_way else [""]) if isinstance(leaf, dict) else leaf
-        fields.append((key, kind) if on_the_way else (key, kind, MISSING))
-    renamed = {f"f_{i}": field[0] for i, field in enumerate(fields)}
-    fields = [(f"f_{i}", *field[1:]) for i, field in enumerate(fields)]
-    return msgspec.defstruct("Shape", fields, rename=renamed)
-
-
-def _attribute(found: Any, path: str) -> Any:
-    for step in path.split("."):
-        if not isinstance(found, msgspec.Struct):
-            return MISSING
-        names = found.__struct_encode_fields__
-        found = getattr(found, f"f_{names.index(step)}")
-    return found
-
-
-def unwrapped(
-    answer: Answer,
-    envelope: Envelope,
-    transport: Transport,
-    auth_codes: frozenset[str] = frozenset(),
-    *,
-    shape: Shape | None = None,
-) -> tuple[list[bytes], int | None, Any]:
-    """An answer's records as they came, the total, and the body for cursors; raises `Failure` when the answer is not
-    JSON, says that it failed, or has no list where one should be. `shape` makes the usual answer quick."""
-    if shape is not None:
-        try:
-            records, code, total = shape.take(answer.body)
-        except (msgspec.DecodeError, RecursionError):
-            pass  # not the usual answer: below it is taken apart with an eye for what is wrong
-        else:
-            if (code is MISSING and not envelope.code) or _succeeded(code, envelope):
-                return records, total, None
-    return _taken_apart(answer, envelope, transport, auth_codes)
-
-
-def _taken_apart(
-    answer: Answer, envelope: Envelope, transport: Transport, auth_codes: frozenset[str]
-) -> tuple[list[bytes], int | None, Any]:
-    try:
-        if answer.body.lstrip()[:1] == b"[":
-            # A bare array is the records themselves, whatever the envelope says of objects.
-            return [bytes(raw) for raw in _ARRAY.decode(answer.body)], None, None
-        body = _OBJECT.decode(answer.body)
-    except msgspec.ValidationError:
-        raise _no_list(answer, transport, "", answer.body) from None
-    except (msgspec.DecodeError, RecursionError):
-        raise transport.not_json(answer, writes=False) from None
-    refuse_code(answer, body, envelope, transport, writes=False, auth_codes=auth_codes)
-    found, path = _list_in(body, envelope.records)
-    if found is None:
-        raise _no_list(answer, transport, envelope.records, answer.body)
-    try:
-        records = [bytes(raw) for raw in _ARRAY.decode(found)]
-    except msgspec.DecodeError:
-        if found.strip() in (b"null", b"{}", b'""'):
-            records = []  # how some servers write an empty list
-        elif envelope.records == "":
-            records = [found]
-        else:
-            raise _no_list(answer, transport, envelope.records, found) from None
-    return records, _total(body, envelope.total), _small(body, path)
-
-
-def _list_in(body: dict[str, msgspec.Raw], paths: str) -> tuple[bytes | None, str]:
-    """What stands at the first of several paths (separated by `|`) that leads to an array, else to anything."""
-    found: list[tuple[bytes, str]] = []
-    for path in paths.split("|"):
-        raw = _step_down(body, path)
-        if raw is not None:
-            found.append((raw, path))
-            if raw.lstrip()[:1] == b"[":
-                return raw, path
-    return found[0] if found else (None, paths)
-
-
-def _succeeded(code: Any, envelope: Envelope) -> bool:
-    return any(code == good or str(code) == str(good) for good in envelope.success)
-
-
-def refuse_code(
-    answer: Answer,
-    body: dict[str, msgspec.Raw],
-    envelope: Envelope,
-    transport: Transport,
-    *,
-    writes: bool,
-    auth_codes: frozenset[str] = frozenset(),
-) -> None:
-    """Raise `Failure` when the business code inside an HTTP 200 is not one of success."""
-    if not envelope.code:
-        return
-    raw = _step_down(body, envelope.code)
-    code = msgspec.json.decode(raw) if raw is not None else None
-    if _succeeded(code, envelope):
-        return
-    text = _step_down(body, envelope.message) if envelope.message else None
-    said = msgspec.json.decode(text) if text is not None else transport.excerpt(answer.body)
-    values = {"code": shown(code), "answer": transport.redactor.clean(str(said))[:300]}
-    word = _error_word(answer)
-    throttled = str(code) in ("429", "42901")
-    raise Failure(
-        "auth" if word and word in auth_codes else "throttled" if throttled else "permanent",
-        Message("http.business", values),
-        status=answer.status,
-        answer=transport.kept(answer.body),
-        request=answer.request,
-    )
-
-
-def _error_word(answer: Answer) -> str | None:
-    """The `error` of a bare OAuth error, where an answer is one."""
-    if b'"error"' not in answer.body[:4096]:
-        return None
-    try:
-        word = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw]).get("error")
-        return str(msgspec.json.decode(word)) if word is not None else None
-    except msgspec.DecodeError:
-        return None
-
-
-def _step_down(body: dict[str, msgspec.Raw], path: str) -> bytes | None:
-    """The bytes at a dotted path, decoding no more than the way there; None when it leads nowhere."""
-    if not path:
-        return msgspec.json.encode(body)
-    steps = path.split(".")
-    for i, step in enumerate(steps):
-        raw = body.get(step)
-        if raw is None:
-            return None
-        if i == len(steps) - 1:
-            return bytes(raw)
-        try:
-            body = _OBJECT.decode(raw)
-        except msgspec.DecodeError:
-            return None
-    return None
-
-
-def _total(body: dict[str, msgspec.Raw], paths: str) -> int | None:
-    """The total, at the first of several paths (separated by `|`) that holds a number."""
-    for path in paths.split("|") if paths else ():
-        raw = _step_down(body, path)
-        text = raw.decode().strip('"') if raw is not None else ""
-        if text.isdigit():
-            return int(text)
-    return None
-
-
-def _small(body: dict[str, msgspec.Raw], records: str) -> Any:
-    """The body without its records: where cursors are looked for."""
-    first, _, rest = records.partition(".")
-    small: dict[str, Any] = {}
-    for key, raw in body.items():
-        if key != first:
-            small[key] = msgspec.json.decode(raw)
-        elif rest:
-            try:
-                small[key] = _small(_OBJECT.decode(raw), rest)
-            except msgspec.DecodeError:
-                continue
-    return small
-
-
-def _no_list(answer: Answer, transport: Transport, path: str, found: bytes) -> Failure:
-    values = {"path": path or "$", "answer": transport.excerpt(found)}
-    return Failure(
-        "permanent",
-        Message("http.no_records", values),
-        status=answer.status,
-        answer=transport.kept(answer.body),
-        request=answer.request,
-    )

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from noria.connectors.envelope import refuse_code, unwrapped
 from noria.connectors.failures import Failure
 from noria.connectors.settings import HttpSettings
-from noria.connectors.source import refuse_code, unwrapped
 from noria.connectors.transport import Answer, Transport
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at

@@ -37,10 +37,6 @@ class Answer:
     request: str
     seconds: float
 
-    def json(self) -> Any:
-        """The body as `dict[str, Raw]`, or as Raw when it is not an object; see `json_failure` for the errors."""
-        return msgspec.json.decode(self.body)
-
 
 class Transport:
     """Sends requests for one connection. Use as an async context manager."""

@@ -9,7 +9,7 @@ import msgspec
 from noria.connectors.source import Source
 from noria.engine.identity import arrivals_of
 from noria.ledger import Ledger
-from noria.ledger.staging import same_content
+from noria.ledger.content import same_content
 from noria.mapping import DECODER, Environment, Mapping, MappingError, Waiting, compile_mapping
 from noria.messages import Message
 from noria.metadata.macros import Moment

@@ -73,18 +73,15 @@ class Sender:
                 if failure.kind == "doubt" and await self._doubt_settled(batch, payloads, attempt, tries):
                     return
                 decision = after_failure(failure, tries, throttles, self.job.plan.options.retry)
-                if isinstance(decision, Again) and not self.job.stopping:
+                kept: Attempt | None = attempt
+                if isinstance(decision, Again):
                     self.ledger.attempt(batch, attempt)
                     self.job.counts.retried += len(rows)
                     await self._pause(failure, decision.seconds)
                     if not self.job.stopping:
                         continue
-                    decision, attempt_kept = GiveUp(failure.kind), None
-                else:
-                    attempt_kept = attempt
-                if isinstance(decision, Again):
-                    decision = GiveUp(failure.kind)
-                await self._failed(batch, payloads, decision, failure, attempt_kept, tries + throttles)
+                    decision, kept = GiveUp(failure.kind), None
+                await self._failed(batch, payloads, decision, failure, kept, tries + throttles)
                 return
             self._settled(batch, written, started, tries + throttles + 1)
             return

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from noria.ledger.exceptions import note_exceptions
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Run
-from noria.ledger.staging import note_exceptions
 from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 

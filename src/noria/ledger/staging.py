@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
+from noria.ledger.content import same_content
+from noria.ledger.exceptions import note_exceptions
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Read, Run
@@ -383,47 +385,3 @@ class Staging:
 
 def _all_different(ids: list[str | None]) -> bool:
     return len(set(ids)) == len(ids)
-
-
-def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: float) -> None:
-    """Give records a state of their own, and note the change in their history.
-
-    A row holds seq, state and reason; rounds, due_at, waits_for, waits_seq and batch_id where they matter. Rows for
-    records that a newer content has replaced meanwhile only enter the history.
-    """
-    blank = {
-        "rounds": 0,
-        "attempts": 0,
-        "due_at": None,
-        "waits_for": None,
-        "waits_seq": None,
-        "batch_id": None,
-    }
-    full = [{**blank, **row, "p": run.plan_id, "now": now, "run": run.run_id} for row in rows]
-    c.many(
-        "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
-        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq,"
-        " :batch_id, :now FROM records WHERE plan_id = :p AND seq = :seq"
-        " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
-        " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts,"
-        " due_at = excluded.due_at, waits_for = excluded.waits_for,"
-        " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at",
-        full,
-    )
-    c.many(
-        "INSERT INTO events (plan_id, seq, at, state, reason, run_id) VALUES (:p, :seq, :now, :state, :reason, :run)",
-        full,
-    )
-
-
-def same_content(a: bytes, b: bytes) -> bool:
-    """Whether two JSON texts say the same: key order, white space and escapes aside; numbers by their digits."""
-    return _canonical(a) == _canonical(b)
-
-
-# A fraction is compared by its digits, and can't be mistaken for a text with the same characters.
-_EXACT = msgspec.json.Decoder(float_hook=lambda digits: {"\0number": digits})
-
-
-def _canonical(raw: bytes) -> bytes:
-    return msgspec.json.encode(_EXACT.decode(raw), order="deterministic")

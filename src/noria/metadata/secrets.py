@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -155,7 +155,3 @@ class Redactor:
         for secret in sorted(self._known, key=len, reverse=True):
             text = text.replace(secret, _MASK)
         return text
-
-    def clean_all(self, texts: Iterable[str]) -> list[str]:
-        """Each text without secrets."""
-        return [self.clean(text) for text in texts]

@@ -1,1 +1,1 @@
-"""What the others tell the world: progress, logs."""
+"""What the others tell the world: progress."""
