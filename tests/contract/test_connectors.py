@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from noria.connectors import Connection, open_connection
+from noria.connectors import CONNECTORS, Connection, open_connection
 from noria.connectors.failures import Failure
 from noria.connectors.target import Row
 from noria.metadata.clock import FakeClock
@@ -191,6 +191,45 @@ async def test_okki_page_borders_with_literal_start_values(companies: int, count
         rows, _ = await everything(source(connection, api="/v1/company/list", request=request))
         await connection.close()
     assert [row["company_id"] for row in rows] == [1_000_000_000 + n for n in range(companies)]
+
+
+_PAGED = [e.path for e in CONNECTORS["okki"].endpoints if "start_index" in e.parameters and e.method == "GET"]
+
+
+@pytest.mark.parametrize("total", ["count", "totalItem"])
+@pytest.mark.parametrize("path", _PAGED)
+async def test_okki_every_paged_list_is_read_completely(path: str, total: str) -> None:
+    """Each list endpoint of the catalogue, with the total under either name."""
+
+    async def token(_: web.Request) -> web.Response:
+        return web.json_response({"access_token": "t0ken-for-lists"})
+
+    async def read(request: web.Request) -> web.Response:
+        page, count = int(request.query["start_index"]), int(request.query["count"])
+        part = [{"id": n} for n in range(250)][(page - 1) * count : page * count]
+        return web.json_response({"code": 200, "message": "success", "data": {"list": part, total: 250}})
+
+    async with listening([web.post("/v1/oauth2/access_token", token), web.get(path, read)]) as url:
+        connection = opened(okki_table(url))
+        rows, pages = await everything(source(connection, api=path))
+        await connection.close()
+    assert [row["id"] for row in rows] == list(range(250)) and pages == 3
+
+
+async def test_connections_are_reused() -> None:
+    peers: set[Any] = set()
+
+    async def read(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.json_response([{"id": 1}])
+
+    async with listening([web.get("/list", read)]) as url:
+        connection = opened({"connector": "http", "base_url": url})
+        for _ in range(10):
+            await source(connection, api="/list").fetch(None)
+        await connection.close()
+    assert len(peers) == 1
 
 
 async def test_okki_undeclared_parameters_stay_home(simulated: Any) -> None:

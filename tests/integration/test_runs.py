@@ -128,6 +128,31 @@ async def test_without_id_check_a_record_without_id_is_known_by_its_content(read
     assert (await ready.run("loose")).counts.unchanged == 30
 
 
+async def test_an_id_of_several_fields_tells_records_apart(project: Project) -> None:
+    from aiohttp import web
+
+    from tests.servers import listening
+
+    lines = [
+        {"o": "1", "l": 1},
+        {"o": "1", "l": 2},
+        {"o": "1|2", "l": "3"},
+        {"o": "1", "l": "2|3"},
+        {"o": 0, "l": {"x": 1}},
+    ]
+
+    async def items(_: web.Request) -> web.Response:
+        return web.json_response(lines)
+
+    async with listening([web.get("/items", items)]) as url:
+        project.connections(f'[connections.a]\nconnector = "http"\nbase_url = "{url}"\n')
+        project.plan("p", ("a", {"api": "/items", "id": "o,l", "number": "o"}), ("a", EMPTY))
+        finished = await project.run("p")
+    assert (finished.counts.delivered, finished.counts.invalid) == (4, 1)
+    assert [one["id"] for one in project.records("p", state="delivered")] == ["1|1", "1|2", "1\\|2|3", "1|2\\|3"]
+    assert [one["number"] for one in project.records("p")][:3] == ["1", "1", "1|2"]
+
+
 async def test_an_ambiguous_id_is_kept_until_a_later_read_shows_one(
     ready: Project, okki: Servers, sink: Servers
 ) -> None:
@@ -312,6 +337,17 @@ async def test_one_poison_row_is_found_and_the_others_get_through(ready: Project
     assert (finished.counts.delivered, finished.counts.dead) == (29, 1)
     assert [one["id"] for one in ready.records("users", state="dead")] == ["55000013"]
     assert sink[0].state()["duplicates"] == []
+
+
+async def test_a_business_code_against_a_record_is_tried_again_later(ready: Project, sink: Servers) -> None:
+    sink[0].faults.add({"kind": "business", "code": 404, "message": "部门不存在", "times": None})
+    first = await ready.run("users")
+    assert (first.counts.delivered, first.counts.dead) == (0, 0)
+    assert ready.counts("users") == {"failed": 30}
+    assert all("部门不存在" in one["reason"] for one in ready.records("users", state="failed"))
+    sink[0].faults.active.clear()
+    ready.clock.time += 21
+    assert (await ready.run("users")).counts.delivered == 30
 
 
 @pytest.mark.parametrize(
