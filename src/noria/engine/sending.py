@@ -139,8 +139,8 @@ class Sender:
             # Not the records' fault: they use up no retry and are due as soon as the plan runs again.
             failed = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
         elif decision.kind == "permanent" and len(batch.records) == 1 and (failure.status or 0) >= 400:
-            # HTTP says that the request itself is wrong. A business code inside an HTTP 200 says less: what it complains
-            # of (a missing department, a locked document) may be mended by others, so that is tried again.
+            # HTTP says that the request itself is wrong. A business code inside an HTTP 200 says less: what it
+            # complains of (a missing department, a locked document) may be mended by others, so that is tried again.
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
         else:
             failed = [self._exempt(r, failure.message, now, decision.not_before) for r in batch.records]
