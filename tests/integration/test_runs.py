@@ -204,6 +204,24 @@ async def test_changed_content_is_delivered_again_where_the_plan_says_so(
     assert [v["kind"] for v in ready.story("users", "55000002")["versions"]] == ["superseded"]
 
 
+async def test_an_update_while_the_older_content_is_on_its_way_is_sent_after_it(
+    ready: Project, okki: Servers, sink: Servers
+) -> None:
+    """The first run leaves everything failed; in the second the old content is sent while the new one is read."""
+    ready.plan("users", ("okki", {**USERS, "idCheck": False}), ("sink", ITEMS))
+    sink[0].faults.add({"kind": "status", "status": 503, "times": 9})
+    await ready.run("users")
+    okki[0].mutate("update", "users", "55000002", {"full_name": "changed"})
+    ready.clock.time += 21
+    sink[0].faults.active.clear()
+    sink[0].faults.add({"kind": "status", "status": 503, "times": 1})
+    finished = await ready.run("users")
+    assert finished.status == "done"
+    assert sink[0].rows["55000002"]["name"] == "changed"
+    assert sink[0].state()["duplicates"] == []
+    assert ready.counts("users") == {"delivered": 30}
+
+
 async def test_the_same_content_spelled_differently_is_unchanged(project: Project, sink: Servers) -> None:
     from aiohttp import web
 
