@@ -10,7 +10,7 @@ from noria.connectors.target import Target
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared, Preparer
 from noria.engine.sending import Sender
-from noria.ledger.delivery import Due
+from noria.ledger.delivery import Due, Exempt
 from noria.messages import Message
 from noria.metadata.macros import Moment
 
@@ -88,6 +88,7 @@ class _Delivery:
                 return
             self.ledger.reopen(batch, self.job.run, self.job.clock.now())
             await self._guarded(self.sender.settle(batch))
+        self.sender.doubted |= self.ledger.doubted_ids(self.plan_id)
 
     async def _again(self) -> None:
         """Failed, replayed and waiting records, each looked at once."""
@@ -120,7 +121,9 @@ class _Delivery:
         await self._room({record.id for record in due})
         if self.halted:
             return
+        due, blocked = self._unblocked(due)
         ready = self.preparer.prepare(due)
+        ready.exempt += blocked
         self.job.counts.invalid += sum(one.state == "invalid" for one in ready.exempt)
         if self.sender is None:
             self._keep(kind, ready, claimed_to)
@@ -132,6 +135,19 @@ class _Delivery:
             task = asyncio.create_task(self._guarded(self.sender.send(batch, ready.payloads)))
             self.sending[task] = frozenset(record.id for record in ready.records)
             await asyncio.sleep(0)
+
+    def _unblocked(self, due: list[Due]) -> tuple[list[Due], list[Exempt]]:
+        """Records that may be sent; one whose older content is in a batch in doubt goes after that is settled."""
+        doubted = self.sender.doubted if self.sender is not None else set()
+        if doubted.isdisjoint(record.id for record in due):
+            return due, []
+        now, reason = self.job.clock.now(), Message("reason.after_doubt")
+        blocked = [
+            Exempt(record.seq, "pending", reason, rounds=record.rounds, due_at=now)
+            for record in due
+            if record.id in doubted
+        ]
+        return [record for record in due if record.id not in doubted], blocked
 
     def _keep(self, kind: str, ready: Prepared, claimed_to: int | None) -> None:
         """写入空操作: the payloads are kept as delivered and nothing is sent."""

@@ -25,10 +25,12 @@ class Again:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """No more tries in this run. `not_before`: seconds until the server wants to be asked again."""
+    """No more tries in this run. `not_before`: seconds until the server wants to be asked again; `doubt`: a try may
+    have been carried out."""
 
     kind: Literal["transient", "throttled", "auth", "permanent", "doubt"]
     not_before: float = 0.0
+    doubt: bool = False
 
 
 def after_failure(failure: Failure, tries: int, throttles: int, retry: Retry) -> Again | GiveUp:

@@ -24,6 +24,8 @@ class Sender:
         self.target = target
         self.ledger = job.workspace.ledger.delivery
         self.failed_in_a_row = 0
+        # Ids of records that are in a batch in doubt: newer content of theirs has to wait.
+        self.doubted: set[str] = set()
 
     def open(self, kind: str, ready: Prepared, claimed_to: int | None) -> OpenBatch | None:
         """Claim prepared records as a batch that is being sent; committed before anything leaves the process."""
@@ -56,10 +58,13 @@ class Sender:
         elif not self.target.honours_keys and self.job.plan.options.on_doubt == "hold":
             self._hold(batch, None, 0, Message("reason.interrupted"))
             return
-        await self.send(batch, payloads)
+        await self.send(batch, payloads, doubt=True)
 
-    async def send(self, batch: OpenBatch, payloads: Sequence[bytes]) -> None:
-        """Send a batch until it is settled for this run. Raises `Failure` (`auth`) after giving its records back."""
+    async def send(self, batch: OpenBatch, payloads: Sequence[bytes], *, doubt: bool = False) -> None:
+        """Send a batch until it is settled for this run. Raises `Failure` (`auth`) after giving its records back.
+
+        `doubt`: an earlier send of it may have been carried out.
+        """
         tries = throttles = 0
         rows = _Rows(batch.records, payloads)
         while True:
@@ -67,6 +72,7 @@ class Sender:
             try:
                 written = await self.target.send(batch.body, batch.key, rows)
             except Failure as failure:
+                doubt = doubt or failure.kind == "doubt"
                 throttles += failure.kind == "throttled"
                 tries += failure.kind != "throttled"
                 attempt = _attempt(started, clock, failure)
@@ -81,6 +87,9 @@ class Sender:
                     if not self.job.stopping:
                         continue
                     decision, kept = GiveUp(failure.kind), None
+                if doubt and decision.kind != "permanent":
+                    # One try of them may have been carried out, whatever became of the others.
+                    decision = GiveUp("auth" if decision.kind == "auth" else "doubt", decision.not_before, doubt=True)
                 await self._failed(batch, payloads, decision, failure, kept, tries + throttles)
                 return
             self._settled(batch, written, started, tries + throttles + 1)
@@ -144,8 +153,9 @@ class Sender:
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
         else:
             failed = [self._exempt(r, failure.message, now, decision.not_before) for r in batch.records]
-        if decision.kind == "doubt" and (self.target.honours_keys or self.target.can_verify):
+        if (decision.doubt or decision.kind == "doubt") and (self.target.honours_keys or self.target.can_verify):
             state = "doubt"
+            self.doubted |= {r.id for r in batch.records if r.id}
         self._close(batch, state, attempt, failed, attempts)
 
     async def _bisect(
@@ -205,7 +215,7 @@ class Sender:
     def _hold(self, batch: OpenBatch, attempt: Attempt | None, attempts: int, cause: Message) -> None:
         reason = Message("reason.in_doubt", {"cause": cause})
         held = [Exempt(r.seq, "held", reason, rounds=r.rounds) for r in batch.records]
-        self._close(batch, "doubt", attempt, held, attempts)
+        self._close(batch, "failed", attempt, held, attempts)
 
     def _close(
         self, batch: OpenBatch, state: str, attempt: Attempt | None, failed: list[Exempt], attempts: int

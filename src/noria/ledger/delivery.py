@@ -80,6 +80,7 @@ _AGAIN = (
     " WHERE e.plan_id = :p AND e.seq > :after AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR"
     " (e.waits_for IS NOT NULL AND"
     " (SELECT w.next_seq FROM plans w WHERE w.plan_id = e.waits_for) > e.waits_seq))"
+    " AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.batch_id = e.batch_id AND b.state = 'doubt')"
     " ORDER BY e.seq LIMIT :n"
 )
 
@@ -100,7 +101,8 @@ class Delivery:
         return list(map(Due._make, self.store.tuples(_FRESH, p=plan_id, after=after, n=limit)))
 
     def again(self, plan_id: int, now: float, after: int, limit: int) -> list[Due]:
-        """Failed records whose retry is due, replayed ones, and waiting ones whose wait may be over."""
+        """Failed records whose retry is due, replayed ones, and waiting ones whose wait may be over; not those in a
+        batch in doubt, which are settled together."""
         return [Due(*row) for row in self.store.tuples(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
 
     def raws(self, records: Sequence[Due]) -> list[bytes]:
@@ -289,16 +291,39 @@ class Delivery:
         return OpenBatch(row.batch_id, row.kind, row.key, body, records, row.tries)
 
     def doubtful(self, plan_id: int, now: float) -> list[OpenBatch]:
-        """Batches in doubt whose records are due again, and of which none was replaced by newer content since."""
-        rows = self.store.rows(
-            "SELECT DISTINCT b.batch_id FROM exceptions e JOIN batches b ON b.batch_id = e.batch_id"
-            " WHERE e.plan_id = :p AND e.state = 'failed' AND e.due_at <= :now AND b.state = 'doubt'"
-            " ORDER BY b.batch_id",
+        """Batches in doubt that are to be settled now: their records are due again (or were replayed), or one of them
+        was replaced by newer content, which must not be sent before the doubt about the older is over."""
+        return [self.open_batch(number) for number in self._doubted(plan_id, now)]
+
+    def doubted_ids(self, plan_id: int) -> set[str]:
+        """The ids of every record that is in a batch in doubt, under its current or a replaced content."""
+        found: set[str] = set()
+        for number in self._doubted(plan_id, None):
+            batch = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=number)[0]
+            rows = self.store.tuples(
+                "SELECT r.id FROM json_each(:seqs) j JOIN records r ON r.plan_id = :p AND r.seq = j.value"
+                " UNION SELECT v.id FROM json_each(:seqs) j JOIN versions v ON v.plan_id = :p AND v.seq = j.value",
+                seqs=msgspec.json.encode(self.members(batch)).decode(),
+                p=plan_id,
+            )
+            found |= {row[0] for row in rows}
+        return found
+
+    def _doubted(self, plan_id: int, now: float | None) -> list[int]:
+        """The numbers of batches in doubt that somebody still waits for; with `now`, those to be settled then."""
+        due = (
+            " AND (EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id"
+            " AND e.state IN ('failed', 'pending') AND e.due_at <= :now)"
+            " OR (SELECT COUNT(*) FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id) < b.rows)"
+        )
+        rows = self.store.tuples(
+            "SELECT b.batch_id FROM batches b WHERE b.plan_id = :p AND b.state = 'doubt'"
+            + (due if now is not None else "")
+            + " ORDER BY b.batch_id",
             p=plan_id,
             now=now,
         )
-        found = [self.open_batch(row.batch_id) for row in rows]
-        return [batch for batch in found if all(record.id for record in batch.records)]
+        return [int(row[0]) for row in rows]
 
     @staticmethod
     def members(row: Any) -> list[int]:

@@ -23,6 +23,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason.refused_row": ("目标拒绝了这一条：{answer}", "the target refused this record: {answer}"),
     "reason.no_result": ("目标没有给出这一条的结果", "the target gave no result for this record"),
     "reason.not_there": ("结果不明，核实后目标中没有", "in doubt, and the target says that it is not there"),
+    "reason.after_doubt": (
+        "旧内容的发送结果还不明，先弄清它",
+        "goes after the outcome of sending its older content is known",
+    ),
     "reason.interrupted": ("发送被中断", "the send was interrupted"),
     "reason.in_doubt": (
         "不知道目标是否已写入，等待人工处理（{cause}）",
