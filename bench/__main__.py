@@ -100,14 +100,19 @@ def size() -> None:
     """Time per record into a ledger that holds few or many records already."""
     step = 10_000
     seen: dict[int, list[Figures]] = {}
-    with server(530_000) as url, tempfile.TemporaryDirectory() as folder:
-        for upto in (step, 2 * step, 3 * step, 500_000, 500_000 + step, 500_000 + 2 * step, 500_000 + 3 * step):
+    with server(560_000) as url, tempfile.TemporaryDirectory() as folder:
+        few, many = range(step, 7 * step, step), range(500_000, 561_000, step)
+        for upto in (*few, *many):
             figures, _ = whole(url, Path(folder), "--upto", str(upto), "--start-page", str(_page_after(seen)))
             seen.setdefault(upto, []).append(figures)
-    order = sorted(seen)
-    few = statistics.median(seen[n][0]["seconds"] for n in order[1:3])
-    many = statistics.median(seen[n][0]["seconds"] for n in order[4:])
-    print(f"time per record at 500,000 records in the ledger: {many / few:.2f} times that at 10,000")
+    ratios = []
+    for key in ("seconds", "cpu"):
+        at_few = statistics.median(seen[n][0][key] for n in few[1:])
+        at_many = statistics.median(seen[n][0][key] for n in many[1:])
+        ratios.append(at_many / at_few)
+    print(
+        f"time per record at 500,000 records in the ledger: {ratios[0]:.2f} times that at 10,000 (CPU {ratios[1]:.2f})"
+    )
 
 
 def _page_after(seen: dict[int, list[Figures]]) -> int:

@@ -201,10 +201,14 @@ def test_hot_statements_use_their_indexes(ledger: Ledger) -> None:
         (delivery._FRESH, {"p": 1, "after": 0, "n": 10}),
         (delivery._AGAIN, {"p": 1, "after": 0, "now": 1.0, "n": 10}),
         (staging._KNOWN_IDS, {"ids": '["1"]', "p": 1}),
+        (staging._SAME_STRAY, {"p": 1, "hash": b"", "stray": 1, "id": ""}),
+        (staging._SETTLED, {"p": 1, "read": 1}),
     ):
         plan = " / ".join(row[3] for row in ledger.store.tuples("EXPLAIN QUERY PLAN " + statement, **values))
         assert "SCAN r" not in plan and "SCAN e" not in plan and "SEARCH" in plan, plan
         assert "TEMP B-TREE" not in plan or statement is delivery._AGAIN, plan
+        if statement in (staging._SAME_STRAY, staging._SETTLED):
+            assert "records_strays" in plan, plan
 
 
 def test_leases_expire_and_are_taken_over_with_a_higher_fence(ledger: Ledger) -> None:

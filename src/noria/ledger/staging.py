@@ -80,6 +80,16 @@ _KNOWN_IDS = (
     "SELECT r.id, r.seq, r.hash, r.read_id FROM json_each(:ids) j CROSS JOIN records r"
     " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0"
 )
+# `stray <> 0` is what the partial index of strays is declared with; the plus keeps SQLite from reasoning it away.
+_SAME_STRAY = (
+    "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND +stray = :stray AND stray <> 0"
+    " AND COALESCE(id, '') = :id"
+)
+_SETTLED = (
+    "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s"
+    " CROSS JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
+    " WHERE s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
+)
 _NEXT = "SELECT next_seq, (SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages) FROM plans WHERE plan_id = :p"
 _INSERT = (
     "INSERT INTO records (plan_id, seq, id, number, hash, page_id, position, read_id, stray)"
@@ -211,7 +221,7 @@ class Staging:
     def _stray(self, c: Transaction, page: _Page, arrival: Arrival, digest: bytes, stray: int, reason: Message) -> None:
         """A record that can't be known by its id: kept as invalid; the same content again is the same stray."""
         row = c.row(
-            "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND stray = :stray AND COALESCE(id, '') = :id",
+            _SAME_STRAY,
             {"p": page.run.plan_id, "hash": digest, "stray": stray, "id": arrival.id or ""},
         )
         seen_here = any(insert[4] == digest and insert[8] == stray for insert in page.inserts)
@@ -369,9 +379,7 @@ class Staging:
         in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
         with self.store.transaction() as c:
             rows = c.rows(
-                "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s"
-                " JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
-                " WHERE s.plan_id = :p AND s.stray = 2 AND s.read_id < :read AND r.read_id = :read",
+                _SETTLED,
                 {"p": run.plan_id, "read": read.read_id},
             )
             page = _Page(run, read, now, 0, 0)
