@@ -80,13 +80,15 @@ _KNOWN_IDS = (
     "SELECT r.id, r.seq, r.hash, r.read_id FROM json_each(:ids) j CROSS JOIN records r"
     " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0"
 )
-# `stray <> 0` is what the partial index of strays is declared with; the plus keeps SQLite from reasoning it away.
+# `stray <> 0` is what the partial index of strays is declared with; the plus keeps SQLite from reasoning it
+# away, and without statistics it would not choose that index by itself.
 _SAME_STRAY = (
-    "SELECT seq FROM records WHERE plan_id = :p AND hash = :hash AND +stray = :stray AND stray <> 0"
+    "SELECT seq FROM records INDEXED BY records_strays"
+    " WHERE plan_id = :p AND hash = :hash AND +stray = :stray AND stray <> 0"
     " AND COALESCE(id, '') = :id"
 )
 _SETTLED = (
-    "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s"
+    "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s INDEXED BY records_strays"
     " CROSS JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
     " WHERE s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
 )
