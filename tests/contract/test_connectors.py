@@ -17,9 +17,10 @@ from aiohttp import web
 from noria.connectors import CONNECTORS, Connection, open_connection
 from noria.connectors.failures import Failure
 from noria.connectors.target import Row
+from noria.mapping import Environment, compile_mapping
 from noria.metadata.clock import FakeClock
 from noria.metadata.documents import Metadata
-from noria.metadata.macros import Moment
+from noria.metadata.macros import Moment, PagePosition
 from noria.metadata.secrets import Redactor
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
@@ -49,7 +50,12 @@ def okki_table(url: str, **more: Any) -> dict[str, Any]:
 def source(connection: Connection, **metadata: Any) -> Any:
     """A source on a connection."""
     document = msgspec.convert({"id": "id", **metadata}, Metadata)
-    return connection.connector.source(connection.transport, connection.settings, document, MOMENT)
+    mapping = compile_mapping(document.items(), source=True)
+
+    def build(position: PagePosition | None) -> dict[str, Any]:
+        return mapping.payload({}, Environment(MOMENT, position=position))
+
+    return connection.connector.source(connection.transport, connection.settings, document, build)
 
 
 async def everything(reading: Any) -> tuple[list[Any], int]:

@@ -388,8 +388,8 @@ BROKEN: list[tuple[str, str, str, str, str]] = [
     (
         "not yet",
         "plans/users.json",
-        _plan(source__metadata__beatFlat=["a"]),
-        "$.source.metadata.beatFlat",
+        _plan(target__metadata__distributionOrg="1,2"),
+        "$.target.metadata.distributionOrg",
         "not supported yet",
     ),
     (

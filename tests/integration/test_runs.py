@@ -522,7 +522,7 @@ async def test_mapping_errors_make_a_record_invalid_with_field_and_value(ready: 
 async def test_an_invalid_plan_does_not_begin(ready: Project) -> None:
     ready.plan(
         "bad",
-        ("okki", {**USERS, "condition": [[{"field": "a", "logic": "eq", "value": "1"}]]}),
+        ("okki", {**USERS, "condition": [[{"field": "a", "logic": "equals", "value": "1"}]]}),
         ("sink", EMPTY),
     )
     with pytest.raises(InvalidDocument):

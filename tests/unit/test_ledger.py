@@ -24,6 +24,7 @@ from noria.ledger.staging import Arrivals
 from noria.mapping import DECODER
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
+from noria.metadata.expressions import Condition, Literal, Lookup, Place
 
 
 @pytest.fixture
@@ -180,7 +181,8 @@ def test_look_ups_find_the_newest_and_follow_changes(ledger: Ledger) -> None:
     )
 
     def find(*keys: tuple[str, ...], fields: tuple[str, ...] = ("code",)) -> dict[Any, Any]:
-        return ledger.lookups.find(run.plan_id, fields, keys, "name", DECODER)
+        conditions = tuple(Condition(Place(field), "eq", Literal("")) for field in fields)
+        return ledger.lookups.find(run.plan_id, Lookup(Place("name"), "p", conditions), keys, DECODER.decode)
 
     assert find(("101",), ("7",)) == {("101",): "y"}
     assert find(("101", "1"), fields=("code", "o")) == {("101", "1"): "x"}

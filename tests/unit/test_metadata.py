@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noria.mapping import Environment, compile_mapping
 from noria.metadata.check import check_cron, check_plan
-from noria.metadata.documents import Metadata
+from noria.metadata.documents import Item, Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError
-from noria.metadata.expressions import Literal, Lookup, Macro, Reference, Template, parse
-from noria.metadata.macros import Moment, PagePosition, request_value
+from noria.metadata.expressions import Condition, Literal, Lookup, Macro, Place, Reference, Template, parse
+from noria.metadata.macros import Moment, PagePosition
 from noria.metadata.paths import MISSING, at, put
 from noria.metadata.project import load_plan
 from noria.metadata.times import duration, format_time, iso, parse_time, start_of, zone
@@ -108,9 +109,9 @@ def test_durations_zones_and_starts() -> None:
     ],
 )
 def test_request_values(value: Any, wanted: Any) -> None:
-    expression = parse(value)
-    assert not isinstance(expression, Lookup)
-    assert request_value(expression, MOMENT, PagePosition(50, 100, 3)) == wanted
+    mapping = compile_mapping([Item(field="v", value=value)], source=True)
+    request = mapping.payload({}, Environment(MOMENT, position=PagePosition(50, 100, 3)))
+    assert request == ({} if wanted is None else {"v": wanted})
 
 
 def test_expressions_are_told_apart() -> None:
@@ -121,13 +122,13 @@ def test_expressions_are_told_apart() -> None:
     assert parse("{{current_time}}") == Reference("current_time")
     found = parse("_findCollection find name from 4a-b where id={{department_id}} FStatus='A' x=1 y=a{{b}}")
     assert found == Lookup(
-        "name",
+        Place("name"),
         "4a-b",
         (
-            ("id", Reference("department_id")),
-            ("FStatus", Literal("A")),
-            ("x", Literal("1")),
-            ("y", Template(("a", Reference("b")))),
+            Condition(Place("id"), "eq", Reference("department_id")),
+            Condition(Place("FStatus"), "eq", Literal("A")),
+            Condition(Place("x"), "eq", Literal("1")),
+            Condition(Place("y"), "eq", Template(("a", Reference("b")))),
         ),
     )
 
@@ -141,9 +142,10 @@ def test_expressions_are_told_apart() -> None:
         "{{|date}}",
         "{{a|}}",
         "_findCollection find",
-        "_findCollection find a from b where c = {{d}}",
+        "_findCollection find a from b where c == {{d}}",
+        "_findCollection find a from b where {{d}}",
         "_findCollection find a from b",
-        "_function 1+1",
+        "_function 1+",
         "_mongoQuery x y",
     ],
 )
@@ -183,7 +185,7 @@ def test_validation_finds_everything_at_once() -> None:
         "$.idCheck": "error",
         "$.request[0].field": "error",
         "$.request[1].childen": "warning",
-        "$.extra": "warning",
+        "$.extra": "hint",
     }
     with pytest.raises(InvalidDocument) as caught:
         validated(document, Metadata)

@@ -25,11 +25,12 @@ from noria.cli.options import (
 )
 from noria.cli.output import LiveProgress, console, print_json, state_text, table
 from noria.engine import Finished, Workspace, run_plan
+from noria.engine.answers import Asked, rules_of
 from noria.engine.collector import rare_collections
 from noria.engine.preview import default_moment, preview, source_records
+from noria.engine.requests import request_of
 from noria.ledger import open_ledger
 from noria.ledger.records import REPLAYABLE
-from noria.mapping import compile_mapping
 from noria.messages import Message, t
 from noria.metadata.check import check_plan, lookups_in
 from noria.metadata.errors import InvalidDocument, NoriaError
@@ -170,14 +171,11 @@ def preview_command(
     else:
         records, moment = _from_source(loaded, chosen, pages, redactor)
     ledger = None
-    if loaded is not None and lookups_exist(chosen) and _ledger_exists(loaded):
+    if loaded is not None and any(lookups_in(chosen)) and _ledger_exists(loaded):
         ledger = open_ledger(loaded.ledger_url, loaded.folder)
     try:
-        plan_ids = {
-            planned.lookup.plan: _plan_id(loaded, ledger, planned.lookup.plan)
-            for planned in compile_mapping(chosen.target.metadata.items()).lookups
-        }
-        results = preview(chosen, records, moment, ledger, plan_ids)
+        asked = {lookup.plan: _asked(loaded, ledger, lookup.plan) for lookup, _ in lookups_in(chosen)}
+        results = preview(chosen, records, moment, ledger, asked)
     finally:
         if ledger is not None:
             ledger.close()
@@ -185,11 +183,6 @@ def preview_command(
         print_json([{key: value for key, value in one.items() if key != "raw"} for one in results])
         return
     _show_preview(results)
-
-
-def lookups_exist(plan: Plan) -> bool:
-    """Whether a plan looks into others."""
-    return bool(compile_mapping(plan.target.metadata.items()).lookups)
 
 
 def _to_preview(reference: str, folder: Path) -> tuple[Project | None, Plan]:
@@ -205,12 +198,12 @@ def _ledger_exists(project: Project) -> bool:
     return not project.ledger_url.startswith("sqlite") or (project.folder / file).is_file()
 
 
-def _plan_id(project: Project | None, ledger: Any, reference: str) -> int | None:
-    if project is None or ledger is None:
-        return None
-    key = next((plan.key for plan in project.plans()[0] if plan.answers_to(reference)), reference)
-    found: int | None = ledger.runs.known_plan(key)
-    return found
+def _asked(project: Project | None, ledger: Any, reference: str) -> Asked:
+    """A plan that is looked into, as far as it is known."""
+    plan = next((one for one in project.plans()[0] if one.answers_to(reference)), None) if project else None
+    if plan is None or ledger is None:
+        return Asked(None, None)
+    return Asked(ledger.runs.known_plan(plan.key), rules_of(plan))
 
 
 def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -> tuple[list[bytes], Moment]:
@@ -218,7 +211,7 @@ def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -
         async with Workspace(project, redactor=redactor) as workspace:
             connection = workspace.connection(plan, "source")
             moment = Moment(last_sync=0.0, now=time.time(), tz=connection.zone)
-            return await source_records(connection.source(plan, moment), pages), moment
+            return await source_records(connection.source(plan, request_of(plan, moment)), pages), moment
 
     return asyncio.run(read())
 

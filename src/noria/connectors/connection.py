@@ -9,14 +9,13 @@ from noria.connectors.auth import authentication_for
 from noria.connectors.declaration import Connector
 from noria.connectors.registry import connector_named
 from noria.connectors.settings import HttpSettings
-from noria.connectors.source import Source
+from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Transport
 from noria.messages import Message
 from noria.metadata.clock import Clock, SystemClock
 from noria.metadata.documents import EMPTY_OPERATION
 from noria.metadata.errors import InvalidDocument, NoriaError
-from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan
 from noria.metadata.secrets import Redactor, resolve_all
 from noria.metadata.times import zone
@@ -41,9 +40,9 @@ class Connection:
             clock=clock,
         )
 
-    def source(self, plan: Plan, moment: Moment) -> Source:
-        """The plan's list on this system."""
-        return self.connector.source(self.transport, self.settings, plan.source.metadata, moment)
+    def source(self, plan: Plan, build: BuildRequest) -> Source:
+        """The plan's list on this system; `build` makes the request of a page."""
+        return self.connector.source(self.transport, self.settings, plan.source.metadata, build)
 
     def target(self, plan: Plan) -> Target | None:
         """The plan's way into this system; None for 写入空操作 without an endpoint, which writes nothing outside."""
@@ -54,8 +53,18 @@ class Connection:
             if not endpoint:
                 return None
             api = str(endpoint)
+        operation = metadata.operation
+        batches = operation is not None and operation.method == "batchArraySave"
+        size = options.batch_size
+        if size is None and operation is not None and batches and operation.rows:
+            size = int(operation.rows)
         return self.connector.target(
-            self.transport, self.settings, api=api, method=metadata.method, batch_size=options.batch_size
+            self.transport,
+            self.settings,
+            api=api,
+            method=metadata.method,
+            batch_size=size,
+            batch_key=operation.rowsKey if operation is not None and batches else None,
         )
 
     async def close(self) -> None:

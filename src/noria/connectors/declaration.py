@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from noria.connectors.settings import HttpSettings
-from noria.connectors.source import Source
+from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Transport
 from noria.messages import Message
 from noria.metadata.documents import EMPTY_OPERATION, Metadata
 from noria.metadata.errors import Problem
-from noria.metadata.macros import Moment
 from noria.metadata.secrets import is_reference
 from noria.metadata.times import zone
 from noria.metadata.validation import nearest, problems_in, shown
@@ -63,8 +62,8 @@ class Connector:
         same = [endpoint for endpoint in self.endpoints if endpoint.path == path]
         return next((endpoint for endpoint in same if endpoint.method == "GET"), same[0] if same else None)
 
-    def source(self, transport: Transport, settings: HttpSettings, metadata: Metadata, moment: Moment) -> Source:
-        """A plan's list on this system."""
+    def source(self, transport: Transport, settings: HttpSettings, metadata: Metadata, build: BuildRequest) -> Source:
+        """A plan's list on this system; `build` makes the request of a page."""
         endpoint = self.endpoint(metadata.api)
         parameters = None
         if endpoint is not None and self.strict_parameters(settings):
@@ -79,7 +78,7 @@ class Connector:
             transport,
             settings,
             metadata,
-            moment,
+            build,
             method=metadata.method or (endpoint.method if endpoint else None),
             parameters=parameters,
             auth_codes=self.auth_codes,
@@ -93,8 +92,12 @@ class Connector:
         api: str,
         method: str | None,
         batch_size: int | None,
+        batch_key: str | None = None,
     ) -> Target:
-        """A plan's way into this system."""
+        """A plan's way into this system. `batch_key`: the array's key in the body, where the plan says so."""
+        if batch_key is not None:
+            write = msgspec.structs.replace(settings.write, batch_key=batch_key)
+            settings = msgspec.structs.replace(settings, write=write)
         return Target(transport, settings, api=api, method=method, batch_size=batch_size)
 
     def plan_problems(self, metadata: Metadata, settings: HttpSettings, base: str, side: str) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,11 @@ from noria.connectors.paging import Pager, Place, Seen
 from noria.connectors.settings import HttpSettings
 from noria.connectors.transport import Answer, Transport
 from noria.metadata.documents import Item, Metadata
-from noria.metadata.expressions import Macro, Template, parse
-from noria.metadata.macros import Moment, request_value
-from noria.metadata.paths import put
+from noria.metadata.expressions import Macro, atoms, parse
+from noria.metadata.macros import PagePosition
+
+# Builds a plan's request for a page; None while it isn't known yet how the list is paged.
+BuildRequest = Callable[[PagePosition | None], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Source:
         transport: Transport,
         settings: HttpSettings,
         metadata: Metadata,
-        moment: Moment,
+        build: BuildRequest,
         *,
         method: str | None = None,
         parameters: frozenset[str] | None = None,
@@ -45,7 +48,7 @@ class Source:
         self.transport = transport
         self.settings = settings
         self.metadata = metadata
-        self.moment = moment
+        self.build = build
         self.method = (method or metadata.method or "GET").upper()
         self.parameters = parameters
         self.auth_codes = auth_codes
@@ -95,40 +98,19 @@ class Source:
     def _request(self, place: Place) -> dict[str, Any]:
         """The request's parameters; values that are null or absent are left out."""
         position = self._pager.position(place) if hasattr(self, "_pager") else None
-        return _members(self._items, self.moment, position, self.parameters)
-
-
-def _members(items: list[Item], moment: Moment, position: Any, parameters: frozenset[str] | None) -> dict[str, Any]:
-    request: dict[str, Any] = {}
-    for item in items:
-        if parameters is not None and item.field not in parameters:
-            continue
-        if item.children:
-            value: Any = _members(item.children, moment, position, None)
-        else:
-            expression = parse(item.value)
-            value = request_value(expression, moment, position)  # type: ignore[arg-type]
-            value = _coerced(value, item.type)
-        if value is not None:
-            put(request, item.field, value)
-    return request
-
-
-def _coerced(value: Any, type_: str | None) -> Any:
-    """An int or bool that is written as text, as that; anything else as it is."""
-    if isinstance(value, str) and type_ == "int" and value.strip().lstrip("-").isdigit():
-        return int(value)
-    if isinstance(value, str) and type_ in ("bool", "boolean") and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    return value
+        request = self.build(position)
+        if self.parameters is None:
+            return request
+        return {name: value for name, value in request.items() if name in self.parameters}
 
 
 def _pages_by_macros(items: list[Item]) -> bool:
-    for item in items:
-        if _pages_by_macros(item.children or []):
-            return True
-        expression = parse(item.value)
-        parts = expression.parts if isinstance(expression, Template) else (expression,)
-        if any(isinstance(part, Macro) and part.name.startswith("PAGINATION_START") for part in parts):
-            return True
-    return False
+    """Whether the plan itself says where a page begins."""
+    return any(
+        _pages_by_macros(item.children)
+        if item.children
+        else any(
+            isinstance(atom, Macro) and atom.name.startswith("PAGINATION_START") for atom in atoms(parse(item.value))
+        )
+        for item in items
+    )

@@ -16,6 +16,8 @@ from noria.metadata.macros import Moment
 
 # Batches in a row that failed whole: from then on the target is left alone until a later run.
 _BREAKER = 10
+# Records that are taken up at once where documents are put together from many.
+_AT_ONCE = 5000
 
 
 async def deliver(job: Job) -> None:
@@ -47,8 +49,11 @@ class _Delivery:
     async def run(self) -> None:
         try:
             await self._settle_doubt()
-            await self._again()
-            await self._fresh()
+            if self.preparer.grouping is not None:
+                await self._documents()
+            else:
+                await self._again()
+                await self._fresh()
         finally:
             await self._drain()
         if self.refused is not None:
@@ -116,6 +121,43 @@ class _Delivery:
             after = due[-1].seq
             await self._claim("fresh", due, after)
 
+    async def _documents(self) -> None:
+        """Records that a grouping puts together: only when the source is read can it be known which belong to the same
+        document. New ones are set aside first, so that none counts as claimed before its document is."""
+        while not self.job.extracted and not self.halted:
+            self.job.staged.clear()
+            if not self.job.extracted:
+                await self.job.staged.wait()
+        after, now = self.ledger.claimed(self.plan_id), self.job.clock.now()
+        while not self.halted:
+            due = self.ledger.fresh(self.plan_id, after, _AT_ONCE)
+            if not due:
+                break
+            after = due[-1].seq
+            aside = [Exempt(one.seq, "pending", Message("reason.to_be_grouped"), due_at=now) for one in due]
+            self.ledger.claim(
+                self.job.run, "retry", [], aside, body=b"", body_path="", key="", now=now, claimed_to=after
+            )
+        due, after = [], 0
+        while not self.halted:
+            more = self.ledger.again(self.plan_id, self.job.clock.now(), after, _AT_ONCE)
+            if not more:
+                break
+            due += more
+            after = more[-1].seq
+        if self.halted or not due:
+            return
+        self.job.counts.retried += sum(1 for record in due if record.batch_id is not None)
+        due, blocked = self._unblocked(due)
+        whole = self.preparer.documents(due)
+        whole.exempt += blocked
+        self.job.counts.invalid += sum(one.state == "invalid" for one in whole.exempt)
+        for ready in whole.parts(self.size):
+            await self._room({record.id for record in ready.records})
+            if self.halted:
+                return
+            await self._send("retry", ready, None)
+
     async def _claim(self, kind: str, due: list[Due], claimed_to: int | None) -> None:
         """Map records, claim them, and start sending them as soon as there is room."""
         await self._room({record.id for record in due})
@@ -125,6 +167,10 @@ class _Delivery:
         ready = self.preparer.prepare(due)
         ready.exempt += blocked
         self.job.counts.invalid += sum(one.state == "invalid" for one in ready.exempt)
+        await self._send(kind, ready, claimed_to)
+
+    async def _send(self, kind: str, ready: Prepared, claimed_to: int | None) -> None:
+        """Claim prepared records as a batch, and begin to send it."""
         if self.sender is None:
             self._keep(kind, ready, claimed_to)
             await asyncio.sleep(0)
@@ -162,6 +208,7 @@ class _Delivery:
             now=self.job.clock.now(),
             state="delivered",
             claimed_to=claimed_to,
+            sizes=ready.shared(),
         )
         self.job.counts.delivered += len(ready.records)
         self.job.moved()

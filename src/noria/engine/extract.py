@@ -10,6 +10,7 @@ from noria.connectors.failures import Failure
 from noria.connectors.source import Source, SourcePage
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
+from noria.engine.requests import request_of
 from noria.engine.retry import GiveUp, after_failure
 from noria.ledger.runs import Read
 from noria.ledger.staging import Arrivals
@@ -26,12 +27,13 @@ async def extract(job: Job) -> None:
     """
     connection = job.source
     plan, ledger = job.plan, job.workspace.ledger
-    probe = connection.source(plan, Moment(0, 0, connection.zone))
+    probe = connection.source(plan, request_of(plan, Moment(0, 0, connection.zone)))
     read = ledger.runs.begin_read(job.run, job.clock.now(), probe.signature(), float(plan.options.resume))
-    source = connection.source(plan, moment_of(job, read))
+    moment = moment_of(job, read)
+    source = connection.source(plan, request_of(plan, moment))
     if read.resumed and read.cursor is not None:
         job.workspace.observer.said(plan.key, Message("run.resumed", {"page": read.pages + 1}))
-    arrivals = arrivals_of(plan.source.metadata)
+    arrivals = arrivals_of(plan.source.metadata, moment)
     number, cursor, previous = read.pages, read.cursor, b""
     fetching = asyncio.ensure_future(_fetch(job, source, cursor))
     try:

@@ -10,19 +10,77 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from noria.ledger.staging import Arrivals
-from noria.mapping import DECODER
+from noria.mapping import DECODER, Environment, MappingError, RowRules, encode
 from noria.messages import Message
 from noria.metadata.documents import Metadata
+from noria.metadata.macros import Moment
 from noria.metadata.paths import MISSING, at
 
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
-def arrivals_of(metadata: Metadata) -> Callable[[list[bytes]], Arrivals]:
+def arrivals_of(metadata: Metadata, moment: Moment) -> Callable[[list[bytes]], Arrivals]:
     """A function from a page's records, as they came, to arrivals with their ids.
 
-    With idCheck a record without a usable id is invalid; without, its content is what it is known by.
+    With idCheck a record without a usable id is invalid; without, its content is what it is known by. `beatFlat` takes
+    records apart, and `condition` marks those that are left out.
     """
+    rules = RowRules(metadata)
+    known = _known(metadata)
+    if not rules.arrays and not rules.filters:
+        return known
+    env = Environment(moment)
+    own_id = metadata.id_paths()
+
+    def arrivals(records: list[bytes]) -> Arrivals:
+        suffixes: list[str] = []
+        if rules.arrays:
+            records, suffixes = _flattened(records, rules, own_id)
+        found = known(records)
+        for position, suffix in enumerate(suffixes):
+            record_id = found.ids[position]
+            if suffix and record_id is not None and not record_id.startswith("hash:"):
+                found.ids[position] = record_id + suffix
+        if rules.filters:
+            for position, raw in enumerate(records):
+                reason = None if position in found.invalid else _rejected(raw, rules, env)
+                if reason is not None:
+                    found.skipped[position] = reason
+        return found
+
+    return arrivals
+
+
+def _flattened(records: list[bytes], rules: RowRules, id_paths: list[str]) -> tuple[list[bytes], list[str]]:
+    """The rows that `beatFlat` makes of records, and what is put behind each row's id: its number from 1, unless the id
+    is a field of the element, which is an id by itself."""
+    rows: list[bytes] = []
+    suffixes: list[str] = []
+    for raw in records:
+        try:
+            record = _record(raw)
+        except _BROKEN:
+            rows.append(raw)
+            suffixes.append("")
+            continue
+        parts = rules.split(record)
+        flattened = any(isinstance(record.get(name), list) and record[name] for name in rules.arrays)
+        numbered = flattened and all(at(record, path) is not MISSING for path in id_paths)
+        for number, part in enumerate(parts, 1):
+            rows.append(encode(part))
+            suffixes.append(f"-{number}" if numbered else "")
+    return rows, suffixes
+
+
+def _rejected(raw: bytes, rules: RowRules, env: Environment) -> Message | None:
+    try:
+        return rules.rejected(_record(raw), env)
+    except (*_BROKEN, MappingError):
+        return None
+
+
+def _known(metadata: Metadata) -> Callable[[list[bytes]], Arrivals]:
+    """What records are known by, one by one."""
     paths = metadata.id_paths()
     number_path = metadata.number or paths[0]
     pick = _picker([*paths, number_path])

@@ -1,28 +1,46 @@
-"""From claimed records to payloads: decoding, mapping, look-ups many at a time."""
+"""From claimed records to payloads: decoding, the source's rules, grouping, mapping, look-ups many at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
+from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.job import Job
 from noria.ledger.delivery import Due, Exempt
-from noria.mapping import DECODER, ROWS, Environment, MappingError, Waiting, compile_mapping, encode
+from noria.mapping import ROWS, Environment, MappingError, Waiting, compile_mapping, encode, grouping_of
 from noria.messages import Message
-from noria.metadata.expressions import Lookup
 from noria.metadata.macros import Moment
 from noria.metadata.times import duration
 
 
 @dataclass
 class Prepared:
-    """Records that are ready to be sent, with their payloads (JSON), and those that are not, with their state."""
+    """Records that are ready to be sent, with their payloads (JSON), and those that are not, with their state.
+
+    `sizes`: how many of the records each payload holds, where that is not one.
+    """
 
     records: list[Due] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
     exempt: list[Exempt] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def shared(self) -> list[int]:
+        """`sizes` where a payload holds several records, else nothing."""
+        return self.sizes if any(size != 1 for size in self.sizes) else []
+
+    def parts(self, payloads: int) -> Iterator[Prepared]:
+        """The same in pieces of so many payloads; what is exempt goes with the first."""
+        exempt, start = self.exempt, 0
+        sizes = self.sizes or [1] * len(self.payloads)
+        for first in range(0, max(len(self.payloads), 1), payloads):
+            own = sizes[first : first + payloads]
+            end = start + sum(own)
+            yield Prepared(self.records[start:end], self.payloads[first : first + payloads], exempt, own)
+            exempt, start = [], end
 
 
 class Preparer:
@@ -30,80 +48,108 @@ class Preparer:
 
     def __init__(self, job: Job, moment: Moment) -> None:
         self.job = job
-        self.mapping = compile_mapping(job.plan.target.metadata.items())
+        plan = job.plan
+        self.mapping = compile_mapping(plan.target.metadata.items(), plan.maps)
+        self.grouping = grouping_of(plan.target.metadata)
+        self.rules = rules_of(plan)
         self.moment = moment
-        runs = job.workspace.ledger.runs
-        self.plan_ids = [runs.plan_id(job.workspace.resolve(planned.lookup.plan)) for planned in self.mapping.lookups]
-        self.missing_is_invalid = job.plan.options.lookup.missing == "invalid"
-        self.patience = duration(job.plan.options.lookup.wait)
+        ledger = job.workspace.ledger
+        looked_into = [job.workspace.plan_of(planned.lookup.plan) for planned in self.mapping.lookups]
+        self.plan_ids = [ledger.runs.plan_id(one.key) for one in looked_into]
+        asked = [Asked(number, rules_of(one)) for number, one in zip(self.plan_ids, looked_into, strict=True)]
+        self.answers = Answers(ledger, self.mapping, asked, moment)
+        self.missing_is_invalid = plan.options.lookup.missing == "invalid"
+        self.patience = duration(plan.options.lookup.wait)
 
     def prepare(self, due: list[Due]) -> Prepared:
         """Payloads of records, in their order. A record that can't be mapped is invalid; one whose look-up finds
         nothing waits for the plan that it looks into."""
         ready = Prepared()
         raws = self.job.workspace.ledger.delivery.raws(due)
-        if self.mapping.whole:
+        if self.mapping.whole and not self.rules.derives:
             ready.records, ready.payloads = due, raws
             return ready
-        rows = self._decoded(due, raws, ready)
-        env = Environment(self.moment, missing_is_invalid=self.missing_is_invalid)
-        stood_at = self._look_up([row for _, row in rows], env)
+        rows = self._rows(due, raws, ready)
+        env = self._environment()
+        stood_at = self.answers.fill([row for _, row in rows], env)
         payload_of = self.mapping.payload
         try:
             ready.payloads = [encode(payload_of(row, env)) for _, row in rows]
             ready.records = [record for record, _ in rows]
         except (MappingError, Waiting):
-            self._one_by_one(rows, env, stood_at, ready)
+            ready.payloads = []
+            for record, row in rows:
+                self._one([record], row, env, stood_at, ready)
         return ready
 
-    def _one_by_one(
-        self, rows: list[tuple[Due, dict[str, Any]]], env: Environment, stood_at: list[int], ready: Prepared
-    ) -> None:
-        """Likewise where some can't be mapped, or wait, or have waited long enough."""
-        now = self.job.clock.now()
+    def documents(self, due: list[Due]) -> Prepared:
+        """Payloads of the documents that a grouping makes of records, in the order of their first records."""
+        assert self.grouping is not None
+        ready = Prepared()
+        rows = self._rows(due, self.job.workspace.ledger.delivery.raws(due), ready)
+        groups: dict[tuple[str, ...], list[tuple[Due, Row]]] = {}
         for record, row in rows:
-            deadline = now + self.patience if record.deadline is None else record.deadline
-            env.patient = now < deadline
+            groups.setdefault(self.grouping.key(row), []).append((record, row))
+        documents: list[tuple[list[Due], Row]] = []
+        for group in groups.values():
+            for document, positions in self.grouping.documents([row for _, row in group]):
+                documents.append(([group[i][0] for i in positions], document))
+        env = self._environment()
+        stood_at = self.answers.fill([document for _, document in documents], env)
+        for records, document in documents:
+            before = len(ready.payloads)
+            self._one(records, document, env, stood_at, ready)
+            if len(ready.payloads) > before:
+                ready.sizes.append(len(records))
+        return ready
+
+    def _environment(self) -> Environment:
+        return Environment(self.moment, missing_is_invalid=self.missing_is_invalid)
+
+    def _one(self, records: list[Due], row: Row, env: Environment, stood_at: list[int], ready: Prepared) -> None:
+        """The payload of one row, or why its records have none: they are invalid, wait, or have waited long enough."""
+        now = self.job.clock.now()
+        deadlines = [record.deadline for record in records if record.deadline is not None]
+        deadline = min(deadlines, default=now + self.patience)
+        env.patient = now < deadline
+        try:
+            payload = encode(self.mapping.payload(row, env))
+        except MappingError as error:
+            ready.exempt += [Exempt(record.seq, "invalid", error.message) for record in records]
+        except Waiting as waiting:
+            ready.exempt += [self._waits(record, waiting, deadline, stood_at) for record in records]
+        else:
+            ready.records += records
+            ready.payloads.append(payload)
+
+    def _rows(self, due: list[Due], raws: list[bytes], ready: Prepared) -> list[tuple[Due, Row]]:
+        """The records' content as the source's rules have it; a record that has none is exempt."""
+        rows: list[tuple[Due, Row]] = []
+        try:
+            rows = list(zip(due, ROWS.decode(b"[" + b",".join(raws) + b"]"), strict=True))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            for record, raw in zip(due, raws, strict=True):
+                row = decoded(raw)
+                if isinstance(row, Message):
+                    ready.exempt.append(Exempt(record.seq, "invalid", row))
+                else:
+                    rows.append((record, row))
+        if not self.rules.derives:
+            return rows
+        env = self._environment()
+        derived: list[tuple[Due, Row]] = []
+        for record, row in rows:
             try:
-                payload = encode(self.mapping.payload(row, env))
+                derived.append((record, self.rules.derived(row, env)))
             except MappingError as error:
                 ready.exempt.append(Exempt(record.seq, "invalid", error.message))
-            except Waiting as waiting:
-                ready.exempt.append(self._waits(record, waiting, deadline, stood_at))
-            else:
-                ready.records.append(record)
-                ready.payloads.append(payload)
-
-    def _decoded(self, due: list[Due], raws: list[bytes], ready: Prepared) -> list[tuple[Due, dict[str, Any]]]:
-        """The records' content; one that can't be decoded is exempt."""
-        try:
-            return list(zip(due, ROWS.decode(b"[" + b",".join(raws) + b"]"), strict=True))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            rows = []
-        for record, raw in zip(due, raws, strict=True):
-            try:
-                rows.append((record, ROWS.decode(b"[" + raw + b"]")[0]))
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                ready.exempt.append(Exempt(record.seq, "invalid", Message("reason.unreadable")))
-        return rows
-
-    def _look_up(self, rows: list[dict[str, Any]], env: Environment) -> list[int]:
-        """Answer every look-up of these rows at once; gives where each plan looked into stood before."""
-        lookups = self.job.workspace.ledger.lookups
-        stood_at = [lookups.next_seq(plan_id) for plan_id in self.plan_ids]
-        for planned, plan_id in zip(self.mapping.lookups, self.plan_ids, strict=True):
-            keys = [key for row in rows for key in planned.keys(row, env)]
-            fields = tuple(name for name, _ in planned.lookup.conditions)
-            env.found.append(lookups.find(plan_id, fields, keys, planned.lookup.field, DECODER) if keys else {})
-        return stood_at
+        return derived
 
     def _waits(self, record: Due, waiting: Waiting, deadline: float, stood_at: list[int]) -> Exempt:
-        lookup: Lookup = self.mapping.lookups[waiting.number].lookup
-        asked = ", ".join(f"{name}={value}" for (name, _), value in zip(lookup.conditions, waiting.key, strict=True))
         return Exempt(
             record.seq,
             "pending",
-            Message("reason.waits_for", {"plan": lookup.plan, "asked": asked}),
+            self.answers.waits_for(waiting),
             due_at=deadline,
             waits_for=self.plan_ids[waiting.number],
             waits_seq=stood_at[waiting.number],

@@ -1,18 +1,22 @@
-"""Preview: records through ids and mapping, without writing anything."""
+"""Preview: records through ids, rules and mapping, without writing anything."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from noria.connectors.source import Source
+from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.identity import arrivals_of
 from noria.ledger import Ledger
 from noria.ledger.content import same_content
-from noria.mapping import DECODER, Environment, Mapping, MappingError, Waiting, compile_mapping
+from noria.mapping import Environment, MappingError, Waiting, compile_mapping, grouping_of
 from noria.messages import Message
+from noria.metadata.documents import Item
 from noria.metadata.macros import Moment
+from noria.metadata.paths import MISSING, at
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE
 
@@ -31,64 +35,131 @@ async def source_records(source: Source, pages: int) -> list[bytes]:
 
 
 def preview(
-    plan: Plan, records: list[bytes], moment: Moment, ledger: Ledger | None, plan_ids: dict[str, int | None]
+    plan: Plan, records: list[bytes], moment: Moment, ledger: Ledger | None, asked: dict[str, Asked]
 ) -> list[dict[str, Any]]:
-    """One result per record, in order: `id`, `number`, `state`, `reason`, `raw`, `payload`.
+    """One result per record (per document, where the target groups records), in order: `id`, `number`, `state`,
+    `reason`, `raw`, `payload`, and `fields`: each field of the payload with its expression and value.
 
-    `plan_ids`: what the plans that look-ups name are numbered in the ledger; None for one it has never seen.
+    `asked`: for each plan that look-ups name, its number in the ledger and the rules of its rows.
     """
-    mapping = compile_mapping(plan.target.metadata.items())
-    seen: dict[str, bytes] = {}
-    results = []
-    identify = arrivals_of(plan.source.metadata) if plan.source.metadata.id_paths() else None
-    for raw in records:
-        result: dict[str, Any] = {"id": None, "number": None, "state": "pending", "reason": None}
-        reason: Message | None = None
-        if identify is not None:
-            arrival = identify([raw])
-            record_id = arrival.ids[0]
-            result |= {"id": record_id, "number": arrival.numbers[0]}
-            reason = arrival.invalid.get(0)
-            if record_id is not None and not same_content(seen.setdefault(record_id, raw), raw):
-                reason = Message("reason.ambiguous_id", {"id": record_id})
-        payload: Any = None
-        if reason is None:
-            payload, reason, waits = _mapped(mapping, raw, moment, ledger, plan_ids)
-            result["state"] = "pending" if reason is None or waits else "invalid"
+    return _Preview(plan, moment, ledger, asked).results(records)
+
+
+class _Preview:
+    def __init__(self, plan: Plan, moment: Moment, ledger: Ledger | None, asked: dict[str, Asked]) -> None:
+        self.plan = plan
+        self.moment = moment
+        self.items = plan.target.metadata.items()
+        self.mapping = compile_mapping(self.items, plan.maps)
+        self.grouping = grouping_of(plan.target.metadata)
+        self.rules = rules_of(plan)
+        plans = [asked.get(planned.lookup.plan, Asked(None, None)) for planned in self.mapping.lookups]
+        self.answers = Answers(ledger, self.mapping, plans, moment)
+
+    def results(self, records: list[bytes]) -> list[dict[str, Any]]:
+        staged: list[tuple[dict[str, Any], Row | None]] = []
+        seen: dict[str, bytes] = {}
+        for result in self._arrived(records):
+            record_id, raw = result["id"], bytes(result["raw"])
+            known = result["reason"] is None and record_id is not None
+            if known and not same_content(seen.setdefault(record_id, raw), raw):
+                result |= {"state": "invalid", "reason": Message("reason.ambiguous_id", {"id": record_id})}
+            staged.append((result, self._row(raw, result) if result["reason"] is None else None))
+        if self.grouping is not None:
+            return list(map(_shown, self._grouped(staged)))
+        for result, row in staged:
+            if row is not None:
+                self._map(row, result)
+        return [_shown(result) for result, _ in staged]
+
+    def _arrived(self, records: list[bytes]) -> Iterator[dict[str, Any]]:
+        """Records with their ids, taken apart and filtered as staging does it."""
+        blank: dict[str, Any] = {
+            "id": None,
+            "number": None,
+            "state": "pending",
+            "reason": None,
+            "payload": None,
+            "fields": [],
+        }
+        if not self.plan.source.metadata.id_paths():
+            for raw in records:
+                yield {**blank, "raw": msgspec.Raw(raw)}
+            return
+        identify = arrivals_of(self.plan.source.metadata, self.moment)
+        for raw in records:
+            arrived = identify([raw])
+            for position, own in enumerate(arrived.raws):
+                result = {**blank, "id": arrived.ids[position], "number": arrived.numbers[position]}
+                result["raw"] = msgspec.Raw(own)
+                if position in arrived.invalid:
+                    result |= {"state": "invalid", "reason": arrived.invalid[position]}
+                elif position in arrived.skipped:
+                    result |= {"state": "skipped", "reason": arrived.skipped[position]}
+                yield result
+
+    def _row(self, raw: bytes, result: dict[str, Any]) -> Row | None:
+        row = decoded(raw)
+        if isinstance(row, Message):
+            result |= {"state": "invalid", "reason": row}
+            return None
+        try:
+            return self.rules.derived(row, Environment(self.moment))
+        except MappingError as error:
+            result |= {"state": "invalid", "reason": error.message}
+            return None
+
+    def _grouped(self, staged: list[tuple[dict[str, Any], Row | None]]) -> Iterator[dict[str, Any]]:
+        """A result per document; records that belong to none by themselves."""
+        assert self.grouping is not None
+        groups: dict[tuple[str, ...], list[tuple[dict[str, Any], Row]]] = {}
+        for result, row in staged:
+            if row is None:
+                yield result
+            else:
+                groups.setdefault(self.grouping.key(row), []).append((result, row))
+        for group in groups.values():
+            for document, positions in self.grouping.documents([row for _, row in group]):
+                members = [group[i][0] for i in positions]
+                result = dict(members[0])
+                result["raw"] = msgspec.Raw(b"[" + b",".join(bytes(one["raw"]) for one in members) + b"]")
+                result["records"] = [one["id"] for one in members]
+                self._map(document, result)
+                yield result
+
+    def _map(self, row: Row, result: dict[str, Any]) -> None:
+        """The row's payload; or why there is none, and whether it would wait."""
+        env = Environment(self.moment)
+        self.answers.fill([row], env)
+        try:
+            result["payload"] = self.mapping.payload(row, env)
+        except MappingError as error:
+            result |= {"state": "invalid", "reason": error.message}
+        except Waiting as waiting:
+            result["reason"] = self.answers.waits_for(waiting)
         else:
-            result["state"] = "invalid"
-        result["reason"] = str(reason) if reason else None
-        results.append({**result, "raw": msgspec.Raw(raw), "payload": payload})
-    return results
+            result["fields"] = list(fields_of(self.items, result["payload"]))
 
 
-def _mapped(
-    mapping: Mapping, raw: bytes, moment: Moment, ledger: Ledger | None, plan_ids: dict[str, int | None]
-) -> tuple[Any, Message | None, bool]:
-    """A record's payload; or why there is none, and whether it would wait."""
-    try:
-        row = DECODER.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None, Message("reason.unreadable"), False
-    if not isinstance(row, dict):
-        return None, Message("reason.not_an_object"), False
-    env = Environment(moment)
-    for planned in mapping.lookups:
-        plan_id = plan_ids.get(planned.lookup.plan)
-        keys = planned.keys(row, env)
-        if ledger is None or plan_id is None or not keys:
-            env.found.append({})
-            continue
-        fields = tuple(name for name, _ in planned.lookup.conditions)
-        env.found.append(ledger.lookups.find(plan_id, fields, keys, planned.lookup.field, DECODER))
-    try:
-        return mapping.payload(row, env), None, False
-    except MappingError as error:
-        return None, error.message, False
-    except Waiting as waiting:
-        lookup = mapping.lookups[waiting.number].lookup
-        asked = ", ".join(f"{n}={v}" for (n, _), v in zip(lookup.conditions, waiting.key, strict=True))
-        return None, Message("reason.waits_for", {"plan": lookup.plan, "asked": asked}), True
+def _shown(result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "reason": str(result["reason"]) if result["reason"] else None}
+
+
+def fields_of(items: Sequence[Item], payload: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Each item of a request with its path in the payload, its label, its expression and its value; of lines, each
+    line's. A field that was left out has no `value`."""
+    for item in items:
+        path = f"{prefix}{item.field}"
+        value = at(payload, item.field) if isinstance(payload, dict) else MISSING
+        if item.children and isinstance(value, list):
+            yield {"path": path, "label": item.label, "expression": item.value}
+            for number, line in enumerate(value):
+                yield from fields_of(item.children, line, f"{path}[{number}].")
+        elif item.children:
+            yield from fields_of(item.children, value, f"{path}.")
+        else:
+            field = {"path": path, "label": item.label, "expression": item.value}
+            yield field if value is MISSING else {**field, "value": value}
 
 
 def default_moment(now: float) -> Moment:

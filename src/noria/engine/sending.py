@@ -39,6 +39,7 @@ class Sender:
             key=self.job.next_key(),
             now=self.job.clock.now(),
             claimed_to=claimed_to,
+            sizes=ready.shared(),
         )
 
     async def settle(self, batch: OpenBatch) -> None:
@@ -66,7 +67,7 @@ class Sender:
         `doubt`: an earlier send of it may have been carried out.
         """
         tries = throttles = 0
-        rows = _Rows(batch.records, payloads)
+        rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
             try:
@@ -105,8 +106,9 @@ class Sender:
         now = self.job.clock.now()
         failed = [
             self._exempt(record, reason, now)
-            for record, reason in zip(batch.records, written.rows, strict=True)
+            for group, reason in zip(_groups(batch), written.rows, strict=True)
             if reason is not None
+            for record in group
         ]
         outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
         answer = written.answer
@@ -130,7 +132,7 @@ class Sender:
         attempt: Attempt | None,
         attempts: int,
     ) -> None:
-        if decision.kind == "permanent" and len(batch.records) > 1 and self.failed_in_a_row < 10:
+        if decision.kind == "permanent" and len(payloads) > 1 and self.failed_in_a_row < 10:
             await self._bisect(batch, payloads, failure, attempt, attempts)
             return
         self.failed_in_a_row += 1
@@ -147,7 +149,7 @@ class Sender:
         if decision.kind == "auth" or (self.job.stopping and decision.kind != "permanent"):
             # Not the records' fault: they use up no retry and are due as soon as the plan runs again.
             failed = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
-        elif decision.kind == "permanent" and len(batch.records) == 1 and (failure.status or 0) >= 400:
+        elif decision.kind == "permanent" and len(_groups(batch)) == 1 and (failure.status or 0) >= 400:
             # HTTP says that the request itself is wrong. A business code inside an HTTP 200 says less: what it
             # complains of (a missing department, a locked document) may be mended by others, so that is tried again.
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
@@ -172,7 +174,7 @@ class Sender:
         self.ledger.close(self.job.run, batch, state="failed", attempt=attempt, failed=back, attempts=attempts, now=now)
         middle = len(payloads) // 2
         for part in (slice(0, middle), slice(middle, None)):
-            half = self.open("retry", Prepared(list(batch.records[part]), list(payloads[part])), None)
+            half = self.open("retry", _prepared(_groups(batch)[part], payloads[part]), None)
             if half is not None:
                 await self.send(half, payloads[part])
 
@@ -194,22 +196,25 @@ class Sender:
         """Ask the target for every row: all there, the batch is delivered; some, the rest goes as a batch of its own;
         none, it is to be sent again. Raises `Failure` when the target can't be asked."""
         there = [
-            await self.target.has(Row(record.id, payload))
-            for record, payload in zip(batch.records, payloads, strict=True)
+            await self.target.has(Row(group[0].id, payload))
+            for group, payload in zip(_groups(batch), payloads, strict=True)
         ]
         if not any(there):
             return False
         now = self.job.clock.now()
-        missing = [(r, p) for r, p, found in zip(batch.records, payloads, there, strict=True) if not found]
-        back = [Exempt(r.seq, "failed", Message("reason.not_there"), rounds=r.rounds, due_at=now) for r, _ in missing]
+        groups = _groups(batch)
+        missing = [(g, p) for g, p, found in zip(groups, payloads, there, strict=True) if not found]
+        reason = Message("reason.not_there")
+        back = [Exempt(r.seq, "failed", reason, rounds=r.rounds, due_at=now) for group, _ in missing for r in group]
         self.ledger.close(
             self.job.run, batch, state="delivered", attempt=attempt, failed=back, attempts=attempts, now=now
         )
-        self.job.counts.delivered += len(there) - len(missing)
+        self.job.counts.delivered += len(batch.records) - len(back)
         self.job.moved()
-        rest = self.open("retry", Prepared([r for r, _ in missing], [p for _, p in missing]), None) if missing else None
+        lost = [payload for _, payload in missing]
+        rest = self.open("retry", _prepared([group for group, _ in missing], lost), None) if missing else None
         if rest is not None:
-            await self.send(rest, [p for _, p in missing])
+            await self.send(rest, lost)
         return True
 
     def _hold(self, batch: OpenBatch, attempt: Attempt | None, attempts: int, cause: Message) -> None:
@@ -234,6 +239,19 @@ class Sender:
         for one in failed:
             setattr(counts, one.state, getattr(counts, one.state) + 1)
         self.job.moved()
+
+
+def _groups(batch: OpenBatch) -> list[Sequence[Due]]:
+    """The records of each payload of a batch."""
+    if not batch.sizes:
+        return [[record] for record in batch.records]
+    rest = iter(batch.records)
+    return [[next(rest) for _ in range(size)] for size in batch.sizes]
+
+
+def _prepared(groups: Sequence[Sequence[Due]], payloads: Sequence[bytes]) -> Prepared:
+    records = [record for group in groups for record in group]
+    return Prepared(records, list(payloads), sizes=[len(group) for group in groups])
 
 
 class _Rows(Sequence[Row]):

@@ -61,11 +61,11 @@ class Workspace:
             )
         return self._connections[key]
 
-    def resolve(self, reference: str) -> str:
-        """The key of the plan that a look-up means; raises `NoriaError` when there is none."""
+    def plan_of(self, reference: str) -> Plan:
+        """The plan that a look-up means; raises `NoriaError` when there is none."""
         for plan in self.project.plans()[0]:
             if plan.answers_to(reference):
-                return plan.key
+                return plan
         message = Message("check.lookup_plan", {"plan": reference})
         raise NoriaError("unknown_plan", message, hint=Message("plan.unknown_hint"))
 

@@ -45,7 +45,10 @@ class Exempt(NamedTuple):
 
 @dataclass(frozen=True)
 class OpenBatch:
-    """A batch that is `sending`: the body as sent, the idempotency key, and its records in the body's order."""
+    """A batch that is `sending`: the body as sent, the idempotency key, and its records in the body's order.
+
+    `sizes`: how many records each payload of the body holds, where that is not one.
+    """
 
     batch_id: int
     kind: str
@@ -53,6 +56,7 @@ class OpenBatch:
     body: bytes
     records: Sequence[Due]
     tries: int = 0
+    sizes: tuple[int, ...] = ()
 
 
 class Attempt(NamedTuple):
@@ -83,6 +87,14 @@ _AGAIN = (
     " AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.batch_id = e.batch_id AND b.state = 'doubt')"
     " ORDER BY e.seq LIMIT :n"
 )
+
+
+def _grouped(seqs: list[int], sizes: Sequence[int]) -> list[Any]:
+    """Seqs as a batch keeps them: one after the other, or a list for each payload of several."""
+    if not sizes:
+        return seqs
+    rest = iter(seqs)
+    return [[next(rest) for _ in range(size)] for size in sizes]
 
 
 class Delivery:
@@ -128,11 +140,12 @@ class Delivery:
         now: float,
         state: str = "sending",
         claimed_to: int | None = None,
+        sizes: Sequence[int] = (),
     ) -> OpenBatch | None:
         """Claim records: one transaction opens their batch and sets the exempt ones aside.
 
         `key` is the idempotency key. With `state` "delivered" the batch is closed at once (写入空操作).
-        `claimed_to` moves the plan's claim.
+        `claimed_to` moves the plan's claim; `sizes` as in `OpenBatch`.
         Gives the batch, or None when every record is exempt.
         """
         with self.store.transaction() as c:
@@ -147,7 +160,7 @@ class Delivery:
             if not records:
                 return None
             seqs = [record.seq for record in records]
-            contiguous = kind == "fresh" and seqs[-1] - seqs[0] + 1 == len(seqs)
+            contiguous = kind == "fresh" and not sizes and seqs[-1] - seqs[0] + 1 == len(seqs)
             batch_id = c.value(
                 "INSERT INTO batches (plan_id, run_id, kind, first_seq, last_seq, members, rows, state, key, body,"
                 " body_path, created_at, finished_at) VALUES (:p, :run, :kind, :first, :last, :members, :rows,"
@@ -156,9 +169,9 @@ class Delivery:
                     "p": run.plan_id,
                     "run": run.run_id,
                     "kind": kind,
-                    "first": seqs[0],
-                    "last": seqs[-1],
-                    "members": None if contiguous else msgspec.json.encode(seqs),
+                    "first": min(seqs),
+                    "last": max(seqs),
+                    "members": None if contiguous else msgspec.json.encode(_grouped(seqs, sizes)),
                     "rows": len(seqs),
                     "state": state,
                     "key": key,
@@ -170,7 +183,7 @@ class Delivery:
             )
             if kind == "retry":
                 self._join(c, run.plan_id, batch_id, records, state, now)
-        return OpenBatch(batch_id, kind, key, body, records)
+        return OpenBatch(batch_id, kind, key, body, records, sizes=tuple(sizes))
 
     def _join(
         self, c: Transaction, plan_id: int, batch_id: int, records: Sequence[Due], state: str, now: float
@@ -288,7 +301,8 @@ class Delivery:
         # A member that is gone was replaced: it keeps its place in the body, but has no record any more.
         records = [Due(*found[seq]) if seq in found else Due(seq, "", "", 0, 0) for seq in seqs]
         body = self.store.unpack(row.body)
-        return OpenBatch(row.batch_id, row.kind, row.key, body, records, row.tries)
+        sizes = tuple(len(group) for group in self.groups(row)) if row.members is not None else ()
+        return OpenBatch(row.batch_id, row.kind, row.key, body, records, row.tries, sizes)
 
     def doubtful(self, plan_id: int, now: float) -> list[OpenBatch]:
         """Batches in doubt that are to be settled now: their records are due again (or were replayed), or one of them
@@ -326,11 +340,16 @@ class Delivery:
         return [int(row[0]) for row in rows]
 
     @staticmethod
-    def members(row: Any) -> list[int]:
+    def groups(row: Any) -> list[list[int]]:
+        """The seqs of the records of each payload of a batch, in the order of its body."""
+        if row.members is None:
+            return [[seq] for seq in range(row.first_seq, row.last_seq + 1)]
+        return [one if isinstance(one, list) else [one] for one in msgspec.json.decode(row.members)]
+
+    @classmethod
+    def members(cls, row: Any) -> list[int]:
         """The seqs of a batch's records, in the order of its body."""
-        if row.members is not None:
-            return [int(seq) for seq in msgspec.json.decode(row.members)]
-        return list(range(row.first_seq, row.last_seq + 1))
+        return [seq for group in cls.groups(row) for seq in group]
 
     def next_due(self, plan_id: int) -> float | None:
         """When the next retry of the plan is due, in epoch seconds."""

@@ -6,16 +6,32 @@ has a new `seq`, so an entry whose record has moved on is simply not found by th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
 from noria.ledger.pages import Pages
 from noria.ledger.store import Store
+from noria.metadata.expressions import Condition, Lookup, Place
 from noria.metadata.paths import MISSING, at
 
 _STEP = 2000
+
+Key = tuple[str | tuple[str, ...], ...]
+# Decodes a record's bytes into the row that its plan's rules make of it; None where they can't.
+Decode = Callable[[bytes], Any]
+
+_FOUND = (
+    "SELECT {first}, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, p.received_at"
+    " FROM {source} JOIN pages p ON p.page_id = r.page_id"
+    " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
+    " WHERE {where} AND r.stray = 0 AND COALESCE(e.state, '') <> 'skipped' ORDER BY r.seq"
+)
+# The platform's numbers for a record's state.
+_STATUS = {"pending": 0, "skipped": 1, "delivered": 2, "sending": 5}
 
 
 class Lookups:
@@ -30,42 +46,70 @@ class Lookups:
         return int(self.store.rows("SELECT next_seq FROM plans WHERE plan_id = :p", p=plan_id)[0][0])
 
     def find(
-        self,
-        plan_id: int,
-        fields: tuple[str, ...],
-        keys: Iterable[tuple[str, ...]],
-        wanted: str,
-        decoder: Any,
-    ) -> dict[tuple[str, ...], Any]:
-        """For each key (one text per field) the `wanted` field of the newest record whose fields have these values.
+        self, plan_id: int, lookup: Lookup, keys: Iterable[Key], decode: Decode, rules: str = ""
+    ) -> dict[Key, Any]:
+        """For each key (what every condition of the look-up compares with) the wanted value of the newest record that
+        fulfils all conditions.
 
-        Keys that no record has are left out; a record without the wanted field gives None. Records that were
-        filtered out or refused for their id are not found.
+        Keys that no record fulfils are left out; a record without the wanted value gives None. Records that were
+        filtered out or refused for their id are not found. `rules` tells apart indexes of rows that `decode` derives
+        differently.
         """
-        self._index(plan_id, fields[0], decoder)
         asked = list(dict.fromkeys(keys))
-        rows = self.store.rows(
-            "SELECT k.value, r.page_id, r.position FROM json_each(:values) j CROSS JOIN lookup_keys k"
-            " JOIN records r ON r.plan_id = k.plan_id AND r.seq = k.seq"
-            " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
-            " WHERE k.plan_id = :p AND k.field = :field AND k.value = j.value AND r.stray = 0"
-            " AND COALESCE(e.state, '') <> 'skipped' ORDER BY r.seq",
-            values=msgspec.json.encode(list({key[0] for key in asked})).decode(),
-            p=plan_id,
-            field=fields[0],
-        )
-        by_first: dict[str, list[Any]] = {}
-        for value, page_id, position in rows:
-            by_first.setdefault(value, []).append(decoder.decode(self.pages.raw(page_id, position)))
-        found: dict[tuple[str, ...], Any] = {}
+        conditions = lookup.conditions
+        first = next((i for i, c in enumerate(conditions) if _indexable(c)), None)
+        if first is None:
+            candidates = {
+                None: self._rows(_FOUND.format(first="NULL", source="records r", where="r.plan_id = :p"), p=plan_id)
+            }
+        else:
+            candidates = self._candidates(
+                plan_id, conditions[first].place, [key[first] for key in asked], decode, rules
+            )
+        rows: dict[Any, list[_Stored]] = {
+            key: [_Stored(self, row, decode) for row in found] for key, found in candidates.items()
+        }
+        found: dict[Key, Any] = {}
         for key in asked:
-            for row in by_first.get(key[0], ()):
-                if all(text_of(at(row, f)) == v for f, v in zip(fields[1:], key[1:], strict=True)):
-                    value = at(row, wanted)
+            # The newest comes last: it is the one that is taken.
+            for stored in reversed(rows.get(None if first is None else key[first], ())):
+                if all(_fulfils(stored.value(c.place), c.operator, k) for c, k in zip(conditions, key, strict=True)):
+                    value = stored.value(lookup.wanted)
                     found[key] = None if value is MISSING else value
+                    break
         return found
 
-    def _index(self, plan_id: int, field: str, decoder: Any) -> None:
+    def _candidates(
+        self, plan_id: int, place: Place, values: list[Any], decode: Decode, rules: str
+    ) -> dict[Any, list[Any]]:
+        """The records whose value at an indexed place is one of these texts, oldest first."""
+        given = msgspec.json.encode(list(dict.fromkeys(values))).decode()
+        if place.part == "record":
+            sql = _FOUND.format(
+                first="r.id",
+                source="json_each(:values) j CROSS JOIN records r",
+                where="r.plan_id = :p AND r.id = j.value",
+            )
+            rows = self._rows(sql, values=given, p=plan_id)
+        else:
+            field = place.path + ("\0" + rules if rules else "")
+            self._index(plan_id, field, place.path, decode)
+            sql = _FOUND.format(
+                first="k.value",
+                source="json_each(:values) j CROSS JOIN lookup_keys k JOIN records r"
+                " ON r.plan_id = k.plan_id AND r.seq = k.seq",
+                where="k.plan_id = :p AND k.field = :field AND k.value = j.value",
+            )
+            rows = self._rows(sql, values=given, p=plan_id, field=field)
+        found: dict[Any, list[Any]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(row)
+        return found
+
+    def _rows(self, sql: str, **values: Any) -> list[Any]:
+        return list(self.store.rows(sql, **values))
+
+    def _index(self, plan_id: int, field: str, path: str, decode: Decode) -> None:
         """Bring the index of a field up to the plan's newest record."""
         keys = {"p": plan_id, "field": field}
         while True:
@@ -83,7 +127,7 @@ class Lookups:
                 return
             entries = []
             for seq, page_id, position in rows:
-                value = text_of(at(decoder.decode(self.pages.raw(page_id, position)), field))
+                value = text_of(at(decode(self.pages.raw(page_id, position)), path))
                 if value is not None:
                     entries.append({**keys, "value": value, "seq": seq})
             with self.store.transaction() as c:
@@ -98,6 +142,96 @@ class Lookups:
                     " ON CONFLICT (plan_id, field) DO UPDATE SET indexed_seq = excluded.indexed_seq",
                     {**keys, "seq": rows[-1].seq},
                 )
+
+    def delivery_of(self, seq: int, page_id: int) -> tuple[str, float | None, Any]:
+        """A record's state, when it was last answered, and the target's answer."""
+        plan_id = self.store.rows("SELECT plan_id FROM pages WHERE page_id = :page", page=page_id)[0][0]
+        state = self.store.rows(
+            "SELECT state, batch_id FROM record_states WHERE plan_id = :p AND seq = :s", p=plan_id, s=seq
+        )
+        if not state or state[0].batch_id is None:
+            return (state[0].state if state else "pending"), None, MISSING
+        answers = self.store.rows(
+            "SELECT started_at + seconds AS at, answer FROM attempts WHERE batch_id = :b"
+            " ORDER BY attempt_id DESC LIMIT 1",
+            b=state[0].batch_id,
+        )
+        if not answers:
+            return state[0].state, None, MISSING
+        answer: Any = MISSING
+        if answers[0].answer is not None:
+            try:
+                answer = msgspec.json.decode(self.store.unpack(answers[0].answer))
+            except msgspec.DecodeError:
+                answer = MISSING
+        return state[0].state, answers[0].at, answer
+
+
+class _Stored:
+    """A record that may be what is looked for; what a condition asks of it is read when it is asked."""
+
+    def __init__(self, lookups: Lookups, row: Any, decode: Decode) -> None:
+        self.lookups = lookups
+        self.row = row
+        self.decode = decode
+        self._content: Any = None
+        self._delivery: tuple[str, float | None, Any] | None = None
+
+    def value(self, place: Place) -> Any:
+        if place.part == "content":
+            if self._content is None:
+                self._content = self.decode(self.lookups.pages.raw(self.row.page_id, self.row.position))
+            return at(self._content, place.path)
+        if place.part == "record" and place.path in ("id", "number"):
+            return getattr(self.row, place.path)
+        if place.part == "record" and place.path == "created_at":
+            return self.row.received_at
+        if self._delivery is None:
+            self._delivery = self.lookups.delivery_of(self.row.seq, self.row.page_id)
+        state, answered_at, answer = self._delivery
+        if place.part == "response":
+            return MISSING if answer is MISSING else at(answer, place.path)
+        return _STATUS.get(state, 3) if place.path == "status" else answered_at
+
+
+def _indexable(condition: Condition) -> bool:
+    place = condition.place
+    return condition.operator == "eq" and (place.part == "content" or (place.part == "record" and place.path == "id"))
+
+
+def _fulfils(value: Any, operator: str, wanted: str | tuple[str, ...]) -> bool:
+    """Whether a stored value stands to what it is compared with as the operator says. Equality is of texts; order is
+    of numbers where both are, else of texts."""
+    found = text_of(value)
+    if isinstance(wanted, tuple):
+        return (found in wanted) is (operator == "in")
+    match operator:
+        case "eq":
+            return found == wanted
+        case "neq":
+            return found != wanted
+        case "exists":
+            return (value is not MISSING) is (wanted.lower() not in ("false", "0"))
+        case "regex":
+            try:
+                return found is not None and re.search(wanted, found[:10_000]) is not None
+            except re.error:
+                return False
+    if found is None:
+        return False
+    a: Any = _number(found)
+    b: Any = _number(wanted)
+    if a is None or b is None:
+        a, b = found, wanted
+    return bool({"gt": a > b, "egt": a >= b, "lt": a < b, "elt": a <= b}[operator])
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text.strip()) if len(text) < 100 else None
+    except InvalidOperation:
+        return None
+    return number if number is not None and number.is_finite() else None
 
 
 def text_of(value: Any) -> str | None:

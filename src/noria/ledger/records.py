@@ -84,11 +84,10 @@ class Records:
         if batch_id is None:
             return None
         batch = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=batch_id)[0]
-        members = Delivery.members(batch)
-        if seq not in members or batch.body is None:
+        place = next((place for place, group in enumerate(Delivery.groups(batch)) if seq in group), None)
+        if place is None or batch.body is None:
             return None
-        rows = rows_of(self.store.unpack(batch.body), batch.body_path)
-        return rows[members.index(seq)]
+        return rows_of(self.store.unpack(batch.body), batch.body_path)[place]
 
     def story(self, plan_id: int, record_id: str) -> dict[str, Any] | None:
         """One record's whole story by its id (or number): raw, payload, history of states, every try. None when the
@@ -166,7 +165,7 @@ class Records:
                 " AND x.seq = :seq"
                 " AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
                 " AS delivered FROM batches b WHERE b.plan_id = :p AND b.first_seq <= :seq AND b.last_seq >= :seq"
-                " AND (b.members IS NULL OR EXISTS (SELECT 1 FROM json_each(b.members) j WHERE j.value = :seq))"
+                " AND (b.members IS NULL OR EXISTS (SELECT 1 FROM json_tree(b.members) j WHERE j.atom = :seq))"
                 " ORDER BY b.batch_id",
                 p=plan_id,
                 seq=seq,

@@ -1,15 +1,22 @@
-"""A plan's target `request` list, compiled once into a function from record to payload."""
+"""What a plan's metadata makes of records: rows as a source's rules leave them, documents as a target groups them, and
+the `request` list compiled into a function from record to payload."""
 
 from noria.mapping.compiler import Mapping, compile_mapping
-from noria.mapping.values import DECODER, ROWS, Environment, MappingError, Waiting, encode
+from noria.mapping.grouping import Grouping, grouping_of
+from noria.mapping.rows import RowRules
+from noria.mapping.values import DECODER, ROWS, Environment, Key, MappingError, Waiting, encode
 
 __all__ = [
     "DECODER",
     "ROWS",
     "Environment",
+    "Grouping",
+    "Key",
     "Mapping",
     "MappingError",
+    "RowRules",
     "Waiting",
     "compile_mapping",
     "encode",
+    "grouping_of",
 ]

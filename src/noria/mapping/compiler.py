@@ -1,4 +1,4 @@
-"""Compiles a target's items into one Python function.
+"""Compiles the items of a request into one Python function.
 
 The generated text holds only names made here (`k3`, `v`, `line_1`); every name, path and literal of the metadata is
 passed as data in the function's namespace, so hostile metadata can't become code.
@@ -7,26 +7,48 @@ passed as data in the function's namespace, so hostile metadata can't become cod
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping as Names
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from noria.mapping import values
-from noria.mapping.values import Environment, Key
+import msgspec
+
+from noria.mapping import mysql, values
+from noria.mapping.parsers import parser_of, value_map_of
+from noria.mapping.sql import SqlWriter
+from noria.mapping.values import Environment, Key, MappingError, Waiting
 from noria.metadata.documents import Item
 from noria.metadata.expressions import (
     Expression,
+    Function,
     Literal,
     Lookup,
     Macro,
     Reference,
+    Structure,
     Template,
     parse,
 )
 from noria.metadata.macros import macro_value
+from noria.metadata.valuemaps import ValueTable
 
 Payload = Callable[[dict[str, Any], Environment], dict[str, Any]]
 
 _COERCE = {"int": "to_int", "float": "to_float", "bool": "to_bool", "boolean": "to_bool"}
+_RUNTIME = (
+    "field_at",
+    "spread_at",
+    "as_text",
+    "with_format",
+    "to_int",
+    "to_float",
+    "to_bool",
+    "looked_up",
+    "key_part",
+    "key_list",
+    "elements",
+    "sql_failed",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,7 @@ class PlannedLookup:
 class Mapping:
     """A compiled mapping. `payload(row, environment)` gives the payload or raises `MappingError` or `Waiting`.
 
+    `lookups` are in the order in which they can be answered: one that needs another's answer comes after it.
     `whole`: the target declares no request, so the record goes through as it came.
     """
 
@@ -49,46 +72,71 @@ class Mapping:
     whole: bool = False
 
 
-def compile_mapping(items: list[Item]) -> Mapping:
-    """The mapping of a target's `request` and `otherRequest`; no items: the record itself."""
-    if not items:
+def compile_mapping(
+    items: list[Item], tables: Names[str, ValueTable] | None = None, *, source: bool = False
+) -> Mapping:
+    """The mapping of a target's `request` and `otherRequest`; no items: the record itself.
+
+    `tables`: the static value maps that items may name. `source`: the items are a source's request, where an array's
+    text is a literal. Raises `NoriaError` for an expression that is malformed.
+    """
+    if not items and not source:
         return Mapping(payload=lambda row, env: row, lookups=(), whole=True)
-    writer = _Writer()
-    writer.function("payload", items, [("", "row")])
+    writer = _Writer(dict(tables or {}), source)
+    writer.function("payload", items, [Scope((), "row")])
     namespace = writer.run()
     lookups = tuple(PlannedLookup(lookup, namespace[f"keys_{number}"]) for number, lookup in enumerate(writer.lookups))
     return Mapping(payload=namespace["payload"], lookups=lookups)
 
 
-Scopes = list[tuple[str, str]]  # (path of the array, variable of its current line); first the head with ""
+class Scope(NamedTuple):
+    """What names can mean at a place: the head, or the current element of an array under the array's names.
+    `variable` holds the element's fields, `whole` the element itself."""
+
+    names: tuple[str, ...]
+    variable: str
+    whole: str = ""
+
+
+Scopes = list[Scope]
 
 
 class _Writer:
     """Collects the generated functions and the data they refer to."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: dict[str, ValueTable], source: bool) -> None:
+        self.tables = tables
+        self.source = source
         self.functions: list[str] = []
-        self.data: dict[str, Any] = {
-            name: getattr(values, name)
-            for name in (
-                "field_at",
-                "as_text",
-                "with_format",
-                "to_int",
-                "to_float",
-                "to_bool",
-                "looked_up",
-                "key_part",
-            )
+        self.data: dict[str, Any] = {name: getattr(values, name) for name in _RUNTIME}
+        self.data |= {
+            "macro_value": macro_value,
+            "sql": mysql,
+            "sql_eq": mysql.eq,
+            "sql_bare": mysql.bare,
+            "sql_quoted": mysql.quoted,
+            "sql_result": mysql.result,
+            "NO_VALUE": (MappingError, Waiting),
+            "SQL_ERRORS": (mysql.SqlError, ArithmeticError),
+            "EMPTY": {},
         }
-        self.data["macro_value"] = macro_value
+        if source:
+            # What a request's author declares is sent as written where it isn't of the declared type.
+            self.data |= {name: values.leniently(getattr(values, name)) for name in _COERCE.values()}
+        self.known: dict[tuple[type, Any], str] = {}
         self.lookups: list[Lookup] = []
+        self.numbers: dict[tuple[Lookup, tuple[str, ...]], tuple[int, str]] = {}
         self.counter = 0
 
     def constant(self, value: Any) -> str:
         """The name under which the generated code sees a value."""
+        key = (type(value), value) if isinstance(value, str | int) else None
+        if key is not None and key in self.known:
+            return self.known[key]
         name = f"k{len(self.data)}"
         self.data[name] = value
+        if key is not None:
+            self.known[key] = name
         return name
 
     def fresh(self, prefix: str) -> str:
@@ -103,7 +151,7 @@ class _Writer:
 
     def function(self, name: str, items: list[Item], scopes: Scopes) -> None:
         """A function from the scopes' variables to the object that `items` describe."""
-        lines = [f"def {name}({', '.join(variable for _, variable in scopes)}, env):", "    out = {}"]
+        lines = [f"def {name}({_parameters(scopes)}):", *_unpacked(scopes), "    out = {}"]
         for item in items:
             lines += self.item(item, scopes)
         lines.append("    return out")
@@ -112,47 +160,60 @@ class _Writer:
     def item(self, item: Item, scopes: Scopes) -> list[str]:
         if item.type == "array" and item.children:
             return self.lines(item, scopes)
-        arguments = ", ".join(variable for _, variable in scopes)
         if item.children:
             inner = self.fresh("object")
             self.function(inner, item.children, scopes)
-            return [f"    v = {inner}({arguments}, env) or None", *self.store(item)]
-        expression = parse(item.value)
-        if item.type == "array" and isinstance(expression, Literal) and isinstance(expression.value, str):
-            # On an array the value is the source array's path, without braces (section 2).
-            expression = Reference(expression.value) if expression.value else Literal(None)
-        text = self.expression(expression, item, scopes)
+            return [f"    v = {inner}({_arguments(scopes)}) or None", *self.store(item)]
+        text = self.expression(self.parsed(item), item, scopes)
+        if item.mapping is not None:
+            text = f"{self.constant(value_map_of(item.mapping, self.tables))}({text})"
         coerce = _COERCE.get(item.type or "")
         if coerce:
             text = f"{coerce}({text}, {self.constant(item.field)})"
         return [f"    v = {text}", *self.store(item)]
 
+    def parsed(self, item: Item) -> Expression:
+        return expression_of(item, source=self.source)
+
     def store(self, item: Item) -> list[str]:
         """Nothing is left out, except that a required item is sent as null."""
+        lines = []
+        if item.parser is not None:
+            lines.append(f"    v = {self.constant(parser_of(item.parser, item.field))}(v)")
         guard = "    " if item.is_required else "    if v is not None: "
         *outer, last = item.field.split(".")
         target = "out"
         for step in outer:
             target += f".setdefault({self.constant(step)}, {{}})"
-        return [f"{guard}{target}[{self.constant(last)}] = v"]
+        return [*lines, f"{guard}{target}[{self.constant(last)}] = v"]
 
     def lines(self, item: Item, scopes: Scopes) -> list[str]:
         """An array of lines: one object from `children` per element, or one from the head (section 8.3)."""
-        path = item.value if isinstance(item.value, str) else ""
-        path = path.strip().removeprefix("{{").removesuffix("}}").strip()
-        function, variable = self.fresh("line"), self.fresh("element")
-        self.function(function, item.children or [], [*scopes, (path, variable)])
-        arguments = ", ".join(name for _, name in scopes)
+        path = array_path(item)
+        function = self.fresh("line")
+        inner = self.inside(path, scopes)
+        self.function(function, item.children or [], inner)
         source = self.reference(path, scopes) if path else "None"
         return [
             f"    a = {source}",
-            "    if isinstance(a, list) and a:",
-            f"        v = [{function}({arguments}, x, env) for x in a]",
+            "    if a.__class__ is list and a:",
+            f"        v = [{function}({_arguments(scopes, 'x')}) for x in a]",
             "    else:",
-            f"        v = {function}({arguments}, {{}}, env)",
-            "        v = [v] if v and not isinstance(a, list) else None",
+            f"        v = {function}({_arguments(scopes, 'EMPTY')})",
+            "        v = [v] if v and a.__class__ is not list else None",
             *self.store(item),
         ]
+
+    def inside(self, path: str, scopes: Scopes) -> Scopes:
+        """The scopes of an array's children. An array inside another is known by its whole path and by the rest."""
+        names = {path} if path else set()
+        for outer in scopes[1:]:
+            for name in outer.names:
+                names |= (
+                    {path[len(name) + 1 :]} if path.startswith(name + ".") else {f"{name}.{path}"} if path else set()
+                )
+        number = len(scopes)
+        return [*scopes, Scope(tuple(sorted(names, key=len, reverse=True)), f"e{number}", f"x{number}")]
 
     def expression(self, expression: Expression, item: Item, scopes: Scopes) -> str:
         match expression:
@@ -162,12 +223,16 @@ class _Writer:
                 return self.atom(expression, scopes)
             case Template(parts):
                 return self.template(parts, scopes)
+            case Structure():
+                return self.structure(expression, item, scopes)
             case Lookup():
                 return self.lookup(expression, item, scopes)
+            case Function():
+                return self.sql(expression, item, scopes)
 
     def atom(self, atom: Reference | Macro, scopes: Scopes) -> str:
         if isinstance(atom, Macro):
-            return f"macro_value({self.constant(atom)}, env.moment)"
+            return f"macro_value({self.constant(atom)}, env.moment, env.position)"
         text = self.reference(atom.path, scopes)
         if atom.format is not None:
             text = f"with_format({text}, {self.constant(atom.format)}, env, {self.constant(atom.path)})"
@@ -179,61 +244,190 @@ class _Writer:
         ]
         return f"''.join(({', '.join(texts)},))"
 
+    def structure(self, structure: Structure, item: Item, scopes: Scopes) -> str:
+        if structure.members is not None:
+            members = (f"{self.constant(k)}: {self.expression(v, item, scopes)}" for k, v in structure.members)
+            return "{" + ", ".join(members) + "}"
+        return "[" + ", ".join(self.expression(one, item, scopes) for one in structure.elements or ()) + "]"
+
     def reference(self, path: str, scopes: Scopes) -> str:
         """`items.x` is the current line of `items`; a bare name is the head's, else the current line's."""
-        for array, variable in reversed(scopes[1:]):
-            if array and path.startswith(array + "."):
-                return self.get(variable, path[len(array) + 1 :])
-        head = self.get("row", path)
-        if len(scopes) == 1:
-            return head
-        inner = self.get(scopes[-1][1], path)
-        found = self.fresh("f")
-        return f"({found} if ({found} := {head}) is not None else {inner})"
+        for scope in reversed(scopes[1:]):
+            for name in scope.names:
+                if path == name:
+                    return scope.whole
+                if path.startswith(name + "."):
+                    return self.get(scope.variable, path[len(name) + 1 :])
+        *others, last = [self.get(scope.variable, path) for scope in [scopes[0], *reversed(scopes[1:])]]
+        for source in reversed(others):
+            found = self.fresh("f")
+            last = f"({found} if ({found} := {source}) is not None else {last})"
+        return last
 
     def get(self, variable: str, path: str) -> str:
-        """Code for the value at a path. The head is known to be an object: its fields, and fields one or two objects
-        deep, are read without a call; whatever is not where it should be is left to `field_at`."""
+        """Code for the value at a path of an object: its fields, and fields one or two objects deep, are read without
+        a call; whatever is not where it should be is left to `field_at`."""
         *outer, last = path.split(".")
         slow = f"field_at({variable}, {self.constant(path)})"
-        if variable != "row" or len(outer) > 2:
+        if len(outer) > 2:
             return slow
-        inner = "row"
+        inner = variable
         guards = []
         for step in outer:
             held = self.fresh("d")
             guards.append(f"({held} := {inner}.get({self.constant(step)})).__class__ is dict")
             inner = held
         value = f"{inner}.get({self.constant(last)})"
-        return f"({value} if {' and '.join(guards)} else {slow})" if guards else value
+        if not guards:
+            return value
+        found = self.fresh("g")
+        guards.append(f"({found} := {value}) is not None")
+        return f"({found} if {' and '.join(guards)} else {slow})"
 
     def lookup(self, lookup: Lookup, item: Item, scopes: Scopes) -> str:
-        """A look-up's value, and beside it a function with the keys that a record will ask for."""
+        """A look-up's value, and beside it a function with the keys that a record will ask for. The same look-up at
+        the same place is asked once."""
+        known = (lookup, tuple(scope.names[0] if scope.names else "" for scope in scopes))
+        try:
+            if known not in self.numbers:
+                self.numbers[known] = self.new_lookup(lookup, item, scopes)
+            number, key = self.numbers[known]
+        except TypeError:  # a literal in it that can't be a key
+            number, key = self.new_lookup(lookup, item, scopes)
+        return f"looked_up(env, {number}, {key}({_arguments(scopes)}), {self.constant(item.field)})"
+
+    def new_lookup(self, lookup: Lookup, item: Item, scopes: Scopes) -> tuple[int, str]:
+        parts = []
+        for condition in lookup.conditions:
+            kind = "key_list" if condition.operator in ("in", "notin") else "key_part"
+            parts.append(f"{kind}({self.expression(condition.value, item, scopes)})")
         number = len(self.lookups)
         self.lookups.append(lookup)
-        parts = []
-        for _, right in lookup.conditions:
-            parts.append(f"key_part({self.expression(right, item, scopes)})")
         key = self.fresh("key")
-        variables = [variable for _, variable in scopes]
         self.functions.append(
-            f"def {key}({', '.join(variables)}, env):\n"
-            f"    parts = ({', '.join(parts)},)\n"
-            f"    return None if None in parts else parts"
+            "\n".join(
+                [
+                    f"def {key}({_parameters(scopes)}):",
+                    *_unpacked(scopes),
+                    f"    parts = ({', '.join(parts)},)",
+                    "    return None if None in parts else parts",
+                ]
+            )
         )
         self.functions.append(self.all_keys(f"keys_{number}", key, scopes))
-        arguments = ", ".join([*variables, "env"])
-        return f"looked_up(env, {number}, {key}({arguments}), {self.constant(item.field)})"
+        return number, key
 
     def all_keys(self, name: str, key: str, scopes: Scopes) -> str:
-        """A function from a record to every key that a look-up inside its (nested) lines asks for."""
+        """A function from a record to every key that a look-up inside its (nested) lines asks for. Where a key has no
+        value, the record itself says so when it is mapped."""
         lines = [f"def {name}(row, env):", "    keys = []"]
         indent = "    "
         for depth in range(1, len(scopes)):
-            path, variable = scopes[depth]
-            source = self.reference(path, scopes[:depth]) if path else "None"
-            lines.append(f"{indent}for {variable} in ({source} or [{{}}]):")
+            scope = scopes[depth]
+            source = self.reference(scope.names[0], scopes[:depth]) if scope.names else "None"
+            lines.append(f"{indent}for {scope.whole} in elements({source}):")
             indent += "    "
-        lines.append(f"{indent}keys.append({key}({', '.join(variable for _, variable in scopes)}, env))")
+            lines.append(f"{indent}{scope.variable} = {_fields(scope.whole)}")
+        lines.append(f"{indent}try: keys.append({key}({_arguments(scopes)}))")
+        lines.append(f"{indent}except NO_VALUE: pass")
         lines.append("    return [k for k in keys if k is not None]")
         return "\n".join(lines)
+
+    def sql(self, function: Function, item: Item, scopes: Scopes) -> str:
+        """An SQL expression in a function of its own, which says what it was called with where it has no value."""
+        operands = [self.expression(one.value, item, scopes) for one in function.operands]
+        writer = SqlWriter(
+            _SqlHost(self, scopes),
+            lambda number: operands[number],
+            lambda number: self.spread(function.operands[number].value, item, scopes),
+            lambda number: function.operands[number].quoted,
+        )
+        source = writer.expression(function.tree)
+        name = self.fresh("sql")
+        given = "".join(f"{operand}, " for operand in operands)
+        self.functions.append(
+            "\n".join(
+                [
+                    f"def {name}({_parameters(scopes)}):",
+                    *_unpacked(scopes),
+                    f"    try: return {source}",
+                    "    except SQL_ERRORS as error:",
+                    f"        return sql_failed(env, error, {self.constant(function)}, ({given}))",
+                ]
+            )
+        )
+        return f"{name}({_arguments(scopes)})"
+
+    def spread(self, operand: Reference | Macro | Lookup, item: Item, scopes: Scopes) -> str:
+        """An aggregate's operand: a list where the path leads through lines of the head."""
+        if not isinstance(operand, Reference):
+            return self.expression(operand, item, scopes)
+        for scope in reversed(scopes[1:]):
+            for name in scope.names:
+                if operand.path.startswith(name + "."):
+                    return f"spread_at({scope.variable}, {self.constant(operand.path[len(name) + 1 :])})"
+        source = f"spread_at(row, {self.constant(operand.path)})"
+        if operand.format is not None:
+            fmt, path = self.constant(operand.format), self.constant(operand.path)
+            one = self.fresh("o")
+            return f"[with_format({one}, {fmt}, env, {path}) for {one} in elements({source})]"
+        return source
+
+
+class _SqlHost:
+    """The part of the writer that an SQL expression needs, with the scopes that it stands in."""
+
+    def __init__(self, writer: _Writer, scopes: Scopes) -> None:
+        self.writer = writer
+        self.scopes = scopes
+        self.constant = writer.constant
+        self.fresh = writer.fresh
+
+    def helper(self, lines: list[str]) -> str:
+        name = self.writer.fresh("part")
+        body = [f"    {line}" for line in lines]
+        self.writer.functions.append(
+            "\n".join([f"def {name}({_parameters(self.scopes)}):", *_unpacked(self.scopes), *body])
+        )
+        return f"{name}({_arguments(self.scopes)})"
+
+
+def _parameters(scopes: Scopes) -> str:
+    return ", ".join([scope.whole or scope.variable for scope in scopes] + ["env"])
+
+
+def _arguments(scopes: Scopes, *element: str) -> str:
+    return ", ".join([scope.whole or scope.variable for scope in scopes] + [*element, "env"])
+
+
+def _unpacked(scopes: Scopes) -> list[str]:
+    """The fields of each element: an element that is no object has none."""
+    return [f"    {scope.variable} = {_fields(scope.whole)}" for scope in scopes[1:]]
+
+
+def _fields(whole: str) -> str:
+    return f"{whole} if {whole}.__class__ is dict else EMPTY"
+
+
+def array_path(item: Item) -> str:
+    """The source array that an array item's lines come from; its value is written with or without braces."""
+    path = item.value if isinstance(item.value, str) else ""
+    return path.strip().removeprefix("{{").removesuffix("}}").strip()
+
+
+def expression_of(item: Item, *, source: bool = False) -> Expression:
+    """What an item without children is evaluated as. On an array a text is the path of the source's array (section 2);
+    on an array or object a JSON text is what it says. Raises `NoriaError`."""
+    value = item.value
+    if item.type in ("array", "object") and isinstance(value, str):
+        text = value.strip()
+        if text[:1] == "[" or (text[:1] == "{" and text[:2] != "{{"):
+            try:
+                return parse(msgspec.json.decode(text))
+            except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+                pass
+        expression = parse(value)
+        if item.type == "array" and not source and isinstance(expression, Literal):
+            return Reference(text) if text else Literal(None)
+        return expression
+    return parse(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import msgspec
 
 from noria.messages import Message
-from noria.metadata.macros import Moment, formatted
+from noria.metadata.expressions import Function, pasted
+from noria.metadata.macros import Moment, PagePosition, formatted
 from noria.metadata.paths import MISSING, at
 from noria.metadata.validation import shown
 
@@ -19,7 +21,7 @@ ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
 
-Key = tuple[str, ...]
+Key = tuple[str | tuple[str, ...], ...]
 
 
 class MappingError(Exception):
@@ -41,7 +43,8 @@ class Waiting(Exception):
 
 @dataclass
 class Environment:
-    """What a mapping needs besides the record: the run's times, and for each look-up what the ledger found.
+    """What a mapping needs besides the record: the run's times, for each look-up what the ledger found, and in a
+    source's request the page that is asked for.
 
     `patient`: an unanswered look-up makes the record wait (`Waiting`); otherwise it is empty, or the record is
     invalid when `missing_is_invalid`.
@@ -51,12 +54,36 @@ class Environment:
     found: list[dict[Key, Any]] = field(default_factory=list)
     patient: bool = True
     missing_is_invalid: bool = False
+    position: PagePosition | None = None
 
 
 def field_at(row: Any, path: str) -> Any:
     """The value at a path in a row, None when there is none."""
     found = at(row, path)
     return None if found is MISSING else found
+
+
+def spread_at(row: Any, path: str) -> Any:
+    """The value at a path that may lead through arrays: then the list of what each element has there."""
+    found = field_at(row, path)
+    if found is not None:
+        return found
+    *steps, last = path.split(".")
+    for depth in range(len(steps)):
+        array = field_at(row, ".".join(steps[: depth + 1]))
+        if isinstance(array, list):
+            rest = ".".join([*steps[depth + 1 :], last])
+            values: list[Any] = []
+            for element in array:
+                inner = spread_at(element, rest)
+                values += inner if isinstance(inner, list) else [inner]
+            return values
+    return None
+
+
+def elements(value: Any) -> list[Any]:
+    """An array's elements; what is no array, or an empty one, stands for one line without fields."""
+    return value if isinstance(value, list) and value else [{}]
 
 
 def as_text(value: Any) -> str:
@@ -121,6 +148,18 @@ def to_bool(value: Any, name: str) -> bool | None:
     raise _unfit(value, name, "bool")
 
 
+def leniently(coerce: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """A coercion that leaves what doesn't fit as it is."""
+
+    def kept(value: Any, name: str) -> Any:
+        try:
+            return coerce(value, name)
+        except MappingError:
+            return value
+
+    return kept
+
+
 def _number(value: Any, name: str, type_: str) -> Decimal:
     if isinstance(value, Decimal):
         return value
@@ -142,6 +181,18 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
+def sql_failed(env: Environment, error: Exception, function: Function, operands: tuple[Any, ...]) -> str:
+    """An SQL expression without a value: the record is invalid, or in a lenient plan the value is the expression's text
+    with the record's values pasted in, as the platform has it."""
+    texts = [as_text(one) for one in operands]
+    if env.moment.lenient:
+        return pasted(function, texts)
+    reason = Message(getattr(error, "reason", "sql.out_of_range"), getattr(error, "values", {}))
+    given = ", ".join(f"{{{{{name}}}}} = {shown(text)}" for name, text in zip(function.names(), texts, strict=True))
+    values = {"expression": function.text[:200], "reason": reason, "values": given[:400] or "-"}
+    raise MappingError(Message("mapping.function", values)) from None
+
+
 def looked_up(env: Environment, number: int, key: Key | None, name: str) -> Any:
     """What look-up `number` found for `key`; nothing when a value to look for is missing."""
     if key is None:
@@ -152,7 +203,7 @@ def looked_up(env: Environment, number: int, key: Key | None, name: str) -> Any:
     if env.patient:
         raise Waiting(number, key)
     if env.missing_is_invalid:
-        raise MappingError(Message("mapping.lookup_empty", {"field": name, "key": ", ".join(key)}))
+        raise MappingError(Message("mapping.lookup_empty", {"field": name, "key": ", ".join(map(str, key))}))
     return None
 
 
@@ -161,3 +212,10 @@ def key_part(value: Any) -> str | None:
     if value is None or value == "" or isinstance(value, dict | list):
         return None
     return as_text(value)
+
+
+def key_list(value: Any) -> tuple[str, ...] | None:
+    """The values that `$in` compares with: an array, or a text with commas."""
+    if value is None or isinstance(value, dict):
+        return None
+    return tuple(map(as_text, value if isinstance(value, list) else as_text(value).split(",")))

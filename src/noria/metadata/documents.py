@@ -58,6 +58,63 @@ class Item(msgspec.Struct, kw_only=True):
     enableDisplay: Any = None  # noqa: N815
 
 
+class FilterCondition(msgspec.Struct, kw_only=True):
+    """One condition of `condition`: a field of the row or of its lines, an operator, and what it is compared with."""
+
+    field: Annotated[Text, Meta(description="字段路径，可指向明细 | path, may lead into lines")]
+    logic: Annotated[str, Meta(description="eq neq gt egt lt elt like notlike between in notin isnull null notnull")]
+    value: Annotated[Any, Meta(description="比较值，可含宏 | value, may hold macros")] = None
+    strictMode: Annotated[  # noqa: N815
+        bool | None, Meta(description="true：一行不符即整条略过 | one line that fails drops the whole row")
+    ] = False
+    type: Annotated[Any, Meta(description="界面类型（忽略） | ignored")] = None
+    label: Annotated[Any, Meta(description="显示名（忽略） | ignored")] = None
+
+
+class ResponseFormat(msgspec.Struct, kw_only=True):
+    """One entry of `formatResponse`: a new field from an old one."""
+
+    old: Annotated[Text, Meta(description="原字段路径 | path of the old field")]
+    new: Annotated[Text, Meta(description="新字段名 | the new field")]
+    format: Annotated[Text, Meta(description="格式，如 date、round(2) | format, such as date, round(2)")]
+
+
+class Operation(msgspec.Struct, kw_only=True):
+    """`operation` of a target: several records in one request, or several records merged into one document."""
+
+    method: Annotated[Text, Meta(description="batchArraySave 或 merge")]
+    rows: Annotated[int | str | None, Meta(description="每次请求的条数 | records a request")] = None
+    rowsKey: Annotated[str | None, Meta(description="数组的键 | key of the array")] = None  # noqa: N815
+    field: Annotated[str | None, Meta(description="合并键 | records with equal value are merged")] = None
+    bodyName: Annotated[str | None, Meta(description="明细数组名 | name of the lines")] = None  # noqa: N815
+    bodySum: Annotated[list[str] | None, Meta(description="相同行累加的列 | columns added up for equal lines")] = None  # noqa: N815
+    header: Annotated[list[str] | None, Meta(description="表头列 | columns of the head")] = None
+    body: Annotated[list[str] | None, Meta(description="明细列 | columns of a line")] = None
+
+
+class GroupCalculate(msgspec.Struct, kw_only=True):
+    """`groupCalculate` of a target: rows are grouped into documents and lines, columns calculated over each."""
+
+    headerGroup: Annotated[list[str], Meta(min_length=1, description="表头分组列 | columns that make a document")]  # noqa: N815
+    bodyGroup: Annotated[list[str] | None, Meta(description="明细分组列 | columns that make a line")] = None  # noqa: N815
+    bodyName: Annotated[str | None, Meta(description="明细名 | name of the lines")] = None  # noqa: N815
+    targetBodyName: Annotated[str | None, Meta(description="目标明细名 | their name in the result")] = None  # noqa: N815
+    bodyMaxLine: Annotated[int | str | None, Meta(description="每单最多行数 | lines a document")] = None  # noqa: N815
+    calculate: Annotated[
+        dict[str, str] | None, Meta(description="列: $sum $avg $min $max $push $addToSet $first $last")
+    ] = None
+
+
+class OmissionRemedy(msgspec.Struct, kw_only=True):
+    """`omissionRemedy`: a second schedule that reads a past window again."""
+
+    crontab: Annotated[Text, Meta(description="cron")]
+    takeOverRequest: Annotated[  # noqa: N815
+        list[Item] | None, Meta(description="替换的请求参数 | parameters that replace those of the request")
+    ] = None
+    adapter: Annotated[str | None, Meta(description="适配器（忽略） | ignored")] = None
+
+
 class Pagination(msgspec.Struct, kw_only=True):
     """How many rows a page has."""
 
@@ -83,16 +140,19 @@ class Metadata(msgspec.Struct, kw_only=True):
     response: Annotated[list[Item] | None, Meta(description="响应字段 | declared fields")] = None
     otherResponse: Annotated[list[Item] | None, Meta(description="其他响应参数 | likewise")] = None  # noqa: N815
     autoFillResponse: Annotated[bool | None, Meta(description="自动填充响应字段 | fill from a sample")] = None  # noqa: N815
-    condition: Annotated[list[Any] | None, Meta(description="过滤条件 | filter after the pull")] = None
+    condition: Annotated[
+        list[list[FilterCondition] | FilterCondition] | None,
+        Meta(description="过滤条件：外层或，内层与 | filter after the pull: any of the groups, all in a group"),
+    ] = None
     condition_bk: Annotated[Any, Meta(description="停用的条件 | a disabled copy")] = None
     pagination: Annotated[Pagination | None, Meta(description="分页 | paging")] = None
     beatFlat: Annotated[list[str] | None, Meta(description="拍扁数组 | arrays to flatten")] = None  # noqa: N815
-    formatResponse: Annotated[list[Any] | None, Meta(description="格式化 | value formats")] = None  # noqa: N815
-    omissionRemedy: Annotated[Any, Meta(description="补漏 | the sweep")] = None  # noqa: N815
+    formatResponse: Annotated[list[ResponseFormat] | None, Meta(description="格式化 | value formats")] = None  # noqa: N815
+    omissionRemedy: Annotated[OmissionRemedy | None, Meta(description="补漏 | the sweep")] = None  # noqa: N815
     buildModel: Annotated[bool | None, Meta(description="物理建模（忽略） | ignored")] = None  # noqa: N815
     delay: Annotated[int | float | None, Meta(description="请求间隔秒 | seconds between requests")] = None
-    operation: Annotated[Any, Meta(description="合并或批量 | merge or batch")] = None
-    groupCalculate: Annotated[Any, Meta(description="分组计算 | grouping")] = None  # noqa: N815
+    operation: Annotated[Operation | None, Meta(description="合并或批量 | merge or batch")] = None
+    groupCalculate: Annotated[GroupCalculate | None, Meta(description="分组计算 | grouping")] = None  # noqa: N815
     distributionOrg: Annotated[Any, Meta(description="分配组织 | organisations")] = None  # noqa: N815
     callBackStrategy: Annotated[Any, Meta(description="回写方案 | write-back")] = None  # noqa: N815
 
@@ -108,18 +168,72 @@ class Metadata(msgspec.Struct, kw_only=True):
         return self.idCheck is not False
 
     def items(self) -> list[Item]:
-        """request and otherRequest, which make one body (section 1)."""
-        return [*(self.request or []), *(self.otherRequest or [])]
+        """request and otherRequest, which make one body (section 1), as a tree."""
+        return [*tree_of(self.request or []), *tree_of(self.otherRequest or [])]
+
+    def groups(self) -> list[list[FilterCondition]]:
+        """The condition's groups; conditions that stand without a group make one together."""
+        single = [one for one in self.condition or [] if isinstance(one, FilterCondition)]
+        return [one for one in self.condition or [] if isinstance(one, list) and one] + ([single] if single else [])
+
+    def swept(self) -> list[Item]:
+        """The request of the sweep: items of `takeOverRequest` replace those of the same field, new ones are added."""
+        taken = tree_of((self.omissionRemedy.takeOverRequest if self.omissionRemedy else None) or [])
+        by_field = {item.field: item for item in taken}
+        own = self.items()
+        kept = [by_field.get(item.field, item) for item in own]
+        return kept + [item for item in taken if item.field not in {one.field for one in own}]
+
+
+def parent_of(item: Item, siblings: list[Item]) -> Item | None:
+    """The item of the same list that a flat item belongs to: by the `field` that its `parent` names, else by a
+    `parent_id` that exactly one `id` equals."""
+    if item.parent:
+        for one in siblings:
+            if one is not item and one.field == item.parent:
+                return one
+    elif item.parent_id not in (None, "", 0, "0"):
+        named = [one for one in siblings if one is not item and one.id == item.parent_id]
+        if len(named) == 1 and (named[0].type in ("object", "array")):
+            return named[0]
+    return None
+
+
+def tree_of(items: list[Item]) -> list[Item]:
+    """Items whose flat children (`parent`) are put inside their parents; a nested list is given back as it is."""
+    parents = [parent_of(item, items) for item in items]
+    if not any(parents):
+        return items
+    places = {id(item): place for place, item in enumerate(items)}
+
+    def rooted(place: int) -> bool:
+        """Whether the chain of parents ends: items that are their own ancestors stay where they are."""
+        seen: set[int] = set()
+        while True:
+            parent = parents[place]
+            if parent is None:
+                return True
+            if place in seen:
+                return False
+            seen.add(place)
+            place = places[id(parent)]
+
+    sound = [rooted(place) for place in range(len(items))]
+    children: dict[int, list[int]] = {}
+    for place, parent in enumerate(parents):
+        if parent is not None and sound[place]:
+            children.setdefault(places[id(parent)], []).append(place)
+
+    def built(place: int, inside: str) -> Item:
+        item = items[place]
+        field = item.field.removeprefix(inside + ".") if inside else item.field
+        below = [built(child, item.field) for child in children.get(place, [])]
+        both = [*(item.children or []), *below]
+        return msgspec.structs.replace(item, field=field, children=both or None)
+
+    return [built(place, "") for place, parent in enumerate(parents) if parent is None or not sound[place]]
 
 
 # Constructs of the language that this version reads but does not carry out yet: named in `check`, never ignored.
-NOT_YET = (
-    "condition",
-    "beatFlat",
-    "formatResponse",
-    "operation",
-    "groupCalculate",
-    "callBackStrategy",
-    "distributionOrg",
-)
+NOT_YET = ("callBackStrategy", "distributionOrg")
 EMPTY_OPERATION = "写入空操作"

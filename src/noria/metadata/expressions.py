@@ -1,20 +1,24 @@
-"""What a `value` of metadata says: a literal, a template with `{{…}}`, or a look-up into another plan.
+"""What a `value` of metadata says: a literal, a template with `{{…}}`, a look-up into another plan, an SQL expression.
 
-Parsing only; what an expression gives for a record is the mapping's business, and for a request the engine's.
+Parsing only; what an expression gives for a record is the mapping's business.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
+from noria.metadata.sql import Sql, parse_sql
 from noria.metadata.times import FORMATS
 from noria.metadata.validation import nearest, shown
 
-_BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_BRACES = re.compile(r"\{\{([^{}]*)\}\}")
 _AGO = re.compile(r"(DAYS?|HOURS?|MINUTES?)_AGO_(\d{1,6})$")
 _PLAIN_MACROS = (
     "LAST_SYNC_TIME",
@@ -25,8 +29,32 @@ _PLAIN_MACROS = (
 )
 MACRO_NAMES = (*_PLAIN_MACROS, "DAYS_AGO_1", "HOUR_AGO_1", "MINUTE_AGO_1")
 
-_FIND = re.compile(r"_findCollection\s+find\s+(\S+)\s+from\s+(\S+)(?:\s+where\s+(.+))?\s*$", re.DOTALL)
-_CONDITION = re.compile(r"([^\s=]+)=('(?:[^']*)'|\"(?:[^\"]*)\"|\{\{.*?\}\}|\S+)(?:\s+|$)", re.DOTALL)
+_FIND = re.compile(r"_findCollection\s+find\s+(\S+)\s+from\s+(\S+)(?:\s+where(?:\s+(.*))?)?\s*$", re.DOTALL)
+_CONDITION = re.compile(
+    r"(?:(?:and|AND|&&)\s+)?([^\s={]+)\s*=\s*"
+    r"('[^']*'|\"[^\"]*\"|_findCollection\s.*|(?:\{\{[^{}]*\}\}|[^\s{])+)(?:\s+|$)",
+    re.DOTALL,
+)
+_MONGO = re.compile(r"_mongoQuery\s+(\S+)\s+findField=(\S+)\s+where=(.*)$", re.DOTALL)
+# What a `_function` text is made of besides SQL: look-ups that end with their end mark, and macros.
+_UNIT = re.compile(r"_findCollection\s.*?\b_endFind\b|_mongoQuery\s.*?\b_end(?:Find|Query)\b|\{\{[^{}]*\}\}", re.DOTALL)
+_END = re.compile(r"\s*\b_end(?:Find|Query)\s*$")
+# A text longer than this is no expression that anybody wrote by hand.
+_LONGEST = 65_536
+
+OPERATORS = {
+    "$eq": "eq",
+    "$ne": "neq",
+    "$gt": "gt",
+    "$gte": "egt",
+    "$lt": "lt",
+    "$lte": "elt",
+    "$in": "in",
+    "$nin": "notin",
+    "$regex": "regex",
+    "$exists": "exists",
+}
+RECORD_FIELDS = ("id", "number", "status", "created_at", "response_at")
 
 
 @dataclass(frozen=True)
@@ -61,28 +89,90 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Structure:
+    """An object or array whose texts hold macros; evaluated member by member."""
+
+    members: tuple[tuple[str, Expression], ...] | None = None
+    elements: tuple[Expression, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A value of a stored record: in its `content`, in the target's `response`, or of the `record` itself
+    (`RECORD_FIELDS`)."""
+
+    path: str
+    part: str = "content"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition of a look-up: a stored value, an operator (`OPERATORS`' values), and what it is compared with."""
+
+    place: Place
+    operator: str
+    value: Expression
+
+
+@dataclass(frozen=True)
 class Lookup:
-    """`_findCollection find FIELD from PLAN where A={{b}} …`: one field of another plan's record."""
+    """`_findCollection find FIELD from PLAN where A={{b}} …` or `_mongoQuery`: a value of another plan's record."""
 
-    field: str
+    wanted: Place
     plan: str
-    conditions: tuple[tuple[str, Literal | Reference | Macro | Template], ...]
+    conditions: tuple[Condition, ...]
 
 
-Expression = Literal | Reference | Macro | Template | Lookup
+@dataclass(frozen=True)
+class Operand:
+    """A value that is bound into an SQL expression. `quoted`: it stood between quotes, so it is text."""
+
+    value: Reference | Macro | Lookup
+    quoted: bool
+
+
+@dataclass(frozen=True)
+class Function:
+    """`_function`: an SQL expression over bound values. `text` is what the author wrote."""
+
+    text: str
+    tree: Sql
+    operands: tuple[Operand, ...]
+
+    def names(self) -> list[str]:
+        """What each operand is called in messages."""
+        units = [match[0].strip("{}").strip() for match in _UNIT.finditer(self.text)]
+        return units[: len(self.operands)]
+
+
+Expression = Literal | Reference | Macro | Template | Structure | Lookup | Function
 
 
 def parse(value: Any) -> Expression:
     """The expression that a metadata `value` is; raises `NoriaError` (`bad_expression`) when it is malformed."""
-    if not isinstance(value, str):
-        return Literal(value)
-    head = value.lstrip()
-    if head.startswith("_findCollection"):
-        return _lookup(head.rstrip())
-    for keyword in ("_function", "_mongoQuery"):
-        if head.startswith(keyword + " "):
-            raise _bad("expression.not_supported", value, Message("expression.not_supported_hint"), name=keyword)
-    return _template(value)
+    try:
+        return _parsed(value)
+    except RecursionError:
+        raise _bad("expression.too_deep", str(type(value).__name__), Message("expression.too_deep_hint")) from None
+
+
+def _parsed(value: Any) -> Expression:
+    if isinstance(value, str):
+        head = value.strip()
+        if head.startswith("_findCollection"):
+            return _lookup(_END.sub("", head))
+        if head.startswith("_mongoQuery"):
+            return _mongo(_END.sub("", head))
+        if head.startswith("_function") and head[9:10].isspace():
+            return _function(head[10:].strip(), value)
+        return _template(value)
+    if isinstance(value, dict):
+        members = tuple((str(key), _parsed(one)) for key, one in value.items())
+        return Literal(value) if all(isinstance(one, Literal) for _, one in members) else Structure(members=members)
+    if isinstance(value, list):
+        elements = tuple(_parsed(one) for one in value)
+        return Literal(value) if all(isinstance(one, Literal) for one in elements) else Structure(elements=elements)
+    return Literal(value)
 
 
 def _template(text: str) -> Literal | Reference | Macro | Template:
@@ -109,7 +199,7 @@ def _template(text: str) -> Literal | Reference | Macro | Template:
 def _inner(inside: str, whole: str) -> Reference | Macro:
     name, bar, fmt = inside.partition("|")
     name, fmt = name.strip(), fmt.strip()
-    if not name or (bar and not fmt) or "{" in name:
+    if not name or (bar and not fmt):
         raise _bad("expression.empty_macro", whole, Message("expression.unbalanced_hint"))
     suffix = fmt or None
     if name in _PLAIN_MACROS:
@@ -122,24 +212,155 @@ def _inner(inside: str, whole: str) -> Reference | Macro:
 
 
 def _lookup(text: str) -> Lookup:
-    match = _FIND.match(text)
+    match = _FIND.match(text) if len(text) <= _LONGEST else None
     if match is None:
         raise _bad("expression.lookup", text, Message("expression.lookup_hint"))
     field, plan, where = match.groups()
-    conditions: list[tuple[str, Literal | Reference | Macro | Template]] = []
+    conditions: list[Condition] = []
     position = 0
     where = (where or "").strip()
     while position < len(where):
         condition = _CONDITION.match(where, position)
         if condition is None:
             raise _bad("expression.lookup", text, Message("expression.lookup_hint"))
-        right = condition[2]
+        right, position = condition[2], condition.end()
+        if right.startswith("_findCollection"):
+            right, position = _nested(where, condition.start(2))
         quoted = right[0] in "'\"" and right[-1] == right[0] and len(right) > 1
-        conditions.append((condition[1], _template(right[1:-1] if quoted else right)))
-        position = condition.end()
+        conditions.append(Condition(Place(condition[1]), "eq", _parsed(right[1:-1] if quoted else right)))
     if not conditions:
         raise _bad("expression.lookup_where", text, Message("expression.lookup_hint"))
-    return Lookup(field, plan, tuple(conditions))
+    return Lookup(Place(field), plan, tuple(conditions))
+
+
+def _nested(where: str, start: int) -> tuple[str, int]:
+    """A look-up that stands as the right side of a condition: to its own `_endFind`, or to the end."""
+    depth = 0
+    for mark in re.finditer(r"_findCollection\b|_endFind\b", where[start:]):
+        depth += 1 if mark[0] == "_findCollection" else -1
+        if depth == 0:
+            end = start + mark.end()
+            rest = where[end:]
+            return where[start:end], end + len(rest) - len(rest.lstrip())
+    return where[start:], len(where)
+
+
+def _mongo(text: str) -> Lookup:
+    """`_mongoQuery PLAN findField=content.X where={"content.Y":{"$eq":"{{Z}}"}}`."""
+    match = _MONGO.match(text) if len(text) <= _LONGEST else None
+    hint = Message("expression.mongo_hint", {"operators": ", ".join(OPERATORS)})
+    if match is None:
+        raise _bad("expression.mongo", text, hint)
+    plan, wanted, where = match.groups()
+    try:
+        filters = msgspec.json.decode(_quoted_macros(where))
+    except (msgspec.DecodeError, RecursionError):
+        raise _bad("expression.mongo", text, hint) from None
+    conditions = list(_filters(filters, text, hint))
+    if not conditions:
+        raise _bad("expression.mongo", text, hint)
+    return Lookup(_place(wanted), plan, tuple(conditions))
+
+
+def _filters(filters: Any, text: str, hint: Message) -> Iterator[Condition]:
+    if not isinstance(filters, dict):
+        raise _bad("expression.mongo", text, hint)
+    for key, wanted in filters.items():
+        if key == "$and" and isinstance(wanted, list):
+            for one in wanted:
+                yield from _filters(one, text, hint)
+            continue
+        tests = wanted if isinstance(wanted, dict) else {"$eq": wanted}
+        for name, value in tests.items():
+            if key.startswith("$") or name not in OPERATORS:
+                operator = key if key.startswith("$") else name
+                raise _bad("expression.mongo_operator", text, hint, operator=shown(operator))
+            yield Condition(_place(key), OPERATORS[name], _parsed(value))
+
+
+def _place(path: str) -> Place:
+    for part in ("content", "response"):
+        if path.startswith(part + "."):
+            return Place(path[len(part) + 1 :], part)
+    return Place(path, "record") if path in RECORD_FIELDS else Place(path)
+
+
+def _quoted_macros(text: str) -> str:
+    """JSON in which macros may stand without quotes, with them quoted."""
+    pieces, inside, end = [], False, 0
+    for match in re.finditer(r'\\.|"|\{\{[^{}]*\}\}', text, re.DOTALL):
+        pieces.append(text[end : match.start()])
+        end = match.end()
+        if match[0] == '"':
+            inside = not inside
+        pieces.append(f'"{match[0]}"' if match[0].startswith("{{") and not inside else match[0])
+    return "".join([*pieces, text[end:]])
+
+
+def _function(text: str, whole: str) -> Function:
+    """The SQL text with its macros taken out: each becomes a bound value."""
+    if len(text) > _LONGEST:
+        raise _bad("function.too_long", whole, Message("function.hint"), longest=_LONGEST)
+    operands: list[Operand] = []
+    sql: list[str] = []
+    literal: list[str] | None = None  # the parts of the quoted text that is open
+    quote = ""
+
+    def bound(unit: str, quoted: bool) -> str:
+        parsed = _parsed(unit)
+        if not isinstance(parsed, Reference | Macro | Lookup):
+            raise _bad("function.operand", whole, Message("function.hint"), unit=shown(unit))
+        operands.append(Operand(parsed, quoted))
+        return f" :b{len(operands) - 1} "
+
+    position = 0
+    while position < len(text):
+        unit = _UNIT.match(text, position) if text[position] in "_{" else None
+        if unit is not None:
+            if literal is None:
+                sql.append(bound(unit[0], False))
+            else:
+                literal.append(bound(unit[0], True))
+                literal.append("")
+            position = unit.end()
+            continue
+        if text.startswith(("_findCollection ", "_mongoQuery "), position):
+            raise _bad("function.open_lookup", whole, Message("function.open_lookup_hint"))
+        char = text[position]
+        position += 1
+        if literal is None:
+            if char in "'\"":
+                literal, quote = [""], char
+            else:
+                sql.append(char)
+        elif char == "\\" and position < len(text):
+            literal[-1] += char + text[position]
+            position += 1
+        elif char == quote and text[position : position + 1] == quote:
+            literal[-1] += char * 2
+            position += 1
+        elif char == quote:
+            sql.append(_quoted(literal, quote))
+            literal = None
+        else:
+            literal[-1] += char
+    if literal is not None:
+        raise _bad("function.open_quote", whole, Message("function.hint"))
+    return Function(text, parse_sql("".join(sql), whole), tuple(operands))
+
+
+def pasted(function: Function, texts: list[str]) -> str:
+    """A `_function`'s text with texts in the places of its operands."""
+    given = iter(texts)
+    return _UNIT.sub(lambda match: next(given, match[0]), function.text)
+
+
+def _quoted(parts: list[str], quote: str) -> str:
+    """A quoted text: itself, one bound value, or a CONCAT of both. Bound values are at the odd places."""
+    pieces = [part if place % 2 else quote + part + quote for place, part in enumerate(parts) if place % 2 or part]
+    if not pieces:
+        return quote * 2
+    return pieces[0] if len(pieces) == 1 else f"CONCAT({', '.join(pieces)})"
 
 
 def _bad(key: str, value: str, hint: Message, **values: Any) -> NoriaError:
@@ -158,14 +379,25 @@ def _choices() -> Message:
     return Message("valid.choices", {"choices": ", ".join(FORMATS)})
 
 
+def parts_of(expression: Expression) -> Iterator[Expression]:
+    """An expression and every one inside it."""
+    waiting: list[Expression] = [expression]
+    while waiting:
+        one = waiting.pop(0)
+        yield one
+        match one:
+            case Template(parts):
+                waiting = [part for part in parts if not isinstance(part, str)] + waiting
+            case Structure(members, elements):
+                waiting = [value for _, value in members or ()] + list(elements or ()) + waiting
+            case Lookup(conditions=conditions):
+                waiting = [condition.value for condition in conditions] + waiting
+            case Function(operands=operands):
+                waiting = [operand.value for operand in operands] + waiting
+            case _:
+                pass
+
+
 def atoms(expression: Expression) -> list[Reference | Macro]:
     """Every reference and macro in an expression, in order."""
-    match expression:
-        case Reference() | Macro():
-            return [expression]
-        case Template(parts):
-            return [part for part in parts if not isinstance(part, str)]
-        case Lookup(conditions=conditions):
-            return [atom for _, right in conditions for atom in atoms(right)]
-        case _:
-            return []
+    return [one for one in parts_of(expression) if isinstance(one, Reference | Macro)]

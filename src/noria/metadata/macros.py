@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from noria.metadata.expressions import Literal, Macro, Reference, Template
+from noria.metadata.expressions import Macro
 from noria.metadata.times import DEFAULT_ZONE, format_time
 
 
@@ -56,20 +56,3 @@ def formatted(value: Any, fmt: str | None, moment: Moment) -> Any:
         if moment.lenient:
             return value
         raise
-
-
-def request_value(
-    expression: Literal | Reference | Macro | Template, moment: Moment, position: PagePosition | None = None
-) -> Any:
-    """The value of an expression in a source request, where only literals and macros have one."""
-    match expression:
-        case Literal(value):
-            return value
-        case Macro():
-            return macro_value(expression, moment, position)
-        case Template(parts):
-            return "".join(
-                part if isinstance(part, str) else str(request_value(part, moment, position)) for part in parts
-            )
-        case Reference():
-            return None

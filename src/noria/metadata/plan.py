@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from noria.metadata.documents import Metadata
+from noria.metadata.valuemaps import ValueTable
 
 NonNegative = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -64,6 +65,10 @@ class Options(msgspec.Struct, kw_only=True):
     lenient: Annotated[bool, Meta(description="宽松 | as the platform: leave what can't be formatted")] = False
     lookup: Annotated[LookupOptions, Meta(description="查找 | look-ups")] = msgspec.field(default_factory=LookupOptions)
     sweep: Annotated[SweepOptions | None, Meta(description="补漏 | sweep")] = None
+    maps: Annotated[
+        dict[str, dict[str, Any] | list[dict[str, Any]]],
+        Meta(description="静态值映射表，也可放在 maps/*.csv | static value maps, also in maps/*.csv"),
+    ] = msgspec.field(default_factory=dict)
     source: Annotated[dict[str, Any], Meta(description="覆盖源连接设置 | override the source connection")] = (
         msgspec.field(default_factory=dict)
     )
@@ -116,6 +121,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     target_schedule: str | None = None
     timezone: str | None = None
     enabled: bool = True
+    maps: dict[str, ValueTable] = msgspec.field(default_factory=dict)
 
     def answers_to(self, reference: str) -> bool:
         """Whether a person or a look-up means this plan by `reference`: key, name or platform id."""

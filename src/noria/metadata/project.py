@@ -14,6 +14,7 @@ from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.files import read_json, read_toml
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
 from noria.metadata.validation import nearest, problems_in, validated
+from noria.metadata.valuemaps import ValueTable, table_from, tables_beside
 
 PROJECT_FILE = "noria.toml"
 
@@ -123,8 +124,15 @@ def load_plan(path: Path) -> tuple[Plan, list[Problem]]:
         target_schedule=document.target_schedule,
         timezone=document.timezone,
         enabled=document.enabled,
+        maps=_maps(path, document.options.maps),
     )
     return plan, [*warnings, *source_warnings, *target_warnings]
+
+
+def _maps(path: Path, own: dict[str, Any]) -> dict[str, ValueTable]:
+    """The static value maps that a plan may name: its own, then those beside it."""
+    found = {name: table_from(name, given) for name, given in own.items()}
+    return {**tables_beside(path), **found}
 
 
 def load_metadata(path: Path) -> tuple[Plan, list[Problem]]:
@@ -143,6 +151,7 @@ def load_metadata(path: Path) -> tuple[Plan, list[Problem]]:
         source=other if writes else own,
         target=own if writes else other,
         options=Options(),
+        maps=tables_beside(path),
     )
     return plan, warnings
 

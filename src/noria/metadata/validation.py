@@ -1,7 +1,8 @@
 """Checks a decoded JSON value against declared types and finds every problem at once.
 
 The types are `msgspec.Struct`s; the same declarations give the typed objects, this check, the reference pages and
-the JSON Schema. An unknown key is not an error: it is kept and reported as a warning, with the nearest known name.
+the JSON Schema. An unknown key is not an error: it is kept and reported: as a
+warning with the nearest known name, or else as a hint.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _walk_struct(value: Any, info: inspect.StructType, path: str, found: list[Pr
         meant = nearest(str(name), list(fields))
         hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("valid.kept")
         message = Message("valid.unknown_key", {"key": str(name)})
-        found.append(Problem(message, f"{path}.{name}", hint, "warning"))
+        found.append(Problem(message, f"{path}.{name}", hint, "warning" if meant else "hint"))
     return None
 
 
