@@ -61,6 +61,27 @@ class Json(str):
     __slots__ = ()
 
 
+class Scaled(Decimal):
+    """A quotient, or what was calculated from one: it has more digits than its `scale`, to which it is rounded only
+    when it is shown, so that 1 / 3 * 3 is 1."""
+
+    __slots__ = ("scale",)
+    scale: int
+
+
+def _scaled(value: Decimal, scale: int) -> Scaled:
+    found = Scaled(value)
+    found.scale = min(scale, MOST_SCALE)
+    return found
+
+
+def _settled(value: Decimal) -> Decimal:
+    """A number as it is shown."""
+    if value.__class__ is Scaled:
+        return value.quantize(Decimal(1).scaleb(-value.scale), ROUND_HALF_UP, _CTX)
+    return value
+
+
 # --- values on their way in and out ---------------------------------------------------------------------------------
 
 
@@ -101,6 +122,8 @@ def result(value: Any) -> Any:
         if value.adjusted() > MOST_DIGITS:
             raise SqlError("sql.out_of_range")
         return value
+    if kind is Scaled:
+        return result(_settled(value))
     return str(value) if kind is Binary or kind is Json else text(value)
 
 
@@ -111,7 +134,7 @@ def text(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Decimal):
-        return format(value, "f")
+        return format(_settled(value), "f")
     if isinstance(value, datetime):
         return value.isoformat(" ", "microseconds" if value.microsecond else "seconds")
     return str(value.isoformat())
@@ -154,7 +177,19 @@ def number(value: Any) -> Any:
 
 def _scale(value: int | Decimal) -> int:
     """Decimals of a number."""
+    if value.__class__ is Scaled:
+        return value.scale
+    return _digits_after(value)
+
+
+def _digits_after(value: int | Decimal) -> int:
+    """Digits after the point that a number really has."""
     return max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
+
+
+def _carried(value: Any, scale: int, *operands: Any) -> Any:
+    """The result of a calculation; where a quotient took part, it keeps its digits and is shown with `scale`."""
+    return _scaled(value, scale) if any(one.__class__ is Scaled for one in operands) else value
 
 
 def _bounded(value: Decimal) -> Decimal:
@@ -198,7 +233,10 @@ def add(*values: Any) -> Any:
         one = number(value)
         if one is None:
             return None
-        total = total + one if isinstance(total, int) and isinstance(one, int) else _CTX.add(total, one)
+        if isinstance(total, int) and isinstance(one, int):
+            total += one
+        else:
+            total = _carried(_CTX.add(total, one), max(_scale(total), _scale(one)), total, one)
     return total
 
 
@@ -206,7 +244,9 @@ def add(*values: Any) -> Any:
 def subtract(a: Any, b: Any) -> Any:
     """a - b"""
     a, b = number(a), number(b)
-    return a - b if isinstance(a, int) and isinstance(b, int) else _CTX.subtract(a, b)
+    if isinstance(a, int) and isinstance(b, int):
+        return a - b
+    return _carried(_CTX.subtract(a, b), max(_scale(a), _scale(b)), a, b)
 
 
 def multiply(*values: Any) -> Any:
@@ -219,7 +259,8 @@ def multiply(*values: Any) -> Any:
         if isinstance(product, int) and isinstance(one, int):
             product = _big(product * one)
         else:
-            product = _bounded(_CTX.multiply(product, one))
+            scale = _scale(product) + _scale(one)
+            product = _carried(_bounded(_CTX.multiply(product, one)), scale, product, one)
     return product
 
 
@@ -233,8 +274,17 @@ def divide(a: Any, b: Any, real: bool = False) -> Any:
         raise SqlError("sql.division_by_zero")
     if real:
         return _REAL.divide(a, b)
-    scale = _scale(a)
-    return _CTX.divide(a, b).quantize(Decimal(1).scaleb(-min(scale + 4, MOST_SCALE)), ROUND_HALF_UP, _CTX)
+    return _quotient(a, b)
+
+
+def _quotient(a: int | Decimal, b: int | Decimal) -> Scaled:
+    """a / b as a server calculates it: in words of nine digits, cut off; shown with four decimals more than a."""
+    after = (_digits_after(a), _digits_after(b))
+    words = [-(-one // 9) * 9 for one in after]
+    more = max(0, 4 - (words[0] - after[0]) - (words[1] - after[1]))
+    digits = -(-(sum(words) + more) // 9) * 9
+    exact = _CTX.divide(Decimal(a), Decimal(b)).quantize(Decimal(1).scaleb(-min(digits, 72)), ROUND_DOWN, _CTX)
+    return _scaled(exact, _scale(a) + 4)
 
 
 @_strict
@@ -246,9 +296,7 @@ def modulo(a: Any, b: Any) -> Any:
     if isinstance(a, int) and isinstance(b, int):
         rest = abs(a) % abs(b)
         return -rest if a < 0 else rest
-    found = _CTX.remainder(a, b)
-    scale = max(_scale(a), _scale(b))
-    return found.quantize(Decimal(1).scaleb(-max(scale, 0)), ROUND_HALF_UP, _CTX)
+    return _carried(_CTX.remainder(a, b), max(_scale(a), _scale(b)), a, b)
 
 
 @_strict
@@ -267,14 +315,14 @@ def int_divide(a: Any, b: Any) -> Any:
 def negative(a: Any) -> Any:
     """-a"""
     a = number(a)
-    return -a if isinstance(a, int) else _CTX.minus(a)
+    return -a if isinstance(a, int) else _carried(_CTX.minus(a), _scale(a), a)
 
 
 @_strict
 def absolute(a: Any) -> Any:
     """ABS"""
     a = number(a)
-    return abs(a) if isinstance(a, int) else _CTX.abs(a)
+    return abs(a) if isinstance(a, int) else _carried(_CTX.abs(a), _scale(a), a)
 
 
 @_strict
@@ -308,7 +356,7 @@ def _cut(a: Any, d: Any, rounding: str) -> Any:
         value = Decimal(value)
     scale = _scale(value)
     if digits >= scale and digits >= 0:
-        return value
+        digits = scale
     found = value.quantize(Decimal(1).scaleb(-digits), rounding, _CTX)
     return int(found) if digits <= 0 else found
 
@@ -395,6 +443,11 @@ def eq(a: Any, b: Any) -> int | None:
         return 1 if a == b or fold(a) == fold(b) else 0
     order = compare(a, b)
     return None if order is None else int(order == 0)
+
+
+def eq_text(value: Any, wanted: str) -> int | None:
+    """value = 'wanted', where `wanted` is already folded and the value is known to be text or NULL."""
+    return None if value is None else 1 if fold(value) == wanted else 0
 
 
 def compare(a: Any, b: Any) -> int | None:
@@ -803,7 +856,7 @@ def _pad(value: Any, n: Any, with_: Any, *, left_: bool) -> str | None:
     if wanted <= len(subject):
         return subject[:wanted]
     if not mark:
-        return ""
+        return None
     missing = wanted - len(subject)
     padding = (mark * (missing // len(mark) + 1))[:missing]
     return padding + subject if left_ else subject + padding
@@ -1479,9 +1532,7 @@ def average(values: Sequence[Any]) -> Any:
     found = [number(one) for one in values if one is not None]
     if not found:
         return None
-    whole = add(*found)
-    scale = max(map(_scale, found))
-    return _CTX.divide(whole, len(found)).quantize(Decimal(1).scaleb(-min(scale + 4, MOST_SCALE)), ROUND_HALF_UP, _CTX)
+    return _quotient(add(*found), len(found))
 
 
 def maximum(values: Sequence[Any]) -> Any:

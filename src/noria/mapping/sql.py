@@ -13,7 +13,8 @@ from noria.mapping import mysql
 from noria.metadata.functions import FUNCTIONS
 from noria.metadata.sql import NOTHING, Bind, Call, Const, Sql
 
-TEXT, EXACT, REAL, TRUTH = "text", "exact", "real", "truth"
+# RAW is text that compares in its own way: bytes and JSON.
+TEXT, RAW, EXACT, REAL, TRUTH = "text", "raw", "exact", "real", "truth"
 
 
 class Code(NamedTuple):
@@ -47,9 +48,11 @@ _TEXTS = {
     "UPPER": "upper", "LOWER": "lower", "LPAD": "lpad", "RPAD": "rpad", "REPEAT": "repeat", "REVERSE": "reverse",
     "SPACE": "space", "ELT": "elt", "FORMAT": "format_", "HEX": "hexadecimal", "MD5": "md5", "SHA1": "sha1",
     "SHA2": "sha2",
-    "DATE_FORMAT": "date_format", "JSON_EXTRACT": "json_extract", "JSON_UNQUOTE": "unquote", "JSON_VALUE": "json_value",
+    "DATE_FORMAT": "date_format", "JSON_UNQUOTE": "unquote", "JSON_VALUE": "json_value",
     "REGEXP_REPLACE": "regexp_replace", "REGEXP_SUBSTR": "regexp_substr", "TIME": "time_part",
 }  # fmt: skip
+_RAWS = {"JSON_EXTRACT": "json_extract"}
+_CASTS = {"CHAR": TEXT, "TIME": TEXT, "BINARY": RAW, "JSON": RAW, "DOUBLE": REAL}
 _NUMBERS = {
     "SIGN": "sign", "LENGTH": "length", "CHAR_LENGTH": "char_length", "LOCATE": "locate", "INSTR": "instr",
     "STRCMP": "strcmp", "FIND_IN_SET": "find_in_set", "FIELD": "field", "ASCII": "ascii_", "DIV": "int_divide",
@@ -94,6 +97,7 @@ def carried_out() -> set[str]:
     """Every operator and function that has an implementation; a test compares it with the declared ones."""
     groups = (
         _TEXTS,
+        _RAWS,
         _NUMBERS,
         _TRUTHS,
         _TIMES,
@@ -157,7 +161,9 @@ class SqlWriter:
             return self._division(args)
         depth = 1 + max((one.depth for one in args), default=0)
         if name in _AS_OPERAND:
-            real = any(one.type in (TEXT, REAL) for one in (args if name in ("+", "-", "*", "%", "MOD") else args[:1]))
+            real = any(
+                one.type in (TEXT, RAW, REAL) for one in (args if name in ("+", "-", "*", "%", "MOD") else args[:1])
+            )
             return Code(self._call(_AS_OPERAND[name], [one.source for one in args]), REAL if real else EXACT, depth)
         shown = [self._shown(one) for one in args]
         if name in _WITH_ENV:
@@ -171,7 +177,14 @@ class SqlWriter:
             return Code(self._call("bits", [self.host.constant(name), *shown]), EXACT, depth)
         if name in _EXTREMES:
             return Code(self._call(_EXTREMES[name], shown), _merged(args), depth)
-        for table, kind in ((_TRUTHS, TRUTH), (_TEXTS, TEXT), (_NUMBERS, EXACT), (_TIMES, EXACT), (_REALS, REAL)):
+        for table, kind in (
+            (_TRUTHS, TRUTH),
+            (_TEXTS, TEXT),
+            (_RAWS, RAW),
+            (_NUMBERS, EXACT),
+            (_TIMES, EXACT),
+            (_REALS, REAL),
+        ):
             if name in table:
                 return Code(self._call(table[name], shown), kind, depth)
         raise AssertionError(name)
@@ -182,7 +195,7 @@ class SqlWriter:
         return f"sql.{function}({', '.join(args)})"
 
     def _division(self, args: list[Code]) -> Code:
-        real = any(one.type in (TEXT, REAL) for one in args)
+        real = any(one.type in (TEXT, RAW, REAL) for one in args)
         depth = 1 + max(one.depth for one in args)
         sources = [one.source for one in args]
         return Code(self._call("divide", [*sources, "True"] if real else sources), REAL if real else EXACT, depth)
@@ -194,7 +207,7 @@ class SqlWriter:
         value, *rest = (self._value(one) for one in tree.args)
         kind = tree.args[1]
         assert isinstance(kind, Const)
-        gives = TEXT if kind.value in ("CHAR", "BINARY", "JSON", "TIME") else REAL if kind.value == "DOUBLE" else EXACT
+        gives = _CASTS.get(str(kind.value), EXACT)
         sources = [self._shown(value), *(one.source for one in rest)]
         return Code(self._call("cast", sources), gives, value.depth + 1)
 
@@ -240,7 +253,11 @@ class SqlWriter:
                 when = self._value(one)
                 left = f"({compared} := {self._shown(subject)})" if place == 0 and len(whens) > 1 else compared
                 left = self._shown(subject) if len(whens) == 1 else left
-                conditions.append(f"sql_eq({left}, {self._shown(when)})")
+                if subject.type == TEXT and isinstance(one, Const) and isinstance(one.value, str):
+                    folded = self.host.constant(mysql.fold(one.value))
+                    conditions.append(f"sql.eq_text({left}, {folded})")
+                else:
+                    conditions.append(f"sql_eq({left}, {self._shown(when)})")
                 depth = max(depth, when.depth, subject.depth)
         else:
             for one in whens:
@@ -288,7 +305,7 @@ class SqlWriter:
             values = f"sql.distinct({values})"
         rest = [self._shown(self._value(one)) for one in tree.args[1:]]
         kind = {"SUM": EXACT, "AVG": EXACT, "COUNT": EXACT, "GROUP_CONCAT": TEXT}.get(tree.name, code.type)
-        if tree.name in ("SUM", "AVG") and code.type in (TEXT, REAL):
+        if tree.name in ("SUM", "AVG") and code.type in (TEXT, RAW, REAL):
             kind = REAL
         return Code(self._call(_AGGREGATES[tree.name], [values, *rest]), kind, code.depth + 3)
 
@@ -306,6 +323,6 @@ def _nodes(tree: Sql) -> list[Sql]:
 def _merged(codes: list[Code]) -> str:
     """The type of a value that may be any of these."""
     kinds = {code.type for code in codes if code.source != "None"}
-    if TEXT in kinds:
-        return TEXT
+    if TEXT in kinds or RAW in kinds:
+        return RAW if kinds == {RAW} else TEXT
     return REAL if REAL in kinds else TRUTH if kinds == {TRUTH} else EXACT

@@ -36,8 +36,8 @@ _CONDITION = re.compile(
     re.DOTALL,
 )
 _MONGO = re.compile(r"_mongoQuery\s+(\S+)\s+findField=(\S+)\s+where=(.*)$", re.DOTALL)
-# What a `_function` text is made of besides SQL: look-ups that end with their end mark, and macros.
-_UNIT = re.compile(r"_findCollection\s.*?\b_endFind\b|_mongoQuery\s.*?\b_end(?:Find|Query)\b|\{\{[^{}]*\}\}", re.DOTALL)
+# Where look-ups begin and end inside other texts.
+_MARKS = re.compile(r"_findCollection\b|_mongoQuery\b|_end(?:Find|Query)\b")
 _END = re.compile(r"\s*\b_end(?:Find|Query)\s*$")
 # A text longer than this is no expression that anybody wrote by hand.
 _LONGEST = 65_536
@@ -133,16 +133,17 @@ class Operand:
 
 @dataclass(frozen=True)
 class Function:
-    """`_function`: an SQL expression over bound values. `text` is what the author wrote."""
+    """`_function`: an SQL expression over bound values. `text` is what the author wrote, `spans` where its operands
+    stand in it."""
 
     text: str
     tree: Sql
     operands: tuple[Operand, ...]
+    spans: tuple[tuple[int, int], ...]
 
     def names(self) -> list[str]:
         """What each operand is called in messages."""
-        units = [match[0].strip("{}").strip() for match in _UNIT.finditer(self.text)]
-        return units[: len(self.operands)]
+        return [self.text[start:end].strip("{}").strip() for start, end in self.spans]
 
 
 Expression = Literal | Reference | Macro | Template | Structure | Lookup | Function
@@ -235,14 +236,11 @@ def _lookup(text: str) -> Lookup:
 
 def _nested(where: str, start: int) -> tuple[str, int]:
     """A look-up that stands as the right side of a condition: to its own `_endFind`, or to the end."""
-    depth = 0
-    for mark in re.finditer(r"_findCollection\b|_endFind\b", where[start:]):
-        depth += 1 if mark[0] == "_findCollection" else -1
-        if depth == 0:
-            end = start + mark.end()
-            rest = where[end:]
-            return where[start:end], end + len(rest) - len(rest.lstrip())
-    return where[start:], len(where)
+    end = _look_up_end(where, start)
+    if end is None:
+        return where[start:], len(where)
+    rest = where[end:]
+    return where[start:end], end + len(rest) - len(rest.lstrip())
 
 
 def _mongo(text: str) -> Lookup:
@@ -302,11 +300,14 @@ def _function(text: str, whole: str) -> Function:
     if len(text) > _LONGEST:
         raise _bad("function.too_long", whole, Message("function.hint"), longest=_LONGEST)
     operands: list[Operand] = []
+    spans: list[tuple[int, int]] = []
     sql: list[str] = []
     literal: list[str] | None = None  # the parts of the quoted text that is open
     quote = ""
 
-    def bound(unit: str, quoted: bool) -> str:
+    def bound(start: int, end: int, quoted: bool) -> str:
+        unit = text[start:end]
+        spans.append((start, end))
         parsed = _parsed(unit)
         if not isinstance(parsed, Reference | Macro | Lookup):
             raise _bad("function.operand", whole, Message("function.hint"), unit=shown(unit))
@@ -315,14 +316,14 @@ def _function(text: str, whole: str) -> Function:
 
     position = 0
     while position < len(text):
-        unit = _UNIT.match(text, position) if text[position] in "_{" else None
-        if unit is not None:
+        end = _unit_end(text, position)
+        if end is not None:
             if literal is None:
-                sql.append(bound(unit[0], False))
+                sql.append(bound(position, end, False))
             else:
-                literal.append(bound(unit[0], True))
+                literal.append(bound(position, end, True))
                 literal.append("")
-            position = unit.end()
+            position = end
             continue
         if text.startswith(("_findCollection ", "_mongoQuery "), position):
             raise _bad("function.open_lookup", whole, Message("function.open_lookup_hint"))
@@ -346,13 +347,38 @@ def _function(text: str, whole: str) -> Function:
             literal[-1] += char
     if literal is not None:
         raise _bad("function.open_quote", whole, Message("function.hint"))
-    return Function(text, parse_sql("".join(sql), whole), tuple(operands))
+    return Function(text, parse_sql("".join(sql), whole), tuple(operands), tuple(spans))
+
+
+def _unit_end(text: str, start: int) -> int | None:
+    """Where the macro or look-up that begins at a place of a `_function` ends; None when none begins there."""
+    if text.startswith("{{", start):
+        match = _BRACES.match(text, start)
+        return match.end() if match else None
+    if not text.startswith(("_findCollection", "_mongoQuery"), start):
+        return None
+    return _look_up_end(text, start)
+
+
+def _look_up_end(text: str, start: int) -> int | None:
+    """Behind the end mark of a look-up, or of the look-up inside it that has no mark of its own."""
+    depth, last = 0, None
+    for mark in _MARKS.finditer(text, start):
+        depth += -1 if mark[0].startswith("_end") else 1
+        if mark[0].startswith("_end"):
+            last = mark.end()
+        if depth == 0:
+            return mark.end()
+    return last
 
 
 def pasted(function: Function, texts: list[str]) -> str:
     """A `_function`'s text with texts in the places of its operands."""
-    given = iter(texts)
-    return _UNIT.sub(lambda match: next(given, match[0]), function.text)
+    pieces, end = [], 0
+    for (start, after), text in zip(function.spans, texts, strict=True):
+        pieces += [function.text[end:start], text]
+        end = after
+    return "".join([*pieces, function.text[end:]])
 
 
 def _quoted(parts: list[str], quote: str) -> str:

@@ -34,7 +34,7 @@ def parse_time(value: object, tz: ZoneInfo = DEFAULT_ZONE) -> datetime:
     if isinstance(value, bool) or value is None:
         raise ValueError(value)
     if isinstance(value, int | float | Decimal):
-        return _from_epoch(float(value), tz)
+        return _from_epoch(value, tz)
     if not isinstance(value, str):
         raise ValueError(value)
     text = value.strip()
@@ -44,7 +44,10 @@ def parse_time(value: object, tz: ZoneInfo = DEFAULT_ZONE) -> datetime:
         if len(text) == 8:
             return datetime.strptime(text, "%Y%m%d").replace(tzinfo=tz)
         return _from_epoch(float(text), tz)
-    parsed = datetime.fromisoformat(_padded(text.replace("/", "-")))
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        parsed = datetime.fromisoformat(_padded(text.replace("/", "-")))
     return parsed.replace(tzinfo=tz) if parsed.tzinfo is None else parsed.astimezone(tz)
 
 
@@ -53,26 +56,28 @@ def _padded(text: str) -> str:
     return re.sub(r"(?<![\d.+])(\d)(?=[-: T]|$)", r"0\1", text) if not text[:1].isspace() else text
 
 
-def _from_epoch(seconds: float, tz: ZoneInfo) -> datetime:
-    if abs(seconds) >= _MILLISECONDS:
-        seconds /= 1000
+def _from_epoch(seconds: float | Decimal, tz: ZoneInfo) -> datetime:
     try:
-        return datetime.fromtimestamp(seconds, tz)
+        if not -_MILLISECONDS < seconds < _MILLISECONDS:
+            seconds /= 1000
+        return datetime.fromtimestamp(float(seconds) if isinstance(seconds, Decimal) else seconds, tz)
     except (OverflowError, OSError) as error:
         raise ValueError(seconds) from error
 
 
 def format_time(value: object, fmt: str, tz: ZoneInfo = DEFAULT_ZONE) -> str | int:
     """A time in one of `FORMATS`; raises `KeyError` for an unknown format, `ValueError` for what is no time."""
-    fmt = fmt.lower()
     if fmt not in FORMATS:
-        raise KeyError(fmt)
+        fmt = fmt.lower()
+        if fmt not in FORMATS:
+            raise KeyError(fmt)
     moment = parse_time(value, tz)
     if fmt == "timestamp":
         return int(moment.timestamp())
     if fmt == "timestamp_ms":
         return int(moment.timestamp() * 1000)
-    return moment.strftime({"datetime": "%Y-%m-%d %H:%M:%S", "date": "%Y-%m-%d", "time": "%H:%M:%S"}[fmt])
+    shown = moment.isoformat(" ")
+    return shown[:19] if fmt == "datetime" else shown[:10] if fmt == "date" else shown[11:19]
 
 
 def iso(seconds: float | None, tz: ZoneInfo | None = DEFAULT_ZONE) -> str | None:
