@@ -253,15 +253,11 @@ class _Sql:
                     return self.branch(one, self.type(tree))
             return None
         if name == "IF":
-            return self.branch(args[1] if mysql.truth(self.value(args[0])) else args[2], self.type(tree))
+            return self.branch(args[1] if self.truth(args[0]) else args[2], self.type(tree))
         if name == "CASE":
             operand, *branches, default = args
             for when, then in zip(branches[::2], branches[1::2], strict=True):
-                hit = (
-                    mysql.truth(self.value(when))
-                    if operand is NOTHING
-                    else mysql.eq(self.shown(operand), self.shown(when))
-                )
+                hit = self.truth(when) if operand is NOTHING else mysql.eq(self.shown(operand), self.shown(when))
                 if hit:
                     return self.branch(then, self.type(tree))
             return self.branch(default, self.type(tree))
@@ -269,6 +265,14 @@ class _Sql:
             return mysql.divide(self.value(args[0]), self.value(args[1]), self.type(tree) == "real")
         exact = name in SAME_AS_OPERANDS or name in SAME_AS_FIRST
         return PYTHON[name](*(self.value(one) if exact else self.shown(one) for one in args))
+
+    def truth(self, tree: Any) -> bool:
+        """A condition: what comes after the outcome is known is not asked."""
+        if isinstance(tree, Call) and tree.name == "AND":
+            return all(self.truth(one) for one in tree.args)
+        if isinstance(tree, Call) and tree.name == "OR":
+            return any(self.truth(one) for one in tree.args)
+        return mysql.truth(self.value(tree))
 
     def aggregate(self, tree: Any) -> Any:
         inner = tree.args[0]

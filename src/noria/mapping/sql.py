@@ -88,6 +88,8 @@ _EXTREMES = {"GREATEST": "greatest", "LEAST": "least"}
 _BITS = ("&", "|", "^", "<<", ">>", "~")
 _SPECIAL = ("CASE", "COALESCE", "IFNULL", "IF", "NULLIF", "ISNULL", "CAST", "/", "REAL", "DISTINCT")
 
+_GROUPS = ((_TRUTHS, TRUTH), (_TEXTS, TEXT), (_RAWS, RAW), (_NUMBERS, EXACT), (_TIMES, EXACT), (_REALS, REAL))
+
 # Deeper than this a sub-expression becomes a function of its own: Python's parser has a limit.
 _DEEPEST = 40
 _MANY_BRANCHES = 8
