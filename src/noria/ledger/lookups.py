@@ -25,8 +25,7 @@ Key = tuple[str | tuple[str, ...], ...]
 Decode = Callable[[bytes], Any]
 
 _FOUND = (
-    "SELECT {first}, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, p.received_at"
-    " FROM {source} JOIN pages p ON p.page_id = r.page_id"
+    "SELECT {first}, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position FROM {source}"
     " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
     " WHERE {where} AND r.stray = 0 AND COALESCE(e.state, '') <> 'skipped' ORDER BY r.seq"
 )
@@ -185,7 +184,8 @@ class _Stored:
         if place.part == "record" and place.path in ("id", "number"):
             return getattr(self.row, place.path)
         if place.part == "record" and place.path == "created_at":
-            return self.row.received_at
+            sql = "SELECT received_at FROM pages WHERE page_id = :page"
+            return self.lookups.store.rows(sql, page=self.row.page_id)[0][0]
         if self._delivery is None:
             self._delivery = self.lookups.delivery_of(self.row.seq, self.row.page_id)
         state, answered_at, answer = self._delivery

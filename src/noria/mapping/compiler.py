@@ -344,7 +344,7 @@ class _Writer:
         )
         source = writer.expression(function.tree)
         name = self.fresh("sql")
-        given = "".join(f"{operand}, " for operand in operands)
+        given = "".join(f"lambda: {operand}, " for operand in operands)
         self.functions.append(
             "\n".join(
                 [

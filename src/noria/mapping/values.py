@@ -181,16 +181,26 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def sql_failed(env: Environment, error: Exception, function: Function, operands: tuple[Any, ...]) -> str:
+def sql_failed(
+    env: Environment, error: Exception, function: Function, operands: tuple[Callable[[], Any], ...]
+) -> str:
     """An SQL expression without a value: the record is invalid, or in a lenient plan the value is the expression's text
     with the record's values pasted in, as the platform has it."""
-    texts = [as_text(one) for one in operands]
+    texts = [_said(one) for one in operands]
     if env.moment.lenient:
         return pasted(function, texts)
     reason = Message(getattr(error, "reason", "sql.out_of_range"), getattr(error, "values", {}))
     given = ", ".join(f"{{{{{name}}}}} = {shown(text)}" for name, text in zip(function.names(), texts, strict=True))
     values = {"expression": function.text[:200], "reason": reason, "values": given[:400] or "-"}
     raise MappingError(Message("mapping.function", values)) from None
+
+
+def _said(operand: Callable[[], Any]) -> str:
+    """An operand's text for a message; one that has no value itself has none here."""
+    try:
+        return as_text(operand())
+    except (MappingError, Waiting):
+        return ""
 
 
 def looked_up(env: Environment, number: int, key: Key | None, name: str) -> Any:
