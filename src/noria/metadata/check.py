@@ -318,7 +318,7 @@ class _Fields:
 
     def knows(self, path: str) -> bool:
         """Whether a path is declared, or leads into something of which the members aren't."""
-        steps = path.split(".")
+        steps = [step for step in path.split(".") if not step.isdecimal()]
         for depth in range(len(steps), 0, -1):
             head = ".".join(steps[:depth])
             if head in self.types:

@@ -1,0 +1,183 @@
+"""`check`: every finding of the language with its place, its severity and what would be right, in both languages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noria.engine.checking import problems_of
+from noria.messages import CATALOGUE
+from noria.metadata.check import check_plan
+from noria.metadata.errors import NoriaError, Problem
+from noria.metadata.project import load_plan
+
+S, T = "$.source.metadata", "$.target.metadata"
+
+
+def found(folder: Path, source: dict[str, Any], target: dict[str, Any], **more: Any) -> list[Problem]:
+    """All problems of a plan whose metadata has these changes."""
+    document = {
+        "source": {"connection": "a", "metadata": {"api": "/x", "id": "id", **source}},
+        "target": {"connection": "b", "metadata": {"api": "/y", **target}},
+        **more,
+    }
+    file = folder / "p.json"
+    file.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+    try:
+        plan, warnings = load_plan(file)
+    except NoriaError as error:
+        return problems_of(error)
+    return [*warnings, *check_plan(plan, [])]
+
+
+def item(value: Any = None, **more: Any) -> dict[str, Any]:
+    return {"request": [{"field": "f", "value": value, **more}]}
+
+
+RESPONSE = {"response": [
+    {"field": "id"}, {"field": "name"}, {"field": "amount", "type": "float"},
+    {"field": "items", "type": "array", "children": [{"field": "sku"}, {"field": "qty"}]}, {"field": "o", "type": "object"},
+]}  # fmt: skip
+
+# (source, target, further keys of the plan) → (message, path, severity)
+CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]] = [
+    ({}, item("{{a"), {}, "expression.unbalanced", f"{T}.request[0].value", "error"),
+    ({}, item("{{}}"), {}, "expression.empty_macro", f"{T}.request[0].value", "error"),
+    ({}, item("_findCollection find"), {}, "expression.lookup", f"{T}.request[0].value", "error"),
+    ({}, item("_findCollection find a from b"), {}, "expression.lookup_where", f"{T}.request[0].value", "error"),
+    ({}, item("_mongoQuery p where={}"), {}, "expression.mongo", f"{T}.request[0].value", "error"),
+    ({}, item('_mongoQuery p findField=a where={"a":{"$near":1}}'), {}, "expression.mongo_operator", f"{T}.request[0].value", "error"),
+    ({}, item("_function 1+"), {}, "function.syntax", f"{T}.request[0].value", "error"),
+    ({}, item("_function 1, 2"), {}, "function.not_an_expression", f"{T}.request[0].value", "error"),
+    ({}, item("_function 1; drop table x"), {}, "function.not_an_expression", f"{T}.request[0].value", "error"),
+    ({}, item("_function '" + "x" * 70_000 + "'"), {}, "function.too_long", f"{T}.request[0].value", "error"),
+    ({}, item("_function " + "(" * 400 + "1" + ")" * 400), {}, "function.too_deep", f"{T}.request[0].value", "error"),
+    ({}, item("_function (select 1)"), {}, "function.unsupported", f"{T}.request[0].value", "error"),
+    ({}, item("_function 1e999"), {}, "function.number", f"{T}.request[0].value", "error"),
+    ({}, item("_function status = 1"), {}, "function.bare_word", f"{T}.request[0].value", "error"),
+    ({}, item("_function REPLAC('a','b','c')"), {}, "function.unknown", f"{T}.request[0].value", "error"),
+    ({}, item("_function LEFT('a')"), {}, "function.arguments", f"{T}.request[0].value", "error"),
+    ({}, item("_function DATE_ADD(NOW(), INTERVAL 1 MOON)"), {}, "function.unit", f"{T}.request[0].value", "error"),
+    ({}, item("_function CAST('a' AS UUID)"), {}, "function.cast", f"{T}.request[0].value", "error"),
+    ({}, item("_function 'open"), {}, "function.open_quote", f"{T}.request[0].value", "error"),
+    ({}, item("_function _findCollection find a from b where c={{d}}"), {}, "function.open_lookup", f"{T}.request[0].value", "error"),
+    ({}, item("_function SUM(SUM({{a}}))"), {}, "function.nested_aggregate", f"{T}.request[0].value", "error"),
+    ({}, item("{{a|datum}}"), {}, "check.unknown_format", f"{T}.request[0].value", "error"),
+    ({}, item("{{a|datum}}"), {"options": {"lenient": True}}, "check.unknown_format", f"{T}.request[0].value", "warning"),
+    ({}, item("{{LAST_SYNC_TIM}}"), {}, "check.unknown_macro", f"{T}.request[0].value", "error"),
+    (item("{{CURENT_TIME}}"), {}, {}, "check.unknown_macro", f"{S}.request[0].value", "error"),
+    (item("_findCollection find a from b where c=1"), {}, {}, "check.lookup_in_source", f"{S}.request[0].value", "error"),
+    ({"condition": [[{"field": "a", "logic": "eq", "value": "_findCollection find a from b where c=1"}]]}, {}, {}, "check.lookup_in_source", f"{S}.condition[0][0].value", "error"),
+    ({}, item("_findCollection find a from nowhere where c=1"), {}, "check.lookup_plan", f"{T}.request[0].value", "error"),
+    ({}, item("_findCollection find a from p where c=1"), {}, "check.lookup_itself", f"{T}.request[0].value", "error"),
+    ({}, item("x", type="strng"), {}, "check.item_type", f"{T}.request[0].type", "warning"),
+    ({}, item("x", parser={"name": "ConvertObjectParse"}), {}, "check.unknown_parser", f"{T}.request[0].parser", "error"),
+    ({}, item("x", parser={"name": "ConvertObjectParser"}), {}, "check.parser_params", f"{T}.request[0].parser", "error"),
+    ({}, item("x", parser={"name": "ConvertTwoStageObjectParser", "params1": "a"}), {}, "check.parser_params", f"{T}.request[0].parser", "error"),
+    ({}, item("x", mapping={"target": "none"}), {}, "check.no_map", f"{T}.request[0].mapping.target", "error"),
+    ({}, item("x", mapping={"target": "m", "direction": "back"}), {"options": {"maps": {"m": {}}}}, "valid.not_a_choice", f"{T}.request[0].mapping.direction", "error"),
+    ({}, {}, {"options": {"maps": {"m": [{"a": 1}]}}}, "map.unreadable", "$", "error"),
+    ({}, item("x", is_required=True, type="int"), {}, "check.literal_type", f"{T}.request[0].value", "error"),
+    ({}, item(None, is_required=True), {}, "check.required", f"{T}.request[0].value", "warning"),
+    (item(None, is_required=True), {}, {}, "check.required", f"{S}.request[0].value", "warning"),
+    ({"formatResponse": [{"old": "a", "new": "b", "format": "rond(2)"}]}, {}, {}, "check.response_format", f"{S}.formatResponse[0].format", "error"),
+    ({"condition": [[{"field": "a", "logic": "equal", "value": 1}]]}, {}, {}, "check.operator", f"{S}.condition[0][0].logic", "error"),
+    ({"condition": [[{"field": "a", "logic": "gt"}]]}, {}, {}, "check.condition_value", f"{S}.condition[0][0].value", "error"),
+    ({}, {"operation": {"method": "merg"}}, {}, "check.operation", f"{T}.operation.method", "error"),
+    ({}, {"operation": {"method": "merge"}}, {}, "check.merge_field", f"{T}.operation.field", "error"),
+    ({}, {"operation": {"method": "batchArraySave", "rows": 0}}, {}, "check.count", f"{T}.operation.rows", "error"),
+    ({}, {"groupCalculate": {"headerGroup": ["a"], "calculate": {"b": "$sun"}}}, {}, "check.calculation", f"{T}.groupCalculate.calculate.b", "error"),
+    ({}, {"groupCalculate": {"headerGroup": ["a"], "bodyMaxLine": -1}}, {}, "check.count", f"{T}.groupCalculate.bodyMaxLine", "error"),
+    ({}, {"request": [{"field": "a", "parent": "heads", "value": "1"}, {"field": "head", "type": "object"}]}, {}, "check.no_parent", f"{T}.request[0].parent", "warning"),
+    ({}, {"request": [{"field": "a", "parent": "b", "type": "object"}, {"field": "b", "parent": "a", "type": "object"}]}, {}, "check.own_parent", f"{T}.request[0].parent", "warning"),
+    ({}, item("x", type="object", children=[{"field": "a"}]), {}, "check.value_and_children", f"{T}.request[0].value", "warning"),
+    ({}, item(None, type="int", children=[{"field": "a"}]), {}, "check.children_type", f"{T}.request[0].children", "warning"),
+    ({}, {"request": [{"field": "a", "value": "1"}, {"field": "a", "value": "2"}]}, {}, "check.duplicate", f"{T}.request[1].field", "warning"),
+    ({}, {"request": [{"field": "a", "value": "1"}], "otherRequest": [{"field": "a", "value": "2"}]}, {}, "check.duplicate", f"{T}.otherRequest[0].field", "warning"),
+    (RESPONSE, item("{{nmae}}"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{items.skuu}}"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{zzzzz}}"), {}, "check.unknown_field", f"{T}.request[0].value", "hint"),
+    (RESPONSE, item("_function {{nmae}}+1"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("itemz", type="array", children=[{"field": "a"}]), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("name"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("items.sku"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("no-{name}"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{items}}", type="int"), {}, "check.type_conflict", f"{T}.request[0].type", "error"),
+    (RESPONSE, item("amount", type="array", children=[{"field": "a"}]), {}, "check.type_conflict", f"{T}.request[0].value", "error"),
+    ({"omissionRemedy": {"crontab": "* * *"}}, {}, {}, "check.cron", f"{S}.omissionRemedy.crontab", "error"),
+    ({"omissionRemedy": {"crontab": "1 1 * * *", "takeOverRequest": [{"field": "a", "value": "{{DAY_AGO}}"}]}}, {}, {}, "check.unknown_macro", f"{S}.omissionRemedy.takeOverRequest[0].value", "error"),
+    ({"id": "{{id}}"}, {}, {}, "check.id_braces", f"{S}.id", "error"),
+    ({"id": None}, {}, {}, "check.no_id", f"{S}.id", "error"),
+    ({}, {"distributionOrg": "1"}, {}, "check.not_yet", f"{T}.distributionOrg", "error"),
+    ({}, {}, {"schedule": "x"}, "check.cron", "$.schedule", "error"),
+    ({}, {}, {"options": {"start": "x"}}, "check.time", "$.options.start", "error"),
+    ({}, {}, {"options": {"lookup": {"wait": "x"}}}, "check.duration", "$.options.lookup.wait", "error"),
+    ({"reqest": []}, {}, {}, "valid.unknown_key", f"{S}.reqest", "warning"),
+    ({"uiColour": []}, {}, {}, "valid.unknown_key", f"{S}.uiColour", "hint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "target", "more", "key", "path", "severity"), CASES)
+def test_findings(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: dict[str, Any],
+    target: dict[str, Any],
+    more: dict[str, Any],
+    key: str,
+    path: str,
+    severity: str,
+) -> None:
+    problems = found(tmp_path, source, target, **more)
+    mine = [problem for problem in problems if problem.path == path and problem.message.key == key]
+    assert [problem.severity for problem in mine] == [severity], problems
+    texts = []
+    for lang in ("zh", "en"):
+        monkeypatch.setenv("NORIA_LANG", lang)
+        texts.append((str(mine[0].message), str(mine[0].hint)))
+        assert all(texts[-1]) and "None" not in texts[-1]
+    assert texts[0][0] != texts[1][0]
+
+
+def test_every_message_of_the_check_is_among_the_cases() -> None:
+    """Loops are tested with three plans, connections with their connectors; nested values at the hostile inputs."""
+    elsewhere = {"check.lookup_loop", "check.summary", "function.operand", "expression.too_deep"}
+    keys = {
+        key
+        for key in CATALOGUE
+        if key.startswith(("check.", "expression.", "function.", "map.")) and not key.endswith("hint")
+    }
+    assert keys - elsewhere == {case[3] for case in CASES} - {"valid.unknown_key", "valid.not_a_choice"}
+
+
+def test_all_at_once(tmp_path: Path) -> None:
+    problems = found(
+        tmp_path,
+        {**RESPONSE, "condition": [[{"field": "a", "logic": "x", "value": 1}]], "formatResponse": [{"old": "a", "new": "b", "format": "x"}]},
+        {"request": [{"field": "a", "value": "{{x"}, {"field": "a", "value": "_function nope(1)"}], "operation": {"method": "x"}},
+    )  # fmt: skip
+    assert {problem.message.key for problem in problems} >= {
+        "check.operator", "check.response_format", "expression.unbalanced", "function.unknown", "check.duplicate", "check.operation",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (RESPONSE, item("{{items.sku}}")),
+        (RESPONSE, item("{{o.anything}}")),
+        ({"response": [{"field": "order_list.oid"}]}, item("{{order_list.oid}}")),
+        ({**RESPONSE, "autoFillResponse": True}, item("{{zzzz}}")),
+        ({**RESPONSE, "beatFlat": ["items"]}, item("{{items_sku}}")),
+        ({**RESPONSE, "formatResponse": [{"old": "id", "new": "id_new", "format": "date"}]}, item("{{id_new}}")),
+        (RESPONSE, item("{{items.0.sku}}")),
+        ({}, item("{{anything}}")),
+        (RESPONSE, {**item("{{details.sku}}"), "operation": {"method": "merge", "field": "id", "bodyName": "details"}}),
+        ({"response": [{"field": "h", "type": "object"}, {"field": "x", "parent": "h"}]}, item("{{h.x}}")),
+    ],
+)
+def test_what_is_right_is_not_complained_of(tmp_path: Path, source: dict[str, Any], target: dict[str, Any]) -> None:
+    assert found(tmp_path, source, target) == []
