@@ -53,7 +53,9 @@ class _Interpreter:
             where = body
             *outer, last = item.field.split(".")
             for step in outer:
-                where = where.setdefault(step, {})
+                if not isinstance(where.get(step), dict):
+                    where[step] = {}
+                where = where[step]
             where[last] = value
         return body
 

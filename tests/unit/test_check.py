@@ -45,6 +45,8 @@ RESPONSE = {"response": [
 # (source, target, further keys of the plan) → (message, path, severity)
 CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]] = [
     ({}, item("{{a"), {}, "expression.unbalanced", f"{T}.request[0].value", "error"),
+    ({}, item("{{a}}" * 20_000), {}, "expression.too_long", f"{T}.request[0].value", "error"),
+    ({}, item("{{" + "a." * 600 + "}}"), {}, "expression.name_too_long", f"{T}.request[0].value", "error"),
     ({}, item("{{}}"), {}, "expression.empty_macro", f"{T}.request[0].value", "error"),
     ({}, item("_findCollection find"), {}, "expression.lookup", f"{T}.request[0].value", "error"),
     ({}, item("_findCollection find a from b"), {}, "expression.lookup_where", f"{T}.request[0].value", "error"),
@@ -93,6 +95,8 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]
     ({}, {"groupCalculate": {"headerGroup": ["a"], "bodyMaxLine": -1}}, {}, "check.count", f"{T}.groupCalculate.bodyMaxLine", "error"),
     ({}, {"request": [{"field": "a", "parent": "heads", "value": "1"}, {"field": "head", "type": "object"}]}, {}, "check.no_parent", f"{T}.request[0].parent", "warning"),
     ({}, {"request": [{"field": "a", "parent": "b", "type": "object"}, {"field": "b", "parent": "a", "type": "object"}]}, {}, "check.own_parent", f"{T}.request[0].parent", "warning"),
+    ({}, {"request": [{"field": f"f{i}", "type": "object", "parent": f"f{i - 1}" if i else None} for i in range(60)]}, {}, "check.too_many_parents", f"{T}.request[55].parent", "error"),
+    ({}, {"request": [{"field": "a..b", "value": "1"}]}, {}, "check.field", f"{T}.request[0].field", "error"),
     ({}, item("x", type="object", children=[{"field": "a"}]), {}, "check.value_and_children", f"{T}.request[0].value", "warning"),
     ({}, item(None, type="int", children=[{"field": "a"}]), {}, "check.children_type", f"{T}.request[0].children", "warning"),
     ({}, {"request": [{"field": "a", "value": "1"}, {"field": "a", "value": "2"}]}, {}, "check.duplicate", f"{T}.request[1].field", "warning"),

@@ -121,9 +121,6 @@ def outcome(function: Any, *args: Any) -> Any:
         return function(*args)
     except (MappingError, Waiting) as error:
         return type(error).__name__, getattr(getattr(error, "message", None), "key", "")
-    except (AttributeError, TypeError) as error:
-        # A field that is a value in one item and an object in another: `n` and `n.f`.
-        return type(error).__name__, ""
 
 
 @settings(

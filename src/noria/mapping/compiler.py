@@ -30,6 +30,7 @@ from noria.metadata.expressions import (
     parse,
 )
 from noria.metadata.macros import macro_value
+from noria.metadata.paths import put
 from noria.metadata.valuemaps import ValueTable
 
 Payload = Callable[[dict[str, Any], Environment], dict[str, Any]]
@@ -111,6 +112,7 @@ class _Writer:
         self.data: dict[str, Any] = {name: getattr(values, name) for name in _RUNTIME}
         self.data |= {
             "macro_value": macro_value,
+            "put": put,
             "sql": mysql,
             "sql_eq": mysql.eq,
             "sql_bare": mysql.bare,
@@ -181,11 +183,8 @@ class _Writer:
         if item.parser is not None:
             lines.append(f"    v = {self.constant(parser_of(item.parser, item.field))}(v)")
         guard = "    " if item.is_required else "    if v is not None: "
-        *outer, last = item.field.split(".")
-        target = "out"
-        for step in outer:
-            target += f".setdefault({self.constant(step)}, {{}})"
-        return [*lines, f"{guard}{target}[{self.constant(last)}] = v"]
+        field = self.constant(item.field)
+        return [*lines, f"{guard}put(out, {field}, v)" if "." in item.field else f"{guard}out[{field}] = v"]
 
     def lines(self, item: Item, scopes: Scopes) -> list[str]:
         """An array of lines: one object from `children` per element, or one from the head (section 8.3)."""

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 # `groupCalculate`'s calculations over the values of a group.
 CALCULATIONS: dict[str, Callable[[list[Any]], Any]] = {
     "$sum": lambda values: mysql.total(_numbers(values)) if values else 0,
-    "$avg": lambda values: mysql.average(_numbers(values)),
+    "$avg": lambda values: mysql.result(mysql.average(_numbers(values))),
     "$min": lambda values: mysql.minimum(values),
     "$max": lambda values: mysql.maximum(values),
     "$push": lambda values: values,

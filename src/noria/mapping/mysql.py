@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import regex
 
+from noria.mapping.values import exact
+
 if TYPE_CHECKING:
     from noria.mapping.values import Environment
 
@@ -36,7 +38,7 @@ _SECONDS_A_PATTERN = 0.25
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 _PLAIN = re.compile(r"[-+]?(?:0|[1-9]\d{0,64})(?:\.\d{1,30})?\Z")
 
-_DECODE = msgspec.json.Decoder(float_hook=Decimal)
+_DECODE = msgspec.json.Decoder(float_hook=exact)
 _ENCODE = msgspec.json.Encoder(decimal_format="number")
 
 

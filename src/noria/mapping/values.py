@@ -15,9 +15,21 @@ from noria.metadata.macros import Moment, PagePosition, formatted
 from noria.metadata.paths import MISSING, at
 from noria.metadata.validation import shown
 
+# Powers of ten that a number may have: far more than any quantity, and few enough to write it out.
+_MOST_DIGITS = 400
+
+
+def exact(digits: str) -> Decimal:
+    """A JSON number with a fraction or exponent, exactly; raises `ValueError` for one that can't be written out."""
+    number = Decimal(digits)
+    if -_MOST_DIGITS < number.adjusted() < _MOST_DIGITS:
+        return number
+    raise ValueError(digits)
+
+
 # Fractions decode to Decimal and encode with the same digits: money is never a float.
-DECODER = msgspec.json.Decoder(float_hook=Decimal)
-ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
+DECODER = msgspec.json.Decoder(float_hook=exact)
+ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=exact)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
 
@@ -181,9 +193,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def sql_failed(
-    env: Environment, error: Exception, function: Function, operands: tuple[Callable[[], Any], ...]
-) -> str:
+def sql_failed(env: Environment, error: Exception, function: Function, operands: tuple[Callable[[], Any], ...]) -> str:
     """An SQL expression without a value: the record is invalid, or in a lenient plan the value is the expression's text
     with the record's values pasted in, as the platform has it."""
     texts = [_said(one) for one in operands]

@@ -36,7 +36,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "检查该处附近的引号、逗号和括号",
         "look for a missing quote, comma or bracket just before that place",
     ),
-    "file.too_deep": ("{path} 嵌套过深", "{path} is nested too deeply"),
+    "file.too_deep": ("{path} 嵌套超过 {deepest} 层", "{path} is nested deeper than {deepest} levels"),
+    "file.too_deep_hint": ("减少对象和数组的嵌套", "nest objects and arrays less deeply"),
+    "expression.too_long": (
+        "表达式超过 {longest} 个字符：{value}",
+        "the expression is longer than {longest} characters: {value}",
+    ),
+    "expression.name_too_long": (
+        "字段名超过 {longest} 个字符：{value}",
+        "a field's name is longer than {longest} characters: {value}",
+    ),
+    "expression.too_long_hint": ("拆成几个字段", "split it into several fields"),
     "file.bad_toml": ("{path} 不是有效的 TOML：{reason}", "{path} is not valid TOML: {reason}"),
     "file.bad_toml_hint": (
         "字符串要加引号，表头写作 [connections.名称]",
@@ -181,6 +191,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "check.own_parent": ("父项 {parent} 又以本项为父项", "the parent {parent} has this item as its own parent"),
     "check.own_parent_hint": ("去掉其中一个 parent", "remove one of the two `parent`s"),
+    "check.too_many_parents": (
+        "{parent} 之上的父项超过 {most} 层，或互为父项",
+        "there are more than {most} parents above {parent}, or they are each other's parents",
+    ),
+    "check.field": (
+        "字段名 {field} 的层级为空或超过 {most} 层",
+        "the field {field} has an empty step, or more than {most} of them",
+    ),
+    "check.field_hint": ("写作 a 或 a.b", "write a or a.b"),
     "check.value_and_children": (
         "既有 value 又有 children，value 不起作用",
         "has both value and children; the value has no effect",

@@ -15,7 +15,16 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from noria.messages import Message
-from noria.metadata.documents import NOT_YET, FilterCondition, Item, Metadata, parent_of, tree_of
+from noria.metadata.documents import (
+    MOST_ANCESTORS,
+    NOT_YET,
+    FilterCondition,
+    Item,
+    Metadata,
+    ancestors,
+    parents_of,
+    tree_of,
+)
 from noria.metadata.errors import NoriaError, Problem
 from noria.metadata.expressions import (
     MACRO_NAMES,
@@ -200,16 +209,22 @@ def _check_count(value: Any, path: str) -> list[Problem]:
 def _check_tree(items: list[Item], base: str) -> list[Problem]:
     """How items hang together: children that nothing reaches, fields that occur twice."""
     found: list[Problem] = []
-    known = {id(item) for item in items}
+    parents = parents_of(items)
     for i, item in enumerate(items):
         path = f"{base}[{i}]"
-        parent = parent_of(item, items)
+        parent = parents[i]
         if item.parent and parent is None:
             hint = _nearest_hint(item.parent, [one.field for one in items if one is not item])
             found.append(_warning("check.no_parent", f"{path}.parent", hint, parent=shown(item.parent)))
-        if parent is not None and id(parent) in known and parent_of(parent, items) is item:
+        if item.field.count(".") > MOST_ANCESTORS or "" in item.field.split("."):
+            values = {"field": shown(item.field), "most": MOST_ANCESTORS}
+            found.append(_error("check.field", f"{path}.field", "check.field_hint", **values))
+        if parent is not None and parents[parent] == i:
             hint = Message("check.own_parent_hint")
             found.append(_warning("check.own_parent", f"{path}.parent", hint, parent=shown(item.parent)))
+        elif parent is not None and ancestors(i, parents) > MOST_ANCESTORS:
+            values = {"most": MOST_ANCESTORS, "parent": shown(item.parent)}
+            found.append(_error("check.too_many_parents", f"{path}.parent", "check.own_parent_hint", **values))
         if item.children and item.type != "array" and item.value not in (None, ""):
             found.append(
                 _warning("check.value_and_children", f"{path}.value", Message("check.value_and_children_hint"))

@@ -185,44 +185,52 @@ class Metadata(msgspec.Struct, kw_only=True):
         return kept + [item for item in taken if item.field not in {one.field for one in own}]
 
 
-def parent_of(item: Item, siblings: list[Item]) -> Item | None:
-    """The item of the same list that a flat item belongs to: by the `field` that its `parent` names, else by a
-    `parent_id` that exactly one `id` equals."""
-    if item.parent:
-        for one in siblings:
-            if one is not item and one.field == item.parent:
-                return one
-    elif item.parent_id not in (None, "", 0, "0"):
-        named = [one for one in siblings if one is not item and one.id == item.parent_id]
-        if len(named) == 1 and (named[0].type in ("object", "array")):
-            return named[0]
-    return None
+# Parents above each other, and steps in a `field`: more than any body has.
+MOST_ANCESTORS = 50
+
+
+def parents_of(items: list[Item]) -> list[int | None]:
+    """For each item of a list the place of the item that it belongs to, in the flat form: the first whose `field` its
+    `parent` names, else the only object or array whose `id` its `parent_id` equals."""
+    by_field: dict[str, list[int]] = {}
+    by_id: dict[Any, list[int]] = {}
+    for place, item in enumerate(items):
+        by_field.setdefault(item.field, []).append(place)
+        by_id.setdefault(item.id, []).append(place)
+    found: list[int | None] = []
+    for place, item in enumerate(items):
+        parent: int | None = None
+        if item.parent:
+            parent = next((one for one in by_field.get(item.parent, ()) if one != place), None)
+        elif item.parent_id not in (None, "", 0, "0"):
+            named = [one for one in by_id.get(item.parent_id, ()) if one != place]
+            if len(named) == 1 and items[named[0]].type in ("object", "array"):
+                parent = named[0]
+        found.append(parent)
+    return found
+
+
+def ancestors(place: int, parents: list[int | None]) -> int:
+    """How many items are above one; more than `MOST_ANCESTORS` also where they are each other's parents."""
+    for count in range(MOST_ANCESTORS + 1):
+        above = parents[place]
+        if above is None:
+            return count
+        place = above
+    return MOST_ANCESTORS + 1
 
 
 def tree_of(items: list[Item]) -> list[Item]:
-    """Items whose flat children (`parent`) are put inside their parents; a nested list is given back as it is."""
-    parents = [parent_of(item, items) for item in items]
-    if not any(parents):
+    """Items whose flat children (`parent`) are put inside their parents; a nested list is given back as it is. Items
+    that are their own ancestors, or have too many, stay where they are."""
+    parents = parents_of(items)
+    if all(parent is None for parent in parents):
         return items
-    places = {id(item): place for place, item in enumerate(items)}
-
-    def rooted(place: int) -> bool:
-        """Whether the chain of parents ends: items that are their own ancestors stay where they are."""
-        seen: set[int] = set()
-        while True:
-            parent = parents[place]
-            if parent is None:
-                return True
-            if place in seen:
-                return False
-            seen.add(place)
-            place = places[id(parent)]
-
-    sound = [rooted(place) for place in range(len(items))]
+    sound = [ancestors(place, parents) <= MOST_ANCESTORS for place in range(len(items))]
     children: dict[int, list[int]] = {}
     for place, parent in enumerate(parents):
         if parent is not None and sound[place]:
-            children.setdefault(places[id(parent)], []).append(place)
+            children.setdefault(parent, []).append(place)
 
     def built(place: int, inside: str) -> Item:
         item = items[place]

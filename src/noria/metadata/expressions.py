@@ -14,7 +14,7 @@ import msgspec
 
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
-from noria.metadata.sql import Sql, parse_sql
+from noria.metadata.sql import LONGEST, Sql, parse_sql
 from noria.metadata.times import FORMATS
 from noria.metadata.validation import nearest, shown
 
@@ -41,6 +41,7 @@ _MARKS = re.compile(r"_findCollection\b|_mongoQuery\b|_end(?:Find|Query)\b")
 _END = re.compile(r"\s*\b_end(?:Find|Query)\s*$")
 # A text longer than this is no expression that anybody wrote by hand.
 _LONGEST = 65_536
+_LONGEST_NAME = 1000
 
 OPERATORS = {
     "$eq": "eq",
@@ -177,6 +178,10 @@ def _parsed(value: Any) -> Expression:
 
 
 def _template(text: str) -> Literal | Reference | Macro | Template:
+    if "{{" not in text and "}}" not in text:
+        return Literal(text)
+    if len(text) > _LONGEST:
+        raise _bad("expression.too_long", text, Message("expression.too_long_hint"), longest=_LONGEST)
     parts: list[str | Reference | Macro] = []
     end = 0
     for match in _BRACES.finditer(text):
@@ -202,6 +207,8 @@ def _inner(inside: str, whole: str) -> Reference | Macro:
     name, fmt = name.strip(), fmt.strip()
     if not name or (bar and not fmt):
         raise _bad("expression.empty_macro", whole, Message("expression.unbalanced_hint"))
+    if len(name) > _LONGEST_NAME:
+        raise _bad("expression.name_too_long", whole, Message("expression.unbalanced_hint"), longest=_LONGEST_NAME)
     suffix = fmt or None
     if name in _PLAIN_MACROS:
         return Macro(name, suffix)
@@ -297,8 +304,8 @@ def _quoted_macros(text: str) -> str:
 
 def _function(text: str, whole: str) -> Function:
     """The SQL text with its macros taken out: each becomes a bound value."""
-    if len(text) > _LONGEST:
-        raise _bad("function.too_long", whole, Message("function.hint"), longest=_LONGEST)
+    if len(text) > LONGEST:
+        raise _bad("function.too_long", whole, Message("function.hint"), longest=LONGEST)
     operands: list[Operand] = []
     spans: list[tuple[int, int]] = []
     sql: list[str] = []

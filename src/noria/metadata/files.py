@@ -11,6 +11,9 @@ import msgspec
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 
+# Objects and arrays inside each other: more than any plan has, less than any part of noria would stumble over.
+DEEPEST = 128
+
 
 def read_text(path: Path, plan: str = "") -> str:
     """A UTF-8 file's text (with or without a byte order mark); raises `NoriaError`. `plan` is named in errors."""
@@ -36,13 +39,31 @@ def read_json(path: Path, plan: str = "") -> Any:
     """A JSON file's value; raises `NoriaError` with line and column when it is malformed."""
     text = read_text(path, plan)
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
+        _refuse_deep(value)
+        return value
     except RecursionError:
-        raise NoriaError("bad_json", Message("file.too_deep", {"path": path.name}), plan=plan, path="$") from None
+        message = Message("file.too_deep", {"path": path.name, "deepest": DEEPEST})
+        raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.too_deep_hint")) from None
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         place = _place(text, str(error))
         message = Message("file.bad_json", {"path": path.name, "reason": str(error), **place})
         raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.bad_json_hint")) from None
+
+
+def _refuse_deep(value: Any) -> None:
+    """Raises `RecursionError` for objects and arrays that are nested deeper than `DEEPEST`."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _place(text: str, reason: str) -> dict[str, int]:
