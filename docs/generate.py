@@ -89,7 +89,13 @@ def _table(head: tuple[str, ...], rows: list[dict[str, str]]) -> str:
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, and the JSON Schemas that are shipped."""
+    from noria.metadata import schema
+
+    for name in schema.NAMES:
+        file = Path(schema.__file__).parent / "schemas" / f"{name}.schema.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(schema.rendered(name), encoding="utf-8")
     for lang in ("zh", "en"):
         for name, text in pages(lang):
             (HERE / "reference" / lang / name).write_text(text.rstrip() + "\n", encoding="utf-8")

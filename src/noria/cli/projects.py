@@ -17,6 +17,7 @@ from noria.engine.checking import check_project, problems_of
 from noria.messages import LANGUAGES, Message, language, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import PROJECT_FILE, load_project
+from noria.metadata.schema import NAMES, shipped
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=t("help.init"))(init)
     app.command(help=t("help.check"))(check)
     app.command(help=t("help.connectors"))(connectors)
+    app.command(help=t("help.schema"))(schema)
 
 
 def init(
@@ -122,6 +124,16 @@ def connectors(
         for endpoint in connector.endpoints:
             shown.add_row(endpoint.method, endpoint.path, endpoint.name, " ".join(endpoint.parameters))
         out.print(shown)
+
+
+def schema(
+    name: Annotated[str, typer.Argument(help=t("help.schema_name"), metavar="[plan|metadata]")] = "plan",
+) -> None:
+    """A JSON Schema for editors."""
+    if name not in NAMES:
+        choices = Message("valid.choices", {"choices": ", ".join(NAMES)})
+        raise NoriaError("usage", Message("valid.not_a_choice", {"value": name}), hint=choices)
+    typer.echo(shipped(name), nl=False)
 
 
 def options_of(settings: Any = HttpSettings, prefix: str = "") -> list[dict[str, str]]:

@@ -34,6 +34,8 @@ _REAL = Context(prec=17, rounding=ROUND_HALF_UP)
 # The longest text that a function may make (MySQL's max_allowed_packet): longer is NULL.
 LONGEST = 16 * 1024 * 1024
 _SECONDS_A_PATTERN = 0.25
+_MOST_REPEATS = 10_000
+_LONGEST_PATTERN = 4096
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 _PLAIN = re.compile(r"[-+]?(?:0|[1-9]\d{0,64})(?:\.\d{1,30})?\Z")
@@ -617,8 +619,17 @@ def _like_pattern(pattern: str, escape: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
+_COUNTED = re.compile(r"\{(\d*),?(\d*)\}")
+
+
 @lru_cache(512)
 def _pattern(pattern: str) -> Any:
+    repeats = 1
+    for least, most in _COUNTED.findall(pattern):
+        # Repeats inside repeats are written out when a pattern is prepared.
+        repeats *= max(1, int((most or least or "1")[:6]))
+    if repeats > _MOST_REPEATS or len(pattern) > _LONGEST_PATTERN:
+        raise SqlError("sql.slow_pattern")
     try:
         return regex.compile(pattern, regex.IGNORECASE)
     except regex.error as error:
@@ -917,6 +928,13 @@ def hexadecimal(value: Any) -> str:
 def ascii_(value: Any) -> int:
     """ASCII"""
     return next(iter((text(value) or "").encode("utf-8", "surrogatepass")), 0)
+
+
+def char(*codes: Any) -> str:
+    """CHAR: the text whose UTF-8 bytes these numbers are; NULLs are left out."""
+    numbers = [max(_whole(code), 0) % (1 << 32) for code in codes if code is not None]
+    parts = [one.to_bytes(max(1, (one.bit_length() + 7) // 8), "big") for one in numbers]
+    return b"".join(parts).decode("utf-8", "replace")
 
 
 @_strict

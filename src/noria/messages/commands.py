@@ -20,6 +20,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "检查方案、连接和调度（不联网）",
         "check plans, connections and schedules without network",
     ),
+    "help.schema": (
+        "方案或元数据的 JSON Schema，供编辑器补全和检查",
+        "the JSON Schema of plans or metadata, for editors to complete and validate with",
+    ),
+    "help.schema_name": ("plan 或 metadata", "plan or metadata"),
     "help.connectors": (
         "有哪些连接器；某个连接器的接口、参数和选项",
         "what connectors exist; one connector's endpoints and options",

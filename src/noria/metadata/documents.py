@@ -124,6 +124,9 @@ class Pagination(msgspec.Struct, kw_only=True):
 class Metadata(msgspec.Struct, kw_only=True):
     """One side of a plan: the platform's source or target document."""
 
+    schema: Annotated[str | None, Meta(description="JSON Schema，供编辑器使用 | for editors")] = msgspec.field(
+        name="$schema", default=None
+    )
     api: Annotated[Text, Meta(description="接口 | the operation, often a path")]
     type: Annotated[str | None, Meta(description="QUERY 或 EXECUTE（旧） | older name of effect")] = None
     effect: Annotated[str | None, Meta(description="QUERY 或 EXECUTE | reads or writes")] = None

@@ -165,7 +165,7 @@ def _parsed(value: Any) -> Expression:
             return _lookup(_END.sub("", head))
         if head.startswith("_mongoQuery"):
             return _mongo(_END.sub("", head))
-        if head.startswith("_function") and head[9:10].isspace():
+        if head == "_function" or (head.startswith("_function") and head[9].isspace()):
             return _function(head[10:].strip(), value)
         return _template(value)
     if isinstance(value, dict):

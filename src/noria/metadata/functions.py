@@ -81,6 +81,7 @@ FIELD 2 * FIELD(x, a, …) | x 是第几个 | which one x is | FIELD('b', 'a', '
 ELT 2 * ELT(n, a, …) | 第 n 个 | the n-th | ELT(2, 'a', 'b') | b
 FORMAT 2 2 FORMAT(x, d) | 千分位文本 | with thousands separators | FORMAT(12345.678, 2) | 12,345.68
 HEX 1 1 HEX(x) | 十六进制 | hexadecimal | HEX('a') | 61
+CHAR 1 * CHAR(n, …) | 由字节值组成文本 | the text of these byte values | CHAR(65, 66) | AB
 ASCII 1 1 ASCII(s) | 首字节的值 | value of the first byte | ASCII('a') | 97
 MD5 1 1 MD5(s) | MD5 摘要 | MD5 digest | MD5('') | d41d8cd98f00b204e9800998ecf8427e
 SHA1 1 1 SHA1(s) | SHA-1 摘要 | SHA-1 digest | SHA1('') | da39a3ee5e6b4b0d3255bfef95601890afd80709

@@ -87,6 +87,9 @@ class SideDocument(msgspec.Struct, kw_only=True):
 class PlanDocument(msgspec.Struct, kw_only=True):
     """A plan as it stands in its file."""
 
+    schema: Annotated[str | None, Meta(description="JSON Schema，供编辑器使用 | for editors")] = msgspec.field(
+        name="$schema", default=None
+    )
     name: Annotated[str | None, Meta(description="名称 | name")] = None
     uuid: Annotated[str | None, Meta(description="平台方案编号 | the platform's id, for look-ups")] = None
     description: Annotated[str | None, Meta(description="说明 | what it is for")] = None

@@ -436,7 +436,9 @@ _HANDLERS: dict[str, Any] = {
     "Localtime": _bare_call("NOW"),
     "CurrentDate": _bare_call("CURDATE"),
     "CurrentTime": _bare_call("CURTIME"),
-    "Chr": lambda node, whole, depth: Call("CHAR", tuple(_tree(one, whole, depth) for one in node.expressions)),
+    "Chr": lambda node, whole, depth: called(
+        "CHAR", tuple(_tree(one, whole, depth) for one in node.expressions), whole
+    ),
     "Collate": _collate,
     "Ceil": _ceil_floor,
     "Floor": _ceil_floor,
