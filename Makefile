@@ -18,6 +18,7 @@ demo: $(STAMP)
 	@$(BIN)/noria demo
 
 test: lint
+	@sh tests/needs.sh
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(STAMP)

@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--records", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("speed", "profile", "memory", "size"), default=None)
+    parser.add_argument("--only", choices=("speed", "profile", "memory", "size", "mapping"), default=None)
     chosen = parser.parse_args()
     if chosen.only in (None, "speed"):
         print(f"a whole run of {chosen.records:,} records: pages of 200, batches of 200, SQLite ledger")
@@ -92,6 +92,11 @@ def main() -> None:
                 peaks.append(whole(url, Path(folder))[0]["peak"])
         more = peaks[1] - peaks[0]
         print(f"\nmemory: {peaks[0]:.0f} MiB for 20,000 records, {peaks[1]:.0f} MiB for 200,000 (+{more:.0f})")
+    if chosen.only in (None, "mapping"):
+        compiled, _ = measured("bench.mapping")
+        print("\nthe compiled mapping (best of several rounds, all in turn)")
+        for case, figures in compiled.items():
+            print(f"{case}: " + ", ".join(f"{value:.2f} {name}" for name, value in figures.items()))  # type: ignore[attr-defined]
     if chosen.only in (None, "size"):
         size()
 

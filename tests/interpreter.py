@@ -6,7 +6,6 @@ are compared with a real server); everything else is written twice.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -29,17 +28,30 @@ from noria.metadata.macros import macro_value
 from noria.metadata.sql import NOTHING, Bind, Call, Const
 
 MISSING = object()
-parse = lru_cache(None)(e.parse)
 
 
-def interpret(items: list[Any], row: dict[str, Any], env: Any, tables: Any = None) -> dict[str, Any]:
-    """The payload of a row. `env.found` is looked into by plan name."""
-    return _Interpreter(row, env, tables or {}).members(items, [])
+def interpret(
+    items: list[Any], row: dict[str, Any], env: Any, tables: Any = None, parse: Any = e.parse
+) -> dict[str, Any]:
+    """The payload of a row. `env.found` is looked into by plan name. `parse`: `remembered`, to parse a text once."""
+    return _Interpreter(row, env, tables or {}, parse).members(items, [])
+
+
+_TEXTS: dict[str, Any] = {}
+
+
+def remembered(value: Any) -> Any:
+    """The expression of a value, parsed the first time only."""
+    if not isinstance(value, str):
+        return e.parse(value)
+    if value not in _TEXTS:
+        _TEXTS[value] = e.parse(value)
+    return _TEXTS[value]
 
 
 class _Interpreter:
-    def __init__(self, row: dict[str, Any], env: Any, tables: Any) -> None:
-        self.row, self.env, self.tables = row, env, tables
+    def __init__(self, row: dict[str, Any], env: Any, tables: Any, parse: Any) -> None:
+        self.row, self.env, self.tables, self.parse = row, env, tables, parse
 
     # A scope is (names of the array, element); the head has none.
     def members(self, items: list[Any], scopes: list[Any]) -> dict[str, Any]:
@@ -84,7 +96,7 @@ class _Interpreter:
                     pass
             if item.type == "array" and "{{" not in text and not text.startswith("_"):
                 return e.Reference(text) if text else e.Literal(None)
-        return parse(value) if isinstance(value, str) else e.parse(value)
+        return self.parse(value)
 
     def lines(self, item: Any, scopes: list[Any]) -> Any:
         path = (item.value if isinstance(item.value, str) else "").strip()
@@ -118,7 +130,7 @@ class _Interpreter:
         if isinstance(expression, e.Structure):
             if expression.members is not None:
                 return {name: self.value(one, scopes, field) for name, one in expression.members}
-            return [self.value(one, scopes, field) for one in expression.elements]
+            return [self.value(one, scopes, field) for one in expression.elements or ()]
         if isinstance(expression, e.Lookup):
             return self.lookup(expression, scopes, field)
         return self.function(expression, scopes, field)
@@ -137,7 +149,7 @@ class _Interpreter:
         return value
 
     def lookup(self, lookup: Any, scopes: list[Any], field: str) -> Any:
-        key = []
+        key: list[Any] = []
         for condition in lookup.conditions:
             value = self.value(condition.value, scopes, field)
             key.append(key_list(value) if condition.operator in ("in", "notin") else key_part(value))

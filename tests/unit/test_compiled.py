@@ -14,7 +14,7 @@ from noria.mapping import Environment, MappingError, Waiting, compile_mapping
 from noria.metadata.documents import Item
 from noria.metadata.macros import Moment
 from noria.metadata.valuemaps import table_of
-from tests.interpreter import interpret
+from tests.interpreter import interpret, remembered
 
 MOMENT = Moment(last_sync=1_700_000_000, now=1_700_086_400)
 EXAMPLES = int(os.environ.get("NORIA_EXAMPLES", "400"))
@@ -137,7 +137,7 @@ def test_compiled_and_interpreted_agree(items: list[dict[str, Any]], rows: list[
         plain = Environment(MOMENT, patient=patient)
         plain.found = {"p": FOUND}  # type: ignore[assignment]
         compiled = outcome(mapping.payload, row, env)
-        interpreted = outcome(interpret, tree, row, plain, TABLES)
+        interpreted = outcome(interpret, tree, row, plain, TABLES, remembered)
         assert repr(compiled) == repr(interpreted), (items, row)
         assert repr(row) == before, "a mapping must not change the record"
         for planned in mapping.lookups:

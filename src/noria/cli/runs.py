@@ -13,6 +13,10 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from noria.cli.options import (
     HERE,
@@ -31,6 +35,7 @@ from noria.engine.preview import default_moment, preview, source_records
 from noria.engine.requests import request_of
 from noria.ledger import open_ledger
 from noria.ledger.records import REPLAYABLE
+from noria.mapping import encode
 from noria.messages import Message, t
 from noria.metadata.check import check_plan, lookups_in
 from noria.metadata.errors import InvalidDocument, NoriaError
@@ -180,7 +185,7 @@ def preview_command(
         if ledger is not None:
             ledger.close()
     if as_json:
-        print_json([{key: value for key, value in one.items() if key != "raw"} for one in results])
+        print_json(results)
         return
     _show_preview(results)
 
@@ -255,15 +260,51 @@ def _lines(path: Path, text: str) -> list[bytes]:
     return records
 
 
+# Columns from which the record and its payload stand beside each other.
+_SIDE_BY_SIDE = 90
+
+
+def _pretty(raw: bytes) -> str:
+    """A record's JSON over several lines, with its own digits."""
+    try:
+        return msgspec.json.format(raw, indent=2).decode("utf-8", "replace")
+    except (msgspec.DecodeError, RecursionError):
+        return raw.decode("utf-8", "replace")
+
+
+def _mapped_fields(result: dict[str, Any]) -> RenderableType:
+    """Each field of a payload with its value and the expression behind it; the payload alone where the plan has no
+    items."""
+    if result["payload"] is None:
+        return Text("")
+    if not result["fields"]:
+        return Text(_pretty(encode(result["payload"])))
+    shown = table(t("column.field"), t("column.value"), t("column.expression"))
+    for one in result["fields"]:
+        value = encode(one["value"]).decode() if "value" in one else ""
+        expression = one["expression"]
+        text = expression if isinstance(expression, str) else "" if expression is None else encode(expression).decode()
+        shown.add_row(Text(one["path"]), Text(value, style="green"), Text(text, style="cyan"))
+    return shown
+
+
 def _show_preview(results: list[dict[str, Any]]) -> None:
     out = console()
     for one in results:
         out.print(f"[bold]{one['number'] or one['id'] or '-'}[/]  {state_text(one['state'])}", highlight=False)
         if one["reason"]:
             out.print(f"  {one['reason']}", markup=False)
-        out.print(f"  ← {bytes(one['raw']).decode('utf-8', 'replace')}", markup=False, style="dim")
-        if one["payload"] is not None:
-            out.print(f"  → {msgspec.json.encode(one['payload'], enc_hook=str).decode()}", markup=False)
+        raw = Text(_pretty(bytes(one["raw"])), style="dim")
+        mapped = _mapped_fields(one)
+        if out.width >= _SIDE_BY_SIDE:
+            both = Table(box=None, pad_edge=True, show_header=False, expand=True)
+            both.add_column(ratio=2, overflow="fold")
+            both.add_column(ratio=3, overflow="fold")
+            both.add_row(raw, mapped)
+            out.print(both)
+        else:
+            out.print(Padding(raw, (0, 0, 0, 2)))
+            out.print(Padding(mapped, (0, 0, 0, 2)))
     out.print(t("preview.count", count=len(results)))
 
 

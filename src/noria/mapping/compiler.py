@@ -238,9 +238,13 @@ class _Writer:
         return text
 
     def template(self, parts: tuple[str | Reference | Macro, ...], scopes: Scopes) -> str:
-        texts = [
-            self.constant(part) if isinstance(part, str) else f"as_text({self.atom(part, scopes)})" for part in parts
-        ]
+        texts = []
+        for part in parts:
+            if isinstance(part, str):
+                texts.append(self.constant(part))
+            else:
+                held = self.fresh("t")
+                texts.append(f"({held} if ({held} := {self.atom(part, scopes)}).__class__ is str else as_text({held}))")
         return f"''.join(({', '.join(texts)},))"
 
     def structure(self, structure: Structure, item: Item, scopes: Scopes) -> str:
@@ -290,16 +294,17 @@ class _Writer:
         try:
             if known not in self.numbers:
                 self.numbers[known] = self.new_lookup(lookup, item, scopes)
-            number, key = self.numbers[known]
+            number, parts = self.numbers[known]
         except TypeError:  # a literal in it that can't be a key
-            number, key = self.new_lookup(lookup, item, scopes)
-        return f"looked_up(env, {number}, {key}({_arguments(scopes)}), {self.constant(item.field)})"
+            number, parts = self.new_lookup(lookup, item, scopes)
+        return f"looked_up(env, {number}, {parts}, {self.constant(item.field)})"
 
     def new_lookup(self, lookup: Lookup, item: Item, scopes: Scopes) -> tuple[int, str]:
-        parts = []
+        values = []
         for condition in lookup.conditions:
             kind = "key_list" if condition.operator in ("in", "notin") else "key_part"
-            parts.append(f"{kind}({self.expression(condition.value, item, scopes)})")
+            values.append(f"{kind}({self.expression(condition.value, item, scopes)})")
+        parts = f"({', '.join(values)},)"
         number = len(self.lookups)
         self.lookups.append(lookup)
         key = self.fresh("key")
@@ -308,13 +313,13 @@ class _Writer:
                 [
                     f"def {key}({_parameters(scopes)}):",
                     *_unpacked(scopes),
-                    f"    parts = ({', '.join(parts)},)",
+                    f"    parts = {parts}",
                     "    return None if None in parts else parts",
                 ]
             )
         )
         self.functions.append(self.all_keys(f"keys_{number}", key, scopes))
-        return number, key
+        return number, parts
 
     def all_keys(self, name: str, key: str, scopes: Scopes) -> str:
         """A function from a record to every key that a look-up inside its (nested) lines asks for. Where a key has no

@@ -454,6 +454,11 @@ def eq_text(value: Any, wanted: str) -> int | None:
     return None if value is None else 1 if fold(value) == wanted else 0
 
 
+def chosen(table: dict[str, str], value: str | None, otherwise: str | None) -> str | None:
+    """CASE value WHEN text THEN text …: `table` by folded texts."""
+    return otherwise if value is None else table.get(fold(value), otherwise)
+
+
 def compare(a: Any, b: Any) -> int | None:
     """-1, 0 or 1 as a is less than, equal to or greater than b; None when one is NULL."""
     if a is None or b is None:

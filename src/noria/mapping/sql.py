@@ -134,7 +134,8 @@ class SqlWriter:
 
     def expression(self, tree: Sql) -> str:
         """Source of the whole expression's value as a payload holds it."""
-        return f"sql_result({self._shown(self._value(tree))})"
+        code = self._value(tree)
+        return code.source if code.type in (TEXT, TRUTH) else f"sql_result({self._shown(code)})"
 
     def _shown(self, code: Code) -> str:
         return f"sql.trimmed({code.source})" if code.type == REAL else code.source
@@ -243,10 +244,14 @@ class SqlWriter:
         return code.source
 
     def _case(self, tree: Call) -> Code:
-        operand, *branches, default = tree.args
+        operand, branches, default = tree.args[0], tree.args[1:-1], tree.args[-1]
         values = [self._value(one) for one in branches[1::2]]
         last = self._value(default)
         kind = _merged([*values, last])
+        if operand is not NOTHING and kind == TEXT:
+            table = self._table(operand, branches, default)
+            if table is not None:
+                return table
         compared = self.host.fresh("c")
         conditions, depth = [], 0
         whens = branches[0::2]
@@ -275,6 +280,22 @@ class SqlWriter:
         source = "".join(f"{then} if {when} else " for when, then in zip(conditions, results, strict=True)) + final
         depth = max(depth, last.depth, *(one.depth for one in values))
         return Code(f"({source})", kind, depth + 2)
+
+    def _table(self, operand: Sql, branches: tuple[Sql, ...], default: Sql) -> Code | None:
+        """A CASE from texts to texts is looked up, however many branches it has."""
+        if not all(isinstance(one, Const) and isinstance(one.value, str) for one in branches):
+            return None
+        if not isinstance(default, Const) or not isinstance(default.value, str | None):
+            return None
+        subject = self._value(operand)
+        if subject.type != TEXT:
+            return None
+        texts = [str(one.value) for one in branches if isinstance(one, Const)]
+        table: dict[str, str] = {}
+        for when, then in zip(texts[::2], texts[1::2], strict=True):
+            table.setdefault(mysql.fold(when), then)
+        otherwise = "None" if default.value is None else self.host.constant(default.value)
+        return Code(f"sql.chosen({self.host.constant(table)}, {subject.source}, {otherwise})", TEXT, subject.depth + 1)
 
     def _condition(self, tree: Sql) -> Code:
         """Source that is true where the value is true; AND and OR stop where the outcome is known."""

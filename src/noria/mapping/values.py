@@ -13,6 +13,7 @@ from noria.messages import Message
 from noria.metadata.expressions import Function, pasted
 from noria.metadata.macros import Moment, PagePosition, formatted
 from noria.metadata.paths import MISSING, at
+from noria.metadata.times import FORMATS, format_time
 from noria.metadata.validation import shown
 
 # Powers of ten that a number may have: far more than any quantity, and few enough to write it out.
@@ -100,10 +101,12 @@ def elements(value: Any) -> list[Any]:
 
 def as_text(value: Any) -> str:
     """A value inside a text: nothing for null, JSON spelling for numbers, booleans, objects and arrays."""
+    if value.__class__ is str:
+        return value
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
+    if value.__class__ is int:
+        return str(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     return encode(value).decode()
@@ -114,7 +117,7 @@ def with_format(value: Any, fmt: str, env: Environment, path: str) -> Any:
     if value is None or value == "":
         return value
     try:
-        return formatted(value, fmt, env.moment)
+        return format_time(value, fmt, env.moment.tz) if fmt in FORMATS else formatted(value, fmt, env.moment)
     except (ValueError, OverflowError):
         if env.moment.lenient:
             return value
@@ -213,13 +216,13 @@ def _said(operand: Callable[[], Any]) -> str:
         return ""
 
 
-def looked_up(env: Environment, number: int, key: Key | None, name: str) -> Any:
-    """What look-up `number` found for `key`; nothing when a value to look for is missing."""
-    if key is None:
-        return None
+def looked_up(env: Environment, number: int, key: Any, name: str) -> Any:
+    """What look-up `number` found for `key`; nothing when a value to look for is missing (None)."""
     found = env.found[number].get(key, MISSING)
     if found is not MISSING:
         return found
+    if None in key:
+        return None
     if env.patient:
         raise Waiting(number, key)
     if env.missing_is_invalid:
@@ -229,9 +232,9 @@ def looked_up(env: Environment, number: int, key: Key | None, name: str) -> Any:
 
 def key_part(value: Any) -> str | None:
     """A value as look-ups compare it: by its text, so that 101 finds "101"."""
-    if value is None or value == "" or isinstance(value, dict | list):
-        return None
-    return as_text(value)
+    if value.__class__ is str:
+        return value or None
+    return None if value is None or isinstance(value, dict | list) else as_text(value)
 
 
 def key_list(value: Any) -> tuple[str, ...] | None:

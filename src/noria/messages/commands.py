@@ -20,6 +20,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "检查方案、连接和调度（不联网）",
         "check plans, connections and schedules without network",
     ),
+    "column.field": ("目标字段", "field"),
+    "column.value": ("值", "value"),
+    "column.expression": ("表达式", "expression"),
     "help.schema": (
         "方案或元数据的 JSON Schema，供编辑器补全和检查",
         "the JSON Schema of plans or metadata, for editors to complete and validate with",

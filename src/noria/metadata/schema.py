@@ -51,7 +51,13 @@ def schema(name: str) -> dict[str, Any]:
         component.get("properties", {}).pop("$schema", None)
         # The types' docstrings are for those who read the code.
         component.pop("description", None)
-    return {"$schema": _DIALECT, "$id": f"noria:{name}", "title": f"noria {name}", **reference, "$defs": _local(components)}
+    return {
+        "$schema": _DIALECT,
+        "$id": f"noria:{name}",
+        "title": f"noria {name}",
+        **reference,
+        "$defs": _local(components),
+    }
 
 
 def _offer(field: dict[str, Any], names: list[str], others: bool) -> None:

@@ -71,7 +71,15 @@ def format_time(value: object, fmt: str, tz: ZoneInfo = DEFAULT_ZONE) -> str | i
         fmt = fmt.lower()
         if fmt not in FORMATS:
             raise KeyError(fmt)
-    moment = parse_time(value, tz)
+    if value.__class__ is str and len(value) == 19 and value[10] == " " and value[4] == "-" == value[7]:
+        # The vendors' usual spelling, in the zone that it is shown in.
+        moment = datetime.fromisoformat(value)
+        if fmt.startswith("timestamp"):
+            moment = moment.replace(tzinfo=tz)
+    elif value.__class__ is int:
+        moment = _from_epoch(value, tz)
+    else:
+        moment = parse_time(value, tz)
     if fmt == "timestamp":
         return int(moment.timestamp())
     if fmt == "timestamp_ms":
