@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
 
 
 def pages(lang: str) -> Iterator[tuple[str, str]]:
@@ -20,7 +22,15 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
         del sys.modules[name]
     from noria.cli.projects import options_of
     from noria.connectors import CONNECTORS
-    from noria.metadata.documents import NOT_YET, Item, Metadata
+    from noria.metadata.documents import (
+        FilterCondition,
+        GroupCalculate,
+        Item,
+        Metadata,
+        OmissionRemedy,
+        Operation,
+        ResponseFormat,
+    )
     from noria.metadata.expressions import MACRO_NAMES
     from noria.metadata.plan import PlanDocument
     from noria.metadata.project import ProjectDocument
@@ -38,17 +48,17 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     for title, kind in (
         ("源与目标文档" if zh else "source and target documents", Metadata),
         ("request / response", Item),
+        ("condition", FilterCondition),
+        ("formatResponse", ResponseFormat),
+        ("operation", Operation),
+        ("groupCalculate", GroupCalculate),
+        ("omissionRemedy", OmissionRemedy),
     ):
         parts.append(f"## {title}\n\n{_table(head, options_of(kind))}\n")
     parts.append(f"## {'系统宏' if zh else 'System macros'}\n\n" + ", ".join(f"`{{{{{m}}}}}`" for m in MACRO_NAMES))
     parts.append(f"\n{'格式后缀' if zh else 'Suffixes'}: " + ", ".join(f"`|{fmt}`" for fmt in FORMATS) + "\n")
-    later = "已能读取、尚不执行（`check` 会报错）" if zh else "Read but not carried out yet (`check` says so)"
-    parts.append(
-        f"## {later}\n\n"
-        + ", ".join(f"`{key}`" for key in (*NOT_YET, "_function", "_mongoQuery", "parser", "mapping"))
-        + "\n"
-    )
     yield "metadata.md", "\n".join(parts)
+    yield "language.md", f"# {'元数据语言' if zh else 'The metadata language'}\n\n{made}\n\n" + "\n".join(_language(zh))
     for connector in CONNECTORS.values():
         options = _table(head, options_of(connector.settings_type))
         text = f"# {connector.name}: {connector.title[0 if zh else 1]}\n\n{made}\n\n{options}\n"
@@ -78,6 +88,70 @@ def _commands(zh: bool) -> Iterator[str]:
             rows.append(f"| `{shown}` | {getattr(parameter, 'help', '') or ''} |")
         if rows:
             yield f"| {'参数' if zh else 'argument'} | |\n|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _language(zh: bool) -> Iterator[str]:
+    """Every construct with its example, then the tables of functions, parsers, formats and operators."""
+    from docs.language import CHOICES, CONSTRUCTS, SECTIONS
+
+    from noria.metadata.formats import FORMATS, OPERATORS
+    from noria.metadata.functions import FUNCTIONS
+    from noria.metadata.parsers import PARSERS
+
+    words = ("元数据", "数据", "写入") if zh else ("metadata", "records", "payloads")
+    for section, names in SECTIONS.items():
+        yield f"## {names[0 if zh else 1]}\n"
+        for one in CONSTRUCTS:
+            if one.section != section:
+                continue
+            document = {key: value for key, value in (("source", one.source), ("target", one.target)) if value}
+            yield f"### {one.name}\n\n{one.zh if zh else one.en}\n"
+            for word, value in zip(words, (document | (one.more or {}), one.records, one.payloads), strict=True):
+                lines = "\n".join(map(_readable, value)) if isinstance(value, list) else _readable(value)
+                yield f"{word}\n\n```json\n{lines}\n```\n"
+    head = ("写法", "含义", "例", "结果") if zh else ("usage", "meaning", "example", "gives")
+    rows = [(f.usage, f.zh if zh else f.en, f.example, f.gives) for f in FUNCTIONS.values()]
+    yield f"## {'函数' if zh else 'Functions'}\n\n{_cells(head, rows)}\n"
+    head = ("解析器", "含义", "参数", "例") if zh else ("parser", "meaning", "parameters", "example")
+    rows = [
+        (n, p.zh if zh else p.en, _json(p.example), f"{_json(p.value)} → {_json(p.gives)}") for n, p in PARSERS.items()
+    ]
+    yield f"## {'解析器' if zh else 'Parsers'}\n\n{_cells(head, rows)}\n"
+    head = ("格式", "含义", "值", "结果") if zh else ("format", "meaning", "value", "gives")
+    rows = [
+        (n if f.default is None else f"{n}({f.default})", f.zh if zh else f.en, _json(f.value), _json(f.gives))
+        for n, f in FORMATS.items()
+    ]
+    yield f"## formatResponse\n\n{_cells(head, rows)}\n"
+    rows = [(name, text[0 if zh else 1]) for name, text in OPERATORS.items()]
+    yield f"## condition\n\n{_cells(('logic', '含义' if zh else 'meaning'), rows)}\n"
+    yield f"## {'选择与差异' if zh else 'Choices and differences'}\n"
+    yield "\n".join(f"- {choice[0 if zh else 1]}" for choice in CHOICES)
+
+
+def _readable(value: Any, indent: str = "") -> str:
+    """JSON that is broken into lines only where it is long."""
+    short = _json(value)
+    if len(short) + len(indent) <= 100 or not isinstance(value, dict | list) or not value:
+        return short
+    inner = indent + "  "
+    if isinstance(value, dict):
+        members = [f"{inner}{_json(key)}: {_readable(one, inner)}" for key, one in value.items()]
+        return "{\n" + ",\n".join(members) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(inner + _readable(one, inner) for one in value) + f"\n{indent}]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _cells(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in which every first cell is code."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for first, second, *rest in rows:
+        cells = [f"`{first}`", second, *(f"`{cell}`" for cell in rest)]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
 
 
 def _table(head: tuple[str, ...], rows: list[dict[str, str]]) -> str:

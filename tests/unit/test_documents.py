@@ -8,7 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from docs.language import CHOICES, CONSTRUCTS, Construct
 
 from noria.engine.answers import Asked, rules_of
 from noria.engine.identity import arrivals_of
@@ -16,7 +18,7 @@ from noria.engine.preview import preview
 from noria.ledger import Ledger, open_ledger
 from noria.mapping import Environment, compile_mapping, encode
 from noria.metadata.check import check_plan
-from noria.metadata.documents import Metadata
+from noria.metadata.documents import Item, Metadata
 from noria.metadata.macros import Moment, PagePosition
 from noria.metadata.plan import Plan
 from noria.metadata.project import load_plan
@@ -88,3 +90,37 @@ def test_a_published_style_plan(file: Path, tmp_path: Path) -> None:
         size = plan.source.metadata.pagination.pageSize if plan.source.metadata.pagination else 100
         request = mapping.payload({}, Environment(MOMENT, position=PagePosition(size, 0, 1)))
         assert same(request, {name: value for name, value in document["request"].items() if value is not None})
+
+
+@pytest.mark.parametrize("construct", CONSTRUCTS, ids=lambda construct: construct.name)
+def test_the_references_examples_are_right(construct: Construct, tmp_path: Path) -> None:
+    """Each construct of the reference: the plan is without problems, and its example gives what the page says."""
+    more = construct.more or {}
+    document = {
+        "source": {"api": "/list", "id": "id", "idCheck": False, **construct.source},
+        "target": {"api": "/save", **construct.target},
+        **more,
+    }
+    plan = plan_of(tmp_path, "example", document)
+    with open_ledger("sqlite:///ledger.db", tmp_path) as ledger:
+        others = {
+            name: looked_into(tmp_path, ledger, name, {"id": "id", "rows": rows})
+            for name, rows in more.get("lookups", {}).items()
+        }
+        problems = check_plan(plan, [other for other, _ in others.values()])
+        assert [problem for problem in problems if problem.severity != "hint"] == []
+        records = [json.dumps(record, ensure_ascii=False).encode() for record in construct.records]
+        results = preview(plan, records, MOMENT, ledger, {name: asked for name, (_, asked) in others.items()})
+    found = [one["payload"] for one in results]
+    assert len(found) == len(construct.payloads) and all(map(same, found, construct.payloads)), found
+
+
+def test_every_key_of_the_language_has_an_example() -> None:
+    text = json.dumps([[one.name, one.source, one.target] for one in CONSTRUCTS])
+    explained = " ".join(zh for zh, _ in CHOICES) + text
+    keys = {field.encode_name for field in msgspec.structs.fields(Metadata)} | {
+        field.encode_name for field in msgspec.structs.fields(Item)
+    }
+    plain = {"api", "type", "effect", "method", "id", "number", "name", "label", "describe", "response", "otherResponse",
+             "pagination", "delay", "$schema", "parent_id", "formModel", "tableModel", "physicalModel", "display", "enableDisplay", "parser"}  # fmt: skip
+    assert {key for key in keys - plain if key not in explained} == set()
