@@ -560,3 +560,64 @@ def test_the_demo_proves_itself(called: Any) -> None:
     result = json.loads(out)
     assert code == 0 and result["equal"] and result["source"] == result["ledger"] == result["sink"] == 120
     assert result["second"][1]["delivered"] == 0 and result["second"][1]["unchanged"] == 123
+
+
+def test_fields_lists_what_the_first_record_shows(folder: Path, called: Any) -> None:
+    row = {
+        "id": 1,
+        "price": 1.5,
+        "ok": True,
+        "o": {"a": "x"},
+        "items": [{"sku": None}, {"sku": "a", "n": 2}],
+        "none": None,
+    }
+    (folder / "r.json").write_text(json.dumps([row]), "utf-8")
+    code, out, _ = called("fields", "users", "--input", folder / "r.json", "--project", folder)
+    found = {item["field"]: item for item in json.loads(out)}
+    assert code == 0 and {name: item["type"] for name, item in found.items()} == {
+        "id": "int", "price": "float", "ok": "bool", "o": "object", "items": "array", "none": "string",
+    }  # fmt: skip
+    children = {child["field"]: (child["type"], child["parent"]) for child in found["items"]["children"]}
+    assert children == {"sku": ("string", "items"), "n": ("int", "items")}
+    code, out, _ = called("fields", "users", "--project", folder)
+    assert code == 0 and "user_id" in {item["field"] for item in json.loads(out)}, "from the source"
+    called("run", "users", "--project", folder, "--json")
+    code, again, _ = called("fields", "users", "--project", folder)
+    assert code == 0 and {item["field"] for item in json.loads(again)} == {item["field"] for item in json.loads(out)}
+
+
+def test_preview_shows_the_expression_behind_each_field(folder: Path, called: Any) -> None:
+    (folder / "r.json").write_text('[{"user_id": "7", "department_id": 1, "nickname": "n"}]', "utf-8")
+    code, out, _ = called("preview", "users", "--input", folder / "r.json", "--project", folder, "--json")
+    one = json.loads(out)[0]
+    assert code == 0 and one["raw"] == {"user_id": "7", "department_id": 1, "nickname": "n"}
+    fields = {field["path"]: field for field in one["fields"]} if one["fields"] else {}
+    if one["payload"] is not None:
+        assert (
+            fields["user_id"]["expression"] == "{{user_id}}" and fields["user_id"]["value"] == one["payload"]["user_id"]
+        )
+    metadata = {
+        "api": "/x",
+        "request": [
+            {"field": "a", "label": "甲", "value": "x{{user_id}}"},
+            {"field": "l", "type": "array", "value": "items", "children": [{"field": "b", "value": "{{items.b}}"}]},
+        ],
+    }
+    (folder / "m.json").write_text(json.dumps(metadata), "utf-8")
+    (folder / "r.json").write_text('[{"user_id": "7", "items": [{"b": 1}, {"c": 2}]}]', "utf-8")
+    code, out, _ = called("preview", folder / "m.json", "--input", folder / "r.json", "--json")
+    assert json.loads(out)[0]["fields"] == [
+        {"path": "a", "label": "甲", "expression": "x{{user_id}}", "value": "x7"},
+        {"path": "l", "label": None, "expression": "items"},
+        {"path": "l[0].b", "label": None, "expression": "{{items.b}}", "value": 1},
+        {"path": "l[1].b", "label": None, "expression": "{{items.b}}"},
+    ]
+    code, out, _ = called("preview", folder / "m.json", "--input", folder / "r.json")
+    assert code == 0 and "x{{user_id}}" in out and '"x7"' in out and '"user_id": "7"' in out
+
+
+def test_schema_prints_what_editors_read(called: Any) -> None:
+    for arguments, title in (((), "noria plan"), (("metadata",), "noria metadata")):
+        code, out, _ = called("schema", *arguments)
+        assert code == 0 and json.loads(out)["title"] == title
+    assert called("schema", "plans")[0] != 0

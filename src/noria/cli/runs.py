@@ -29,7 +29,7 @@ from noria.cli.options import (
 )
 from noria.cli.output import LiveProgress, console, print_json, state_text, table
 from noria.engine import Finished, Workspace, run_plan
-from noria.engine.answers import Asked, rules_of
+from noria.engine.answers import Asked, decoded, rules_of
 from noria.engine.collector import rare_collections
 from noria.engine.preview import default_moment, preview, source_records
 from noria.engine.requests import request_of
@@ -38,6 +38,7 @@ from noria.ledger.records import REPLAYABLE
 from noria.mapping import encode
 from noria.messages import Message, t
 from noria.metadata.check import check_plan, lookups_in
+from noria.metadata.documents import Item, items_from
 from noria.metadata.errors import InvalidDocument, NoriaError
 from noria.metadata.files import read_json, read_text
 from noria.metadata.macros import Moment
@@ -53,6 +54,7 @@ def add_to(app: typer.Typer) -> None:
     """Register these commands."""
     app.command(help=t("help.run"))(run)
     app.command("preview", help=t("help.preview"))(preview_command)
+    app.command("fields", help=t("help.fields"))(fields_command)
     app.command(help=t("help.replay"))(replay)
 
 
@@ -151,6 +153,44 @@ def summary(finished: Finished, redactor: Redactor) -> None:
 
 
 _ALWAYS = ("staged", "unchanged", "delivered")
+
+
+def fields_command(
+    plan: PlanArgument,
+    input_file: Annotated[Path | None, typer.Option("--input", help=t("help.input"))] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """The `response` items that a plan's first record shows; JSON, to be pasted into the source's metadata."""
+    loaded, chosen = _to_preview(plan, project)
+    records = input_records(input_file) if input_file is not None else _first_record(loaded, chosen)
+    row = decoded(records[0]) if records else {}
+    if isinstance(row, Message):
+        raise NoriaError("usage", row, plan=plan, hint=Message("preview.input_hint"))
+    print_json([_without_defaults(item) for item in items_from(row)])
+
+
+def _without_defaults(item: Item) -> dict[str, Any]:
+    built: dict[str, Any] = {"field": item.field, "label": item.label, "type": item.type, "describe": item.describe}
+    if item.parent:
+        built["parent"] = item.parent
+    if item.children:
+        built["children"] = [_without_defaults(child) for child in item.children]
+    return built
+
+
+def _first_record(project: Project | None, plan: Plan) -> list[bytes]:
+    """A record of the ledger, or where there is none of the source."""
+    if project is None or not plan.source.connection:
+        raise NoriaError(
+            "usage", Message("preview.needs_input"), plan=plan.key, hint=Message("preview.needs_input_hint")
+        )
+    if _ledger_exists(project):
+        with open_ledger(project.ledger_url, project.folder) as ledger:
+            plan_id = ledger.runs.known_plan(plan.key)
+            first = next(ledger.records.select(plan_id, limit=1), None) if plan_id is not None else None
+            if plan_id is not None and first is not None:
+                return [bytes(ledger.records.with_bodies(plan_id, first)["raw"])]
+    return _from_source(project, plan, 1, Redactor())[0][:1]
 
 
 def preview_command(

@@ -38,6 +38,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "预览：源数据 → 映射结果，不写入任何地方",
         "preview: source records → payloads; writes nothing",
     ),
+    "help.fields": (
+        "由第一条数据列出响应字段（autoFillResponse），可贴入源元数据的 response",
+        "the response fields that the first record shows (autoFillResponse), to be pasted into the source's metadata",
+    ),
     "help.input": ("从文件取数据（JSON 数组或 JSONL）", "take records from a file (JSON array or JSONL)"),
     "help.pages": ("从源读取几页", "how many pages to read from the source"),
     "help.replay": (

@@ -192,6 +192,23 @@ class Metadata(msgspec.Struct, kw_only=True):
 MOST_ANCESTORS = 50
 
 
+def items_from(row: dict[str, Any]) -> list[Item]:
+    """The `response` that a row shows (`autoFillResponse`): each field with its type, members and lines as children.
+    An array's fields are those of all its elements."""
+    return [_item_from(name, value) for name, value in row.items() if name]
+
+
+def _item_from(name: str, value: Any) -> Item:
+    kinds = ((bool, "bool"), (int, "int"), (str, "string"), (dict, "object"), (list, "array"), (type(None), "string"))
+    kind = next((word for type_, word in kinds if isinstance(value, type_)), "float")
+    members: dict[str, Any] = value if isinstance(value, dict) else {}
+    for element in value if isinstance(value, list) else []:
+        if isinstance(element, dict):
+            members = {**element, **{key: one for key, one in members.items() if one is not None}}
+    children = [msgspec.structs.replace(child, parent=name) for child in items_from(members)] or None
+    return Item(field=name, label=name, type=kind, describe="_autoFillResponse", children=children)
+
+
 def parents_of(items: list[Item]) -> list[int | None]:
     """For each item of a list the place of the item that it belongs to, in the flat form: the first whose `field` its
     `parent` names, else the only object or array whose `id` its `parent_id` equals."""
