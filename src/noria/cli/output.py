@@ -22,6 +22,7 @@ from rich.table import Table
 
 from noria.messages import Message, t
 from noria.metadata.errors import Problem
+from noria.metadata.numbers import written
 from noria.metadata.secrets import Redactor
 from noria.monitoring.progress import Counts
 
@@ -141,4 +142,4 @@ class LiveProgress:
 
 def plain(value: Any) -> Any:
     """A decoded value with exact numbers as people read them."""
-    return format(value, "f") if isinstance(value, Decimal) else value
+    return written(value) if isinstance(value, Decimal) else value

@@ -10,10 +10,11 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from noria.ledger.staging import Arrivals
-from noria.mapping import DECODER, Environment, MappingError, RowRules, encode, exact
+from noria.mapping import DECODER, Environment, MappingError, RowRules, encode
 from noria.messages import Message
 from noria.metadata.documents import Metadata
 from noria.metadata.macros import Moment
+from noria.metadata.numbers import written
 from noria.metadata.paths import MISSING, at
 
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -131,7 +132,7 @@ def _picker(paths: list[str]) -> Picker:
         return lambda raws: [[at(row, path) for path in paths] for row in map(_record, raws)]
     names = {f"f{i}": path for i, path in enumerate(dict.fromkeys(paths))}
     key = msgspec.defstruct("Key", [(name, Any, MISSING) for name in names], rename=names)
-    decoder = msgspec.json.Decoder(list[key], float_hook=exact)  # type: ignore[valid-type]
+    decoder = msgspec.json.Decoder(list[key], float_hook=Decimal)  # type: ignore[valid-type]
     order = [next(name for name, path in names.items() if path == wanted) for wanted in paths]
 
     def pick(raws: list[bytes]) -> list[Any]:
@@ -167,7 +168,7 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    return written(value) if isinstance(value, Decimal) else str(value)
 
 
 def _joined(texts: list[str | None]) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from noria.ledger.pages import Pages
 from noria.ledger.store import Store
 from noria.metadata.expressions import Condition, Lookup, Place
+from noria.metadata.numbers import written
 from noria.metadata.paths import MISSING, at
 
 _STEP = 2000
@@ -240,4 +241,4 @@ def text_of(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else format(value, "f") if not isinstance(value, int) else str(value)
+    return value if isinstance(value, str) else written(value) if isinstance(value, Decimal) else str(value)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import regex
 
-from noria.mapping.values import exact
+from noria.metadata.numbers import is_vast, written
 
 if TYPE_CHECKING:
     from noria.mapping.values import Environment
@@ -40,7 +40,7 @@ _LONGEST_PATTERN = 4096
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 _PLAIN = re.compile(r"[-+]?(?:0|[1-9]\d{0,64})(?:\.\d{1,30})?\Z")
 
-_DECODE = msgspec.json.Decoder(float_hook=exact)
+_DECODE = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODE = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -113,7 +113,7 @@ def quoted(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Decimal):
-        return format(value, "f")
+        return written(value)
     return _ENCODE.encode(value).decode()
 
 
@@ -138,7 +138,7 @@ def text(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Decimal):
-        return format(_settled(value), "f")
+        return written(_settled(value))
     if isinstance(value, datetime):
         return value.isoformat(" ", "microseconds" if value.microsecond else "seconds")
     return str(value.isoformat())
@@ -156,7 +156,11 @@ def trimmed(value: Any) -> Any:
 
 def number(value: Any) -> Any:
     """A value as a number: text up to where it stops being one (`12abc` is 12, `abc` is 0)."""
-    if value is None or isinstance(value, int | Decimal):
+    if value.__class__ is int or value is None:
+        return value
+    if isinstance(value, int | Decimal):
+        if isinstance(value, Decimal) and is_vast(value):
+            raise SqlError("sql.out_of_range")
         return value
     if isinstance(value, Json):
         inner = unquote(value)

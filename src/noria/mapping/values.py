@@ -12,25 +12,14 @@ import msgspec
 from noria.messages import Message
 from noria.metadata.expressions import Function, pasted
 from noria.metadata.macros import Moment, PagePosition, formatted
+from noria.metadata.numbers import is_vast, written
 from noria.metadata.paths import MISSING, at
 from noria.metadata.times import FORMATS, format_time
 from noria.metadata.validation import shown
 
-# Powers of ten that a number may have: far more than any quantity, and few enough to write it out.
-_MOST_DIGITS = 400
-
-
-def exact(digits: str) -> Decimal:
-    """A JSON number with a fraction or exponent, exactly; raises `ValueError` for one that can't be written out."""
-    number = Decimal(digits)
-    if -_MOST_DIGITS < number.adjusted() < _MOST_DIGITS:
-        return number
-    raise ValueError(digits)
-
-
 # Fractions decode to Decimal and encode with the same digits: money is never a float.
-DECODER = msgspec.json.Decoder(float_hook=exact)
-ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=exact)
+DECODER = msgspec.json.Decoder(float_hook=Decimal)
+ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
 
@@ -108,7 +97,7 @@ def as_text(value: Any) -> str:
     if value.__class__ is int:
         return str(value)
     if isinstance(value, Decimal):
-        return format(value, "f")
+        return written(value)
     return encode(value).decode()
 
 
@@ -176,7 +165,7 @@ def leniently(coerce: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
 
 
 def _number(value: Any, name: str, type_: str) -> Decimal:
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal) and not is_vast(value):
         return value
     if isinstance(value, str) and len(value) < 400:
         try:

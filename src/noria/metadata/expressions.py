@@ -42,6 +42,8 @@ _END = re.compile(r"\s*\b_end(?:Find|Query)\s*$")
 # A text longer than this is no expression that anybody wrote by hand.
 _LONGEST = 65_536
 _LONGEST_NAME = 1000
+# Look-ups inside look-ups.
+_MOST_NESTED = 20
 
 OPERATORS = {
     "$eq": "eq",
@@ -220,7 +222,7 @@ def _inner(inside: str, whole: str) -> Reference | Macro:
 
 
 def _lookup(text: str) -> Lookup:
-    match = _FIND.match(text) if len(text) <= _LONGEST else None
+    match = _FIND.match(text) if len(text) <= _LONGEST and text.count("_findCollection") <= _MOST_NESTED else None
     if match is None:
         raise _bad("expression.lookup", text, Message("expression.lookup_hint"))
     field, plan, where = match.groups()

@@ -57,10 +57,12 @@ def _padded(text: str) -> str:
 
 
 def _from_epoch(seconds: float | Decimal, tz: ZoneInfo) -> datetime:
+    if isinstance(seconds, Decimal):
+        seconds = float(seconds)
     try:
         if not -_MILLISECONDS < seconds < _MILLISECONDS:
             seconds /= 1000
-        return datetime.fromtimestamp(float(seconds) if isinstance(seconds, Decimal) else seconds, tz)
+        return datetime.fromtimestamp(seconds, tz)
     except (OverflowError, OSError) as error:
         raise ValueError(seconds) from error
 
