@@ -118,5 +118,6 @@ CHOICES = [
     ("_function：文本按 utf8mb4_general_ci 比较；带时区的时间文本忽略时区；夏令时按连接时区的历史规则。", "_function: text compares as utf8mb4_general_ci does; offsets in time texts are ignored; daylight saving follows the connection's zone."),
     ("_function：HOUR、MINUTE、SECOND 对只有日期的文本为 0；ROUND 的小数位不超过原有位数；超过 16 MB 的文本为 NULL。", "_function: HOUR, MINUTE and SECOND of a date without time are 0; ROUND never adds decimals; texts above 16 MB are NULL."),
     ("_function：不支持查询、变量、赋值、多单位 INTERVAL、WEEK() 等未列出的函数；正则超时为错误。", "_function: no queries, variables, assignments, compound INTERVAL units or functions that aren't listed; a pattern that takes too long is an error."),
-    ("callBackStrategy、distributionOrg 尚不执行，check 会报错。", "callBackStrategy and distributionOrg are not carried out yet; check says so."),
+    ("callBackStrategy：接收方案的源连接用连接器 noria，从账本读取此前写入成功的数据；primaryWriteback 取该条的结果，没有时取整个应答。", "callBackStrategy: the plan that takes the rows has a source connection with the connector noria and reads them out of the ledger; primaryWriteback is the record's own result, or the whole answer."),
+    ("distributionOrg 由金蝶连接器执行，尚不支持，check 会报错。", "distributionOrg is the Kingdee connector's business and not supported yet; check says so."),
 ]  # fmt: skip

@@ -231,3 +231,40 @@ async def test_ten_thousand_look_ups_are_a_few_hundred_reads(ready: Project, she
         finished = await run_plan(workspace, workspace.project.plan("big"))
     assert finished.counts.delivered == 10_000
     assert reads < 400, reads
+
+
+async def test_write_back_hands_rows_with_the_targets_answer_to_another_plan(ready: Project, sink: Any) -> None:
+    with (ready.folder / "noria.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[connections.platform]\nconnector = "noria"\n')
+    back = {"strategyId": "8e620793", "FId": "{{primaryWriteback.Id}}", "no": "{{no}}", "row": "{{row}}"}
+    reply = [
+        {"field": "primaryWriteback", "type": "object", "children": [{"field": "Id", "value": "sink-{{id}}-{{ok}}"}]}
+    ]
+    ready.plan("orders", source(), target({"field": "id", "value": "{{row}}"}, callBackStrategy=back, response=reply))
+    taker = ("platform", {"api": "开放式的回调方法", "effect": "QUERY", "id": "FId", "number": "no", "idCheck": True})
+    ready.plan(
+        "back", taker, target({"field": "id", "value": "{{FId}}"}, {"field": "no", "value": "{{no}}"}), uuid="8e620793"
+    )
+    assert (await ready.run("back")).counts.staged == 0, "nothing was written yet"
+    sink[0].faults.add({"kind": "reject", "ids": ["3"], "times": 1})
+    assert (await ready.run("orders")).counts.delivered == 19
+    first = await ready.run("back")
+    assert (first.counts.staged, first.counts.delivered, first.status) == (19, 19, "done")
+    assert sink[0].rows["sink-7-true"] == {"id": "sink-7-true", "no": "N3"}
+    ready.clock.time += 60
+    assert (await ready.run("orders")).counts.delivered == 1
+    second = await ready.run("back")
+    assert (second.counts.staged, second.counts.delivered) == (1, 1) and "sink-3-true" in sink[0].rows
+    assert ready.counts("back") == {"delivered": 20}
+
+
+async def test_a_merged_document_hands_each_record_over(ready: Project, sink: Any) -> None:
+    with (ready.folder / "noria.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[connections.platform]\nconnector = "noria"\n')
+    connection, document = MERGED
+    back = {"strategyId": "back", "row": "{{row}}", "doc": "{{primaryWriteback.id}}"}
+    ready.plan("orders", source(), (connection, {**document, "callBackStrategy": back}))
+    ready.plan("back", ("platform", {"api": "开放式的回调方法", "id": "row"}), ("platform", EMPTY))
+    await ready.run("orders")
+    assert (await ready.run("back")).counts.staged == 20
+    assert ready.story("back", "7")["raw"] == {"row": 7, "doc": "N3"}

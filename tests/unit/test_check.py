@@ -115,6 +115,9 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]
     ({"omissionRemedy": {"crontab": "1 1 * * *", "takeOverRequest": [{"field": "a", "value": "{{DAY_AGO}}"}]}}, {}, {}, "check.unknown_macro", f"{S}.omissionRemedy.takeOverRequest[0].value", "error"),
     ({"id": "{{id}}"}, {}, {}, "check.id_braces", f"{S}.id", "error"),
     ({"id": None}, {}, {}, "check.no_id", f"{S}.id", "error"),
+    ({}, {"callBackStrategy": {"a": "{{b}}"}}, {}, "check.callback_plan", f"{T}.callBackStrategy.strategyId", "error"),
+    ({}, {"callBackStrategy": {"strategyId": "nowhere"}}, {}, "check.no_taker", f"{T}.callBackStrategy.strategyId", "error"),
+    ({}, {"callBackStrategy": {"strategyId": "p", "a": "{{"}}, {}, "expression.unbalanced", f"{T}.callBackStrategy.a", "error"),
     ({}, {"distributionOrg": "1"}, {}, "check.not_yet", f"{T}.distributionOrg", "error"),
     ({}, {}, {"schedule": "x"}, "check.cron", "$.schedule", "error"),
     ({}, {}, {"options": {"start": "x"}}, "check.time", "$.options.start", "error"),
@@ -148,7 +151,13 @@ def test_findings(
 
 def test_every_message_of_the_check_is_among_the_cases() -> None:
     """Loops are tested with three plans, connections with their connectors; nested values at the hostile inputs."""
-    elsewhere = {"check.lookup_loop", "check.summary", "function.operand", "expression.too_deep"}
+    elsewhere = {
+        "check.callback_source",
+        "check.lookup_loop",
+        "check.summary",
+        "function.operand",
+        "expression.too_deep",
+    }
     keys = {
         key
         for key in CATALOGUE

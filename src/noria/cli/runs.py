@@ -32,7 +32,7 @@ from noria.engine import Finished, Workspace, run_plan
 from noria.engine.answers import Asked, decoded, rules_of
 from noria.engine.collector import rare_collections
 from noria.engine.preview import default_moment, preview, source_records
-from noria.engine.requests import request_of
+from noria.engine.requests import source_of
 from noria.ledger import open_ledger
 from noria.ledger.records import REPLAYABLE
 from noria.mapping import encode
@@ -89,16 +89,22 @@ def run(plans: PlansArgument, project: ProjectOption = HERE, as_json: JsonOption
 
 
 def in_order(plans: list[Plan]) -> list[Plan]:
-    """Plans in the order given, except that one which another looks into goes before it."""
+    """Plans in the order given, except that one which another looks into, or takes rows from, goes before it."""
     ordered: list[Plan] = []
+    begun: list[Plan] = []
+
+    def needs(plan: Plan, other: Plan) -> bool:
+        handed_to = (other.target.metadata.callBackStrategy or {}).get("strategyId")
+        looks = any(other.answers_to(lookup.plan) for lookup, _ in lookups_in(plan))
+        return looks or (isinstance(handed_to, str) and plan.answers_to(handed_to))
 
     def add(plan: Plan) -> None:
-        if plan in ordered:
+        if plan in begun:
             return
-        for lookup, _ in lookups_in(plan):
-            for other in plans:
-                if other is not plan and other.answers_to(lookup.plan) and other not in ordered:
-                    add(other)
+        begun.append(plan)
+        for other in plans:
+            if other is not plan and needs(plan, other):
+                add(other)
         ordered.append(plan)
 
     for plan in plans:
@@ -256,7 +262,7 @@ def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -
         async with Workspace(project, redactor=redactor) as workspace:
             connection = workspace.connection(plan, "source")
             moment = Moment(last_sync=0.0, now=time.time(), tz=connection.zone)
-            return await source_records(connection.source(plan, request_of(plan, moment)), pages), moment
+            return await source_records(source_of(workspace, plan, moment), pages), moment
 
     return asyncio.run(read())
 

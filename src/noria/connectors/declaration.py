@@ -43,6 +43,7 @@ class Connector:
     endpoints: tuple[Endpoint, ...] = ()
     auth_codes: frozenset[str] = frozenset()
     paged_by: str = ""
+    inside: bool = False  # reads and writes nothing outside
     strict_parameters: Callable[[HttpSettings], bool] = field(default=lambda settings: False)
 
     def problems(self, name: str, table: dict[str, Any], path: str) -> list[Problem]:
@@ -51,7 +52,8 @@ class Connector:
         if any(problem.severity == "error" for problem in found):
             return found
         settings = msgspec.convert(table, self.settings_type)
-        return [*found, *_common_problems(settings, path), *self.check(settings, name, path)]
+        common = [] if self.inside else _common_problems(settings, path)
+        return [*found, *common, *self.check(settings, name, path)]
 
     def settings(self, table: dict[str, Any]) -> HttpSettings:
         """A checked table as the HTTP machinery's settings."""

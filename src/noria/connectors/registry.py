@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from noria.connectors.declaration import Connector
 from noria.connectors.http import HTTP
+from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, OKKI)}
+CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI)}
 
 
 def connector_named(name: object, connection: str, path: str) -> Connector:

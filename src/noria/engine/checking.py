@@ -74,6 +74,8 @@ def _check_file(project: Project | None, file: Path, loaded: list[Plan]) -> list
     except NoriaError as error:
         return problems_of(error)
     found = [*warnings, *check_plan(plan, loaded)]
+    if project is not None:
+        found += [msgspec.structs.replace(problem, plan=plan.key) for problem in _check_taker(project, plan, loaded)]
     for side in ("source", "target"):
         overrides = getattr(plan.options, side)
         found += [
@@ -83,6 +85,19 @@ def _check_file(project: Project | None, file: Path, loaded: list[Plan]) -> list
         if project is not None:
             found += [msgspec.structs.replace(problem, plan=plan.key) for problem in _check_side(project, plan, side)]
     return found
+
+
+def _check_taker(project: Project, plan: Plan, loaded: list[Plan]) -> list[Problem]:
+    """Whether the plan that rows are handed over to reads them."""
+    reference = (plan.target.metadata.callBackStrategy or {}).get("strategyId")
+    for taker in loaded:
+        if reference and taker.answers_to(str(reference)):
+            table = project.connections.get(taker.source.connection, {})
+            if table.get("connector") != "noria":
+                message = Message("check.callback_source", {"plan": taker.key})
+                path = "$.target.metadata.callBackStrategy.strategyId"
+                return [Problem(message, path, Message("check.callback_hint"))]
+    return []
 
 
 def _check_side(project: Project, plan: Plan, side: str) -> list[Problem]:

@@ -7,10 +7,10 @@ import asyncio
 from xxhash import xxh3_128_digest
 
 from noria.connectors.failures import Failure
-from noria.connectors.source import Source, SourcePage
+from noria.connectors.source import SourcePage
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
-from noria.engine.requests import request_of
+from noria.engine.requests import Readable, source_of
 from noria.engine.retry import GiveUp, after_failure
 from noria.ledger.runs import Read
 from noria.ledger.staging import Arrivals
@@ -27,10 +27,10 @@ async def extract(job: Job) -> None:
     """
     connection = job.source
     plan, ledger = job.plan, job.workspace.ledger
-    probe = connection.source(plan, request_of(plan, Moment(0, 0, connection.zone)))
+    probe = source_of(job.workspace, plan, Moment(0, 0, connection.zone))
     read = ledger.runs.begin_read(job.run, job.clock.now(), probe.signature(), float(plan.options.resume))
     moment = moment_of(job, read)
-    source = connection.source(plan, request_of(plan, moment))
+    source = source_of(job.workspace, plan, moment)
     if read.resumed and read.cursor is not None:
         job.workspace.observer.said(plan.key, Message("run.resumed", {"page": read.pages + 1}))
     arrivals = arrivals_of(plan.source.metadata, moment)
@@ -98,7 +98,7 @@ def _stage(job: Job, read: Read, number: int, page: SourcePage, cursor: str | No
     job.staged.set()
 
 
-async def _fetch(job: Job, source: Source, cursor: str | None) -> SourcePage:
+async def _fetch(job: Job, source: Readable, cursor: str | None) -> SourcePage:
     """A page, tried again as the plan's retry says; raises `Failure` when that is used up."""
     tries = throttles = 0
     while True:

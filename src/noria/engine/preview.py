@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from noria.connectors.source import Source
 from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.identity import arrivals_of
+from noria.engine.requests import Readable
 from noria.ledger import Ledger
 from noria.ledger.content import same_content
 from noria.mapping import Environment, MappingError, Waiting, compile_mapping, grouping_of
@@ -21,7 +21,7 @@ from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE
 
 
-async def source_records(source: Source, pages: int) -> list[bytes]:
+async def source_records(source: Readable, pages: int) -> list[bytes]:
     """The records of the first pages of a source; raises `Failure`."""
     records: list[bytes] = []
     cursor: str | None = None

@@ -200,6 +200,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the field {field} has an empty step, or more than {most} of them",
     ),
     "check.field_hint": ("写作 a 或 a.b", "write a or a.b"),
+    "check.callback_plan": ("callBackStrategy 没有写 strategyId", "callBackStrategy names no strategyId"),
+    "check.no_taker": ("回写的方案 {plan} 不存在", "the plan {plan} that is written back to does not exist"),
+    "check.callback_hint": (
+        "写接收方案的名称或编号；它的源连接使用连接器 noria",
+        "name the plan that takes the rows; its source's connection has the connector noria",
+    ),
+    "check.callback_source": (
+        "方案 {plan} 的源不是本平台，收不到回写",
+        "the source of the plan {plan} is not the platform: it takes no write-back",
+    ),
     "check.value_and_children": (
         "既有 value 又有 children，value 不起作用",
         "has both value and children; the value has no effect",

@@ -55,7 +55,13 @@ def check_plan(plan: Plan, others: Iterable[Plan]) -> list[Problem]:
     found: list[Problem] = []
     found += _check_source(plan)
     found += _check_target(plan)
-    found += _check_lookups(plan, [plan, *(other for other in others if other.key != plan.key)])
+    known = [plan, *(other for other in others if other.key != plan.key)]
+    found += _check_lookups(plan, known)
+    strategy = plan.target.metadata.callBackStrategy or {}
+    taker = strategy.get("strategyId")
+    if isinstance(taker, str) and taker.strip() and not any(other.answers_to(taker) for other in known):
+        path = f"{_base(plan, 'target')}.callBackStrategy.strategyId"
+        found.append(_error("check.no_taker", path, "check.callback_hint", plan=shown(taker)))
     for name in ("schedule", "target_schedule"):
         found += check_cron(getattr(plan, name), f"$.{name}")
     if plan.timezone is not None:
@@ -174,7 +180,27 @@ def _check_target(plan: Plan) -> list[Problem]:
             elif item.type == "array" and isinstance(item.value, str):
                 found += _check_array(item, path, fields)
     found += _check_both_lists(metadata, base)
-    return found + _check_operation(metadata, base)
+    return found + _check_operation(metadata, base) + _check_callback(metadata, base)
+
+
+def _check_callback(metadata: Metadata, base: str) -> list[Problem]:
+    """`callBackStrategy`; whether the plan that it names exists is known where all plans are."""
+    strategy = metadata.callBackStrategy
+    if not strategy:
+        return []
+    path = f"{base}.callBackStrategy"
+    found: list[Problem] = []
+    if not isinstance(strategy.get("strategyId"), str) or not strategy["strategyId"].strip():
+        found.append(_error("check.callback_plan", f"{path}.strategyId", "check.callback_hint"))
+    for name, value in strategy.items():
+        try:
+            expression = parse(value)
+        except NoriaError as error:
+            found.append(Problem(error.message, f"{path}.{name}", error.hint))
+            continue
+        if any(isinstance(one, Lookup) for one in parts_of(expression)):
+            found.append(_error("check.lookup_in_source", f"{path}.{name}", "check.lookup_in_source_hint"))
+    return found
 
 
 def _check_operation(metadata: Metadata, base: str) -> list[Problem]:

@@ -157,7 +157,10 @@ class Metadata(msgspec.Struct, kw_only=True):
     operation: Annotated[Operation | None, Meta(description="合并或批量 | merge or batch")] = None
     groupCalculate: Annotated[GroupCalculate | None, Meta(description="分组计算 | grouping")] = None  # noqa: N815
     distributionOrg: Annotated[Any, Meta(description="分配组织 | organisations")] = None  # noqa: N815
-    callBackStrategy: Annotated[Any, Meta(description="回写方案 | write-back")] = None  # noqa: N815
+    callBackStrategy: Annotated[  # noqa: N815
+        dict[str, Any] | None,
+        Meta(description="回写：strategyId 为接收方案 | write-back: strategyId names the plan that takes it"),
+    ] = None
 
     def id_paths(self) -> list[str]:
         """The key's paths: one, or several whose values are joined."""
@@ -263,5 +266,5 @@ def tree_of(items: list[Item]) -> list[Item]:
 
 
 # Constructs of the language that this version reads but does not carry out yet: named in `check`, never ignored.
-NOT_YET = ("callBackStrategy", "distributionOrg")
+NOT_YET = ("distributionOrg",)
 EMPTY_OPERATION = "写入空操作"
