@@ -76,7 +76,11 @@ class _Interpreter:
             return self.lines(item, scopes)
         if item.children:
             return self.members(item.children, scopes) or None
-        value = self.value(self.expression(item), scopes, item.field)
+        expression = self.expression(item)
+        if item.type == "array" and isinstance(expression, e.Reference) and expression.format is None:
+            value = self.many(expression, scopes)
+        else:
+            value = self.value(expression, scopes, item.field)
         if item.mapping is not None:
             table = self.tables[item.mapping.target]
             pairs = table.backward if item.mapping.direction == "reverse" else table.forward
@@ -111,8 +115,21 @@ class _Interpreter:
                     names.add(f"{name}.{path}")
         if isinstance(array, list) and array:
             return [self.members(item.children, [*scopes, (names, element)]) for element in array]
-        one = self.members(item.children, [*scopes, (names, {})])
+        flat = array if isinstance(array, dict) else self.flattened(path)
+        one = self.members(item.children, [*scopes, (names, flat)])
         return [one] if one and not isinstance(array, list) else None
+
+    def flattened(self, path: str) -> dict[str, Any]:
+        """What a flattened row has of an array: `items_x`, as `items_x` and as `x`."""
+        prefix = path.replace(".", "_") + "_"
+        line: dict[str, Any] = {}
+        for name, value in self.row.items():
+            if path and name.startswith(prefix):
+                line[name] = value
+        for name in list(line):
+            if name != prefix:
+                line[name[len(prefix) :]] = line[name]
+        return line
 
     def value(self, expression: Any, scopes: list[Any], field: str) -> Any:
         if isinstance(expression, e.Literal):
@@ -164,6 +181,14 @@ class _Interpreter:
             raise MappingError(Message("mapping.lookup_empty", {"field": field, "key": ""}))
         return None
 
+    def many(self, reference: Any, scopes: list[Any]) -> Any:
+        """The value of a reference that may lead through arrays."""
+        for names, element in reversed(scopes):
+            for name in names:
+                if reference.path.startswith(name + "."):
+                    return through(element if isinstance(element, dict) else {}, reference.path[len(name) + 1 :])
+        return through(self.row, reference.path)
+
     # --- SQL ---
 
     def function(self, function: Any, scopes: list[Any], field: str) -> Any:
@@ -174,11 +199,7 @@ class _Interpreter:
             one = function.operands[number].value
             if not isinstance(one, e.Reference):
                 return operand(number)
-            for names, element in reversed(scopes):
-                for name in names:
-                    if one.path.startswith(name + "."):
-                        return through(element if isinstance(element, dict) else {}, one.path[len(name) + 1 :])
-            value = through(self.row, one.path)
+            value = self.many(one, scopes)
             if one.format is None:
                 return value
             values = value if isinstance(value, list) and value else [value if not isinstance(value, list) else {}]
@@ -313,7 +334,7 @@ def nodes(tree: Any) -> list[Any]:
 
 
 def at(value: Any, path: str) -> Any:
-    """The value at a path, None when there is none; a key that holds dots is found last."""
+    """The value at a path, None when there is none; then a key that holds dots, then one with `_` in their place."""
     here = value
     for step in path.split("."):
         if isinstance(here, dict) and step in here:
@@ -321,7 +342,9 @@ def at(value: Any, path: str) -> Any:
         elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
             here = here[int(step)]
         else:
-            return value.get(path) if isinstance(value, dict) else None
+            if not isinstance(value, dict):
+                return None
+            return value[path] if path in value else value.get(path.replace(".", "_")) if "." in path else None
     return here
 
 

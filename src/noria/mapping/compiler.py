@@ -48,6 +48,7 @@ _RUNTIME = (
     "key_part",
     "key_list",
     "elements",
+    "flat_line",
     "sql_failed",
 )
 
@@ -166,7 +167,11 @@ class _Writer:
             inner = self.fresh("object")
             self.function(inner, item.children, scopes)
             return [f"    v = {inner}({_arguments(scopes)}) or None", *self.store(item)]
-        text = self.expression(self.parsed(item), item, scopes)
+        expression = self.parsed(item)
+        if item.type == "array" and isinstance(expression, Reference) and expression.format is None:
+            text = self.spread(expression, item, scopes)
+        else:
+            text = self.expression(expression, item, scopes)
         if item.mapping is not None:
             text = f"{self.constant(value_map_of(item.mapping, self.tables))}({text})"
         coerce = _COERCE.get(item.type or "")
@@ -187,7 +192,8 @@ class _Writer:
         return [*lines, f"{guard}put(out, {field}, v)" if "." in item.field else f"{guard}out[{field}] = v"]
 
     def lines(self, item: Item, scopes: Scopes) -> list[str]:
-        """An array of lines: one object from `children` per element, or one from the head (section 8.3)."""
+        """An array of lines: one object from `children` per element, or one from the head (section 8.3); an object
+        where an array should be is its only element."""
         path = array_path(item)
         function = self.fresh("line")
         inner = self.inside(path, scopes)
@@ -198,10 +204,17 @@ class _Writer:
             "    if a.__class__ is list and a:",
             f"        v = [{function}({_arguments(scopes, 'x')}) for x in a]",
             "    else:",
-            f"        v = {function}({_arguments(scopes, 'EMPTY')})",
+            f"        x = a if a.__class__ is dict else {self.flat(path, scopes)}",
+            f"        v = {function}({_arguments(scopes, 'x')})",
             "        v = [v] if v and a.__class__ is not list else None",
             *self.store(item),
         ]
+
+    def flat(self, path: str, scopes: Scopes) -> str:
+        """The one line that a flattened row is for an array that it no longer has: its `ARRAY_…` fields."""
+        if not path:
+            return "EMPTY"
+        return f"flat_line({scopes[0].variable}, {self.constant(path.replace('.', '_') + '_')})"
 
     def inside(self, path: str, scopes: Scopes) -> Scopes:
         """The scopes of an array's children. An array inside another is known by its whole path and by the rest."""
@@ -363,7 +376,7 @@ class _Writer:
         return f"{name}({_arguments(scopes)})"
 
     def spread(self, operand: Reference | Macro | Lookup, item: Item, scopes: Scopes) -> str:
-        """An aggregate's operand: a list where the path leads through lines of the head."""
+        """A value that may be many: a list where the path leads through lines of the head."""
         if not isinstance(operand, Reference):
             return self.expression(operand, item, scopes)
         for scope in reversed(scopes[1:]):

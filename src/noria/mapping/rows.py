@@ -124,7 +124,7 @@ class RowRules:
             wanted = test.value(row, env)
             array = test.array(row)
             if array is None:
-                if not test.holds(_value(row, test.field), wanted, env.moment):
+                if not test.holds(field_at(row, test.field), wanted, env.moment):
                     return lines, test.shown
                 continue
             rest = test.field[len(array) + 1 :]
@@ -155,14 +155,6 @@ def _expanded(rows: list[Row], array: str) -> list[Row]:
 
 def _without(row: Row, name: str) -> Row:
     return {key: value for key, value in row.items() if key != name}
-
-
-def _value(row: Any, path: str) -> Any:
-    """The value at a path; where an array was flattened, `items.name` is `items_name`."""
-    found = at(row, path)
-    if found is MISSING and "." in path and isinstance(row, dict):
-        found = row.get(path.replace(".", "_"), MISSING)
-    return None if found is MISSING else found
 
 
 def _inside(element: Any, rest: str) -> Any:
@@ -314,8 +306,7 @@ class _Format:
                 changed = _replaced(row, array, inner)
                 row[steps[0]] = changed[steps[0]]
                 return
-        found = at(row, self.old)
-        self._set(row, _value(row, self.old) if found is MISSING else found, self.new, moment)
+        self._set(row, field_at(row, self.old), self.new, moment)
 
     def _set(self, row: Row, value: Any, new: str, moment: Moment) -> None:
         if value is MISSING or value is None or self.convert is None:

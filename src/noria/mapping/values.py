@@ -60,8 +60,11 @@ class Environment:
 
 
 def field_at(row: Any, path: str) -> Any:
-    """The value at a path in a row, None when there is none."""
+    """The value at a path in a row, None when there is none. Where no `a` holds a `b`, `a.b` is the field `a_b`: so it
+    is called in flattened rows, and in Kingdee's."""
     found = at(row, path)
+    if found is MISSING and "." in path and isinstance(row, dict):
+        found = row.get(path.replace(".", "_"), MISSING)
     return None if found is MISSING else found
 
 
@@ -86,6 +89,12 @@ def spread_at(row: Any, path: str) -> Any:
 def elements(value: Any) -> list[Any]:
     """An array's elements; what is no array, or an empty one, stands for one line without fields."""
     return value if isinstance(value, list) and value else [{}]
+
+
+def flat_line(row: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """A flattened row's fields of one array (`items_`), under their own names and under those of the element."""
+    line = {name: value for name, value in row.items() if name.startswith(prefix)}
+    return line | {name[len(prefix) :]: value for name, value in line.items() if name != prefix}
 
 
 def as_text(value: Any) -> str:

@@ -22,6 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "valid.missing_key": ("缺少键 {key}", "the key {key} is missing"),
     "valid.unknown_key": ("未知的键 {key}", "unknown key {key}"),
     "valid.did_you_mean": ("是否想写 {name}？", "did you mean {name}?"),
+    "valid.read_as": ("{value} 按 {read} 读取", "{value} is read as {read}"),
     "valid.kept": ("该键会原样保留，但不起作用", "it is kept as it is and has no effect"),
     "file.missing": ("找不到文件 {path}", "there is no file {path}"),
     "file.missing_hint": ("请检查路径", "check the path"),

@@ -38,13 +38,13 @@ class Item(msgspec.Struct, kw_only=True):
     """One parameter of a request, or one field of a response."""
 
     field: Annotated[Text, Meta(description="请求体中的键；点表示嵌套 | key in the body; dots nest")]
-    label: Annotated[str | None, Meta(description="显示名 | display text")] = None
+    label: Annotated[str | int | float | None, Meta(description="显示名 | display text")] = None
     type: Annotated[str | None, Meta(description="string int float bool object array date datetime timestamp")] = (
         "string"
     )
     value: Annotated[Any, Meta(description="常量或表达式 | a literal or an expression")] = None
-    describe: Annotated[str | None, Meta(description="说明 | a remark")] = None
-    is_required: Annotated[bool | int | None, Meta(description="必填 | must have a value")] = False
+    describe: Annotated[str | int | float | None, Meta(description="说明 | a remark")] = None
+    is_required: Annotated[bool | None, Meta(description="必填 | must have a value")] = False
     parser: Annotated[Parser | None, Meta(description="解析器 | conversion of the value")] = None
     children: Annotated[list[Item] | None, Meta(description="子项 | members or the template of a line")] = None
     parent: Annotated[str | None, Meta(description="父项 | the parent's field, in the flat form")] = None

@@ -18,7 +18,6 @@ from noria.metadata.sql import LONGEST, Sql, parse_sql
 from noria.metadata.times import FORMATS
 from noria.metadata.validation import nearest, shown
 
-_BRACES = re.compile(r"\{\{([^{}]*)\}\}")
 _AGO = re.compile(r"(DAYS?|HOURS?|MINUTES?)_AGO_(\d{1,6})$")
 _PLAIN_MACROS = (
     "LAST_SYNC_TIME",
@@ -28,6 +27,11 @@ _PLAIN_MACROS = (
     "PAGINATION_START_PAGE",
 )
 MACRO_NAMES = (*_PLAIN_MACROS, "DAYS_AGO_1", "HOUR_AGO_1", "MINUTE_AGO_1")
+# Plans of databases and of Kingdee write some macros in single braces; nothing else is read from those.
+SINGLE_BRACES = re.compile(
+    rf"(?<!\{{)\{{\s*((?:{'|'.join(_PLAIN_MACROS)}|(?:DAYS?|HOURS?|MINUTES?)_AGO_\d{{1,6}})(?:\s*\|\s*\w+)?)\s*\}}(?!\}})"
+)
+_BRACES = re.compile(rf"\{{\{{([^{{}}]*)\}}\}}|{SINGLE_BRACES.pattern}")
 
 _FIND = re.compile(r"_findCollection\s+find\s+(\S+)\s+from\s+(\S+)(?:\s+where(?:\s+(.*))?)?\s*$", re.DOTALL)
 _CONDITION = re.compile(
@@ -180,7 +184,7 @@ def _parsed(value: Any) -> Expression:
 
 
 def _template(text: str) -> Literal | Reference | Macro | Template:
-    if "{{" not in text and "}}" not in text:
+    if "{{" not in text and "}}" not in text and not ("{" in text and SINGLE_BRACES.search(text)):
         return Literal(text)
     if len(text) > _LONGEST:
         raise _bad("expression.too_long", text, Message("expression.too_long_hint"), longest=_LONGEST)
@@ -189,7 +193,7 @@ def _template(text: str) -> Literal | Reference | Macro | Template:
     for match in _BRACES.finditer(text):
         if match.start() > end:
             parts.append(text[end : match.start()])
-        parts.append(_inner(match[1], text))
+        parts.append(_inner(match[1] if match[2] is None else match[2], text))
         end = match.end()
     rest = text[end:]
     if "{{" in rest or any(isinstance(part, str) and "}}" in part for part in [*parts, rest]):
@@ -361,7 +365,7 @@ def _function(text: str, whole: str) -> Function:
 
 def _unit_end(text: str, start: int) -> int | None:
     """Where the macro or look-up that begins at a place of a `_function` ends; None when none begins there."""
-    if text.startswith("{{", start):
+    if text.startswith("{", start):
         match = _BRACES.match(text, start)
         return match.end() if match else None
     if not text.startswith(("_findCollection", "_mongoQuery"), start):

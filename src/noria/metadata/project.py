@@ -11,6 +11,7 @@ from msgspec import Meta
 from noria.messages import Message
 from noria.metadata.documents import Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError, Problem
+from noria.metadata.exports import read_export
 from noria.metadata.files import read_json, read_toml
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
 from noria.metadata.validation import nearest, problems_in, validated
@@ -139,7 +140,7 @@ def load_metadata(path: Path) -> tuple[Plan, list[Problem]]:
     """A metadata document that stands alone, as a plan without connections: for `check` and `preview`."""
     key = path.stem
     raw = read_json(path, key)
-    metadata, warnings = validated(raw, Metadata, "$", key)
+    metadata, warnings = _document(raw, "$", key)
     empty = Metadata(api="写入空操作", idCheck=False)
     writes = (metadata.effect or metadata.type or "QUERY").upper() == "EXECUTE" or metadata.id is None
     own = Side(connection="", metadata=metadata, document=raw)
@@ -169,8 +170,15 @@ def _side(side: SideDocument, raw: dict[str, Any], name: str, file: Path) -> tup
             _refuse(file.stem, path, document)
     else:
         document, path = raw["metadata"], f"$.{name}.metadata"
-    metadata, warnings = validated(document, Metadata, path, file.stem)
+    metadata, warnings = _document(document, path, file.stem)
     return Side(connection=side.connection, metadata=metadata, document=document), warnings
+
+
+def _document(raw: Any, path: str, plan: str) -> tuple[Metadata, list[Problem]]:
+    """A metadata document as the platform exports it, with its warnings; raises `InvalidDocument`."""
+    read, hints = read_export(raw, Metadata, path)
+    metadata, warnings = validated(read, Metadata, path, plan)
+    return metadata, [*warnings, *(msgspec.structs.replace(hint, plan=plan) for hint in hints)]
 
 
 def _refuse(plan: str, path: str, value: Any) -> NoReturn:

@@ -75,7 +75,7 @@ def _walk(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> No
         for key, element in value.items():
             _walk(element, info.value_type, f"{path}.{key}", found)
         return None
-    if not _fits(value, info):
+    if not fits(value, info):
         _wrong(value, info, path, found)
     elif isinstance(info, inspect.LiteralType) and value not in info.values:
         choices = ", ".join(shown(v) for v in info.values)
@@ -90,7 +90,7 @@ def _walk(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> No
 
 
 def _walk_union(value: Any, info: inspect.UnionType, path: str, found: list[Problem]) -> None:
-    fitting = [member for member in info.types if _fits(value, member)]
+    fitting = [member for member in info.types if fits(value, member)]
     if fitting:
         return _walk(value, fitting[0], path, found)
     return _wrong(value, info, path, found)
@@ -116,10 +116,11 @@ def _walk_struct(value: Any, info: inspect.StructType, path: str, found: list[Pr
     return None
 
 
-def _fits(value: Any, info: inspect.Type) -> bool:
+def fits(value: Any, info: inspect.Type) -> bool:
+    """Whether a value is of a type, looking no further than its kind."""
     match info:
         case inspect.Metadata():
-            return _fits(value, info.type)
+            return fits(value, info.type)
         case inspect.AnyType():
             return True
         case inspect.NoneType():
@@ -139,7 +140,7 @@ def _fits(value: Any, info: inspect.Type) -> bool:
         case inspect.DictType() | inspect.StructType():
             return isinstance(value, dict)
         case inspect.UnionType():
-            return any(_fits(value, member) for member in info.types)
+            return any(fits(value, member) for member in info.types)
         case _:
             return False
 
