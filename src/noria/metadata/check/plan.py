@@ -1,0 +1,74 @@
+"""What a plan's documents say that can't be right: found without network, all at once.
+
+Connections and connectors are checked by those who know them; this is about the language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from noria.metadata.check.findings import error
+from noria.metadata.check.lookups import check_lookups
+from noria.metadata.check.sides import base_of, check_cron, check_source, check_target
+from noria.metadata.errors import Problem
+from noria.metadata.plan import Plan
+from noria.metadata.times import duration, start_of, zone
+from noria.metadata.validation import shown
+
+
+def check_plan(plan: Plan, others: Iterable[Plan]) -> list[Problem]:
+    """Every problem of a plan's language, schedule and options. `others` are the plans it may look into."""
+    found: list[Problem] = []
+    found += check_source(plan)
+    found += check_target(plan)
+    known = [plan, *(other for other in others if other.key != plan.key)]
+    found += check_lookups(plan, known)
+    strategy = plan.target.metadata.callBackStrategy or {}
+    taker = strategy.get("strategyId")
+    if isinstance(taker, str) and taker.strip() and not any(other.answers_to(taker) for other in known):
+        path = f"{base_of(plan, 'target')}.callBackStrategy.strategyId"
+        found.append(error("check.no_taker", path, "check.callback_hint", plan=shown(taker)))
+    for name in ("schedule", "target_schedule"):
+        found += check_cron(getattr(plan, name), f"$.{name}")
+    if plan.timezone is not None:
+        try:
+            zone(plan.timezone)
+        except ValueError:
+            found.append(
+                error("connection.timezone", "$.timezone", "connection.timezone_hint", value=shown(plan.timezone))
+            )
+    found += check_options(plan)
+    return [msgspec.structs.replace(problem, plan=plan.key) for problem in found]
+
+
+def check_options(plan: Plan) -> list[Problem]:
+    """What is wrong with noria's own options."""
+    options = plan.options
+    found: list[Problem] = []
+    if options.start is not None:
+        try:
+            start_of(options.start)
+        except ValueError:
+            found.append(error("check.time", "$.options.start", "check.time_hint", value=shown(options.start)))
+    durations: list[tuple[Any, str]] = [(options.lookup.wait, "$.options.lookup.wait")]
+    if options.sweep is not None:
+        found += check_cron(options.sweep.schedule, "$.options.sweep.schedule")
+        durations.append((options.sweep.window, "$.options.sweep.window"))
+    for value, path in durations:
+        try:
+            duration(value)
+        except ValueError:
+            found.append(error("check.duration", path, "check.duration_hint", value=shown(value)))
+    numbers = {
+        "overlap": options.overlap,
+        "resume": options.resume,
+        "retry.wait": options.retry.wait,
+        **{f"retry.schedule[{i}]": wait for i, wait in enumerate(options.retry.schedule)},
+    }
+    for name, number in numbers.items():
+        if number < 0:
+            found.append(error("valid.too_small", f"$.options.{name}", "valid.at_least", value=number, least=0))
+    return found
