@@ -268,7 +268,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "check.lookup_plan": ("查找的方案 {plan} 不存在", "the look-up's plan {plan} doesn't exist"),
     "check.lookup_itself": ("方案 {plan} 查找了它自己", "the plan {plan} looks itself up"),
-    "check.lookup_itself_hint": ("from 后写另一个方案的名称", "name another plan after `from`"),
+    "check.lookup_itself_hint": (
+        "能找到的只有已入账的数据；若不是本意，from 后写另一个方案",
+        "only records that are staged are found; if that isn't meant, name another plan after `from`",
+    ),
+    "check.unknown_looked_up": (
+        "方案 {plan} 的响应没有声明字段 {field}",
+        "the response of the plan {plan} declares no field {field}",
+    ),
+    "check.callback_loop": ("回写形成环：{plans}", "plans write back to each other in a circle: {plans}"),
+    "check.callback_loop_hint": (
+        "去掉其中一处 callBackStrategy，否则数据永远循环",
+        "remove one callBackStrategy, or records go round for ever",
+    ),
     "check.lookup_loop": ("方案互相查找，形成环：{plans}", "plans look each other up in a circle: {plans}"),
     "check.lookup_loop_hint": ("去掉其中一处查找", "remove one of these look-ups"),
     "check.time": ("{value} 不是时间", "{value} is not a time"),

@@ -49,9 +49,8 @@ class Fields:
         return False
 
 
-def declared_by(plan: Plan) -> Fields:
-    """What rows have according to `response`, with what the source's and the target's rules add."""
-    metadata = plan.source.metadata
+def source_fields(metadata: Metadata) -> Fields:
+    """What a source's rows have according to `response`, with what its rules add."""
     fields = Fields()
     fields.add(tree_of(metadata.response or []))
     fields.add(tree_of(metadata.otherResponse or []))
@@ -64,6 +63,12 @@ def declared_by(plan: Plan) -> Fields:
                 fields.types.setdefault(path.replace(".", "_"), kind)
         if fields.types.get(array) == "array" and not any(one.startswith(array + ".") for one in fields.types):
             fields.certain = False
+    return fields
+
+
+def fields_for(plan: Plan) -> Fields:
+    """What a target may refer to: the source's rows, with the lines that grouping makes."""
+    fields = source_fields(plan.source.metadata)
     target = plan.target.metadata
     for body in (target.operation and target.operation.bodyName, _body_name(target)):
         if body:

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from noria.metadata.check.between import check_between
 from noria.metadata.check.findings import error
-from noria.metadata.check.lookups import check_lookups
-from noria.metadata.check.sides import base_of, check_cron, check_source, check_target
+from noria.metadata.check.sides import check_cron, check_source, check_target
 from noria.metadata.errors import Problem
 from noria.metadata.plan import Plan
 from noria.metadata.times import duration, start_of, zone
@@ -25,12 +25,7 @@ def check_plan(plan: Plan, others: Iterable[Plan]) -> list[Problem]:
     found += check_source(plan)
     found += check_target(plan)
     known = [plan, *(other for other in others if other.key != plan.key)]
-    found += check_lookups(plan, known)
-    strategy = plan.target.metadata.callBackStrategy or {}
-    taker = strategy.get("strategyId")
-    if isinstance(taker, str) and taker.strip() and not any(other.answers_to(taker) for other in known):
-        path = f"{base_of(plan, 'target')}.callBackStrategy.strategyId"
-        found.append(error("check.no_taker", path, "check.callback_hint", plan=shown(taker)))
+    found += check_between(plan, known)
     for name in ("schedule", "target_schedule"):
         found += check_cron(getattr(plan, name), f"$.{name}")
     if plan.timezone is not None:

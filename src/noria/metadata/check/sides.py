@@ -8,7 +8,7 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from noria.messages import Message
-from noria.metadata.check.fields import check_array, check_references, declared_by, unknown_macro
+from noria.metadata.check.fields import check_array, check_references, fields_for, unknown_macro
 from noria.metadata.check.findings import error, nearest_hint
 from noria.metadata.check.items import check_both_lists, check_tree, items_with_paths, parsed
 from noria.metadata.documents import (
@@ -120,7 +120,7 @@ def check_target(plan: Plan) -> list[Problem]:
     metadata = plan.target.metadata
     base = base_of(plan, "target")
     found = _not_yet(metadata, base)
-    fields = declared_by(plan)
+    fields = fields_for(plan)
     for key in ("request", "otherRequest"):
         items = getattr(metadata, key) or []
         found += check_tree(items, f"{base}.{key}")
