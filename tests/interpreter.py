@@ -181,12 +181,20 @@ class _Interpreter:
             raise MappingError(Message("mapping.lookup_empty", {"field": field, "key": ""}))
         return None
 
-    def many(self, reference: Any, scopes: list[Any]) -> Any:
-        """The value of a reference that may lead through arrays."""
-        for names, element in reversed(scopes):
-            for name in names:
+    def many(self, reference: Any, scopes: list[Any], summed: bool = False) -> Any:
+        """The value of a reference that may lead through arrays. `summed`: an aggregate inside a line goes over all
+        lines of the array, unless the line has lines of its own there."""
+        for depth in range(len(scopes) - 1, -1, -1):
+            names, element = scopes[depth]
+            for name in sorted(names, key=len, reverse=True):
                 if reference.path.startswith(name + "."):
-                    return through(element if isinstance(element, dict) else {}, reference.path[len(name) + 1 :])
+                    rest = reference.path[len(name) + 1 :]
+                    own = through(element if isinstance(element, dict) else {}, rest)
+                    longest = max(names, key=len)
+                    array = self.reference(longest, scopes[:depth]) if summed else None
+                    if isinstance(own, list) or not isinstance(array, list):
+                        return own
+                    return through({"lines": array}, f"lines.{rest}")
         return through(self.row, reference.path)
 
     # --- SQL ---
@@ -199,7 +207,7 @@ class _Interpreter:
             one = function.operands[number].value
             if not isinstance(one, e.Reference):
                 return operand(number)
-            value = self.many(one, scopes)
+            value = self.many(one, scopes, summed=True)
             if one.format is None:
                 return value
             values = value if isinstance(value, list) and value else [value if not isinstance(value, list) else {}]
@@ -228,6 +236,9 @@ PYTHON = {
     "IS": mysql.is_, "AND": mysql.both, "OR": mysql.either, "NOT": mysql.not_, "DATE_FORMAT": mysql.date_format,
     "SUBSTRING": mysql.substring,
 }  # fmt: skip
+
+
+COMPARISONS = ("=", "<>", "<", "<=", ">", ">=", "IN", "BETWEEN")
 
 
 class _Sql:
@@ -297,9 +308,20 @@ class _Sql:
                     return self.branch(then, self.type(tree))
             return self.branch(default, self.type(tree))
         if name == "/":
-            return mysql.divide(self.value(args[0]), self.value(args[1]), self.type(tree) == "real")
+            a, b = (mysql.numeric(self.value(one)) if self.is_bare(one) else self.value(one) for one in args)
+            return mysql.divide(a, b, self.type(tree) == "real")
         exact = name in SAME_AS_OPERANDS or name in SAME_AS_FIRST
-        return PYTHON[name](*(self.value(one) if exact else self.shown(one) for one in args))
+        given = [self.value(one) if exact else self.shown(one) for one in args]
+        if exact or (name in COMPARISONS and any(self.is_number(one) for one in args)):
+            given = [mysql.numeric(one) if self.is_bare(arg) else one for arg, one in zip(args, given, strict=True)]
+        return PYTHON[name](*given)
+
+    def is_bare(self, tree: Any) -> bool:
+        """A value of the record that stands without quotes: where it is calculated with, it must be a number."""
+        return isinstance(tree, Bind) and not self.function.operands[tree.number].quoted
+
+    def is_number(self, tree: Any) -> bool:
+        return not isinstance(tree, Bind) and self.type(tree) in ("exact", "real")
 
     def truth(self, tree: Any) -> bool:
         """A condition: what comes after the outcome is known is not asked."""
@@ -315,7 +337,9 @@ class _Sql:
         values = []
         for line in mysql.spread([self.many(number) for number in binds]) if binds else [()]:
             self.line = dict(zip(binds, line, strict=True))
-            values.append(self.shown(inner))
+            value = self.shown(inner)
+            bare = tree.name in ("SUM", "AVG") and self.is_bare(inner)
+            values.append(mysql.numeric(value) if bare else value)
         self.line = None
         rest = [self.shown(one) for one in tree.args[1:]]
         function = {

@@ -16,7 +16,7 @@ from noria.ledger.runs import Read
 from noria.ledger.staging import Arrivals
 from noria.messages import Message
 from noria.metadata.macros import Moment
-from noria.metadata.times import start_of
+from noria.metadata.times import shown_time, start_of
 
 
 async def extract(job: Job) -> None:
@@ -70,7 +70,7 @@ def moment_of(job: Job, read: Read) -> Moment:
     """The times that this read's requests use: from the last watermark, less the overlap; first, the plan's start."""
     options, tz = job.plan.options, job.source.zone
     if read.read_from is not None:
-        last = read.read_from - float(options.overlap)
+        last = shown_time(read.read_from - float(options.overlap))
     else:
         last = start_of(options.start if options.start is not None else "1970-01-01 00:00:00", tz)
     return Moment(last_sync=last, now=read.started_at, tz=tz, lenient=options.lenient)

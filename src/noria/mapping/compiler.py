@@ -15,7 +15,7 @@ import msgspec
 
 from noria.mapping import mysql, values
 from noria.mapping.parsers import parser_of, value_map_of
-from noria.mapping.sql import SqlWriter
+from noria.mapping.sql import GROWING, SqlWriter
 from noria.mapping.values import Environment, Key, MappingError, Waiting
 from noria.metadata.documents import Item
 from noria.metadata.expressions import (
@@ -31,6 +31,7 @@ from noria.metadata.expressions import (
 )
 from noria.metadata.macros import macro_value
 from noria.metadata.paths import put
+from noria.metadata.sql import calls
 from noria.metadata.valuemaps import ValueTable
 
 Payload = Callable[[dict[str, Any], Environment], dict[str, Any]]
@@ -49,6 +50,7 @@ _RUNTIME = (
     "key_list",
     "elements",
     "flat_line",
+    "of_all_lines",
     "sql_failed",
 )
 
@@ -356,7 +358,7 @@ class _Writer:
         writer = SqlWriter(
             _SqlHost(self, scopes),
             lambda number: operands[number],
-            lambda number: self.spread(function.operands[number].value, item, scopes),
+            lambda number: self.spread(function.operands[number].value, item, scopes, summed=True),
             lambda number: function.operands[number].quoted,
         )
         source = writer.expression(function.tree)
@@ -367,6 +369,7 @@ class _Writer:
                 [
                     f"def {name}({_parameters(scopes)}):",
                     *_unpacked(scopes),
+                    *(["    sql.begin()"] if any(call.name in GROWING for call in calls(function.tree)) else []),
                     f"    try: return {source}",
                     "    except SQL_ERRORS as error:",
                     f"        return sql_failed(env, error, {self.constant(function)}, ({given}))",
@@ -375,20 +378,33 @@ class _Writer:
         )
         return f"{name}({_arguments(scopes)})"
 
-    def spread(self, operand: Reference | Macro | Lookup, item: Item, scopes: Scopes) -> str:
-        """A value that may be many: a list where the path leads through lines of the head."""
+    def spread(self, operand: Reference | Macro | Lookup, item: Item, scopes: Scopes, *, summed: bool = False) -> str:
+        """A value that may be many: a list where the path leads through lines. `summed`: a field of the current lines'
+        array is that of all its lines."""
         if not isinstance(operand, Reference):
             return self.expression(operand, item, scopes)
-        for scope in reversed(scopes[1:]):
-            for name in scope.names:
-                if operand.path.startswith(name + "."):
-                    return f"spread_at({scope.variable}, {self.constant(operand.path[len(name) + 1 :])})"
         source = f"spread_at(row, {self.constant(operand.path)})"
+        for depth in range(len(scopes) - 1, 0, -1):
+            scope = scopes[depth]
+            name = next((name for name in scope.names if operand.path.startswith(name + ".")), None)
+            if name is not None:
+                rest = self.constant(operand.path[len(name) + 1 :])
+                source = f"spread_at({scope.variable}, {rest})"
+                if summed:
+                    source = f"of_all_lines({source}, {self.array_of(scope, scopes[:depth])}, {rest})"
+                break
         if operand.format is not None:
             fmt, path = self.constant(operand.format), self.constant(operand.path)
             one = self.fresh("o")
             return f"[with_format({one}, {fmt}, env, {path}) for {one} in elements({source})]"
         return source
+
+    def array_of(self, scope: Scope, outer: Scopes) -> str:
+        """The array that a line belongs to, by a function of its own: an aggregate's lines can't hold assignments."""
+        name = self.fresh("array")
+        body = [*_unpacked(outer), f"    return {self.reference(scope.names[0], outer)}"]
+        self.functions.append("\n".join([f"def {name}({_parameters(outer)}):", *body]))
+        return f"{name}({_arguments(outer)})"
 
 
 class _SqlHost:
@@ -407,6 +423,9 @@ class _SqlHost:
             "\n".join([f"def {name}({_parameters(self.scopes)}):", *_unpacked(self.scopes), *body])
         )
         return f"{name}({_arguments(self.scopes)})"
+
+    def here(self) -> str:
+        return f"({''.join(f'{scope.whole or scope.variable}, ' for scope in self.scopes)})"
 
 
 def _parameters(scopes: Scopes) -> str:

@@ -40,6 +40,10 @@ class Host(Protocol):
         """The call of a new function with this body, over the same variables."""
         ...
 
+    def here(self) -> str:
+        """Source of a tuple of the record and the lines that the expression stands in."""
+        ...
+
 
 # Each function's Python function and the type of what it gives. `env` first where it needs the run's times.
 _TEXTS = {
@@ -48,17 +52,22 @@ _TEXTS = {
     "UPPER": "upper", "LOWER": "lower", "LPAD": "lpad", "RPAD": "rpad", "REPEAT": "repeat", "REVERSE": "reverse",
     "SPACE": "space", "ELT": "elt", "CHAR": "char",
     "FORMAT": "format_", "HEX": "hexadecimal", "MD5": "md5", "SHA1": "sha1",
-    "SHA2": "sha2",
+    "SHA2": "sha2", "INSERT": "insert", "CONV": "conv", "UNHEX": "unhex", "TO_BASE64": "to_base64",
+    "FROM_BASE64": "from_base64", "DAYNAME": "day_name", "MONTHNAME": "month_name", "TIME_FORMAT": "time_format",
+    "SEC_TO_TIME": "sec_to_time", "TIMEDIFF": "time_diff",
     "DATE_FORMAT": "date_format", "JSON_UNQUOTE": "unquote", "JSON_VALUE": "json_value",
     "REGEXP_REPLACE": "regexp_replace", "REGEXP_SUBSTR": "regexp_substr", "TIME": "time_part",
 }  # fmt: skip
-_RAWS = {"JSON_EXTRACT": "json_extract"}
+_RAWS = {
+    "JSON_EXTRACT": "json_extract", "JSON_OBJECT": "json_object", "JSON_ARRAY": "json_array", "JSON_KEYS": "json_keys",
+}  # fmt: skip
 _CASTS = {"CHAR": TEXT, "TIME": TEXT, "BINARY": RAW, "JSON": RAW, "DOUBLE": REAL}
 _NUMBERS = {
     "SIGN": "sign", "LENGTH": "length", "CHAR_LENGTH": "char_length", "LOCATE": "locate", "INSTR": "instr",
     "STRCMP": "strcmp", "FIND_IN_SET": "find_in_set", "FIELD": "field", "ASCII": "ascii_", "DIV": "int_divide",
     "TIMESTAMPDIFF": "timestamp_diff", "DATEDIFF": "date_diff", "JSON_LENGTH": "json_length",
-    "REGEXP_INSTR": "regexp_instr", "EXTRACT": "part",
+    "REGEXP_INSTR": "regexp_instr", "EXTRACT": "part", "CRC32": "crc32", "WEEK": "week", "WEEKOFYEAR": "week_of_year",
+    "YEARWEEK": "year_week", "TIME_TO_SEC": "time_to_sec", "TO_DAYS": "to_days",
 }  # fmt: skip
 _TRUTHS = {
     "=": "eq", "<>": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "<=>": "same", "IS": "is_", "IN": "within",
@@ -68,14 +77,17 @@ _TRUTHS = {
 }  # fmt: skip
 _TIMES = {
     "DATE": "date_part", "TIMESTAMP": "timestamp", "LAST_DAY": "last_day", "STR_TO_DATE": "str_to_date",
-    "DATE_ADD": "date_add", "DATE_SUB": "date_sub", "TIMESTAMPADD": "timestamp_add",
+    "DATE_ADD": "date_add", "DATE_SUB": "date_sub", "TIMESTAMPADD": "timestamp_add", "MAKEDATE": "make_date",
+    "FROM_DAYS": "from_days", "ADDTIME": "add_time", "SUBTIME": "sub_time",
 }  # fmt: skip
 # What is exact or real as its first operand is.
 _AS_OPERAND = {
     "+": "add", "-": "subtract", "*": "multiply", "%": "modulo", "MOD": "modulo", "NEG": "negative", "ABS": "absolute",
     "ROUND": "round_", "TRUNCATE": "truncate", "CEIL": "ceiling", "FLOOR": "floor",
 }  # fmt: skip
-_REALS = {"POW": "power", "SQRT": "square_root"}
+_REALS = {
+    "POW": "power", "SQRT": "square_root", "EXP": "exponential", "LN": "logarithm", "LOG10": "logarithm_10",
+}  # fmt: skip
 _WITH_ENV = {
     "NOW": ("now", EXACT), "CURDATE": ("today", EXACT), "CURTIME": ("clock", TEXT), "UTC_TIMESTAMP": ("utc", EXACT),
     "UNIX_TIMESTAMP": ("unix_timestamp", EXACT), "FROM_UNIXTIME": ("from_unixtime", EXACT),
@@ -87,8 +99,15 @@ _AGGREGATES = {
 }  # fmt: skip
 _EXTREMES = {"GREATEST": "greatest", "LEAST": "least"}
 _BITS = ("&", "|", "^", "<<", ">>", "~")
-_SPECIAL = ("CASE", "COALESCE", "IFNULL", "IF", "NULLIF", "ISNULL", "CAST", "/", "REAL", "DISTINCT")
-
+_SPECIAL = ("CASE", "COALESCE", "IFNULL", "IF", "NULLIF", "ISNULL", "CAST", "/", "REAL", "DISTINCT", "UUID", "RAND")
+# What calculates: a bare value of the record that is no number has no place there.
+_CALCULATES = {*_AS_OPERAND, *_REALS, "/", "DIV", "SIGN", "SUM", "AVG"}
+_COMPARES = ("=", "<>", "<", "<=", ">", ">=", "<=>", "IN", "BETWEEN")
+# What can make texts that are longer than those it is given.
+GROWING = {
+    "CONCAT", "CONCAT_WS", "REPLACE", "REGEXP_REPLACE", "REPEAT", "SPACE", "LPAD", "RPAD", "GROUP_CONCAT", "HEX",
+    "INSERT", "TO_BASE64", "DATE_FORMAT", "JSON_EXTRACT", "JSON_OBJECT", "JSON_ARRAY", "CAST",
+}  # fmt: skip
 _GROUPS = ((_TRUTHS, TRUTH), (_TEXTS, TEXT), (_RAWS, RAW), (_NUMBERS, EXACT), (_TIMES, EXACT), (_REALS, REAL))
 
 # Deeper than this a sub-expression becomes a function of its own: Python's parser has a limit.
@@ -135,7 +154,7 @@ class SqlWriter:
     def expression(self, tree: Sql) -> str:
         """Source of the whole expression's value as a payload holds it."""
         code = self._value(tree)
-        return code.source if code.type in (TEXT, TRUTH) else f"sql_result({self._shown(code)})"
+        return code.source if code.type == TRUTH else f"sql_result({self._shown(code)})"
 
     def _shown(self, code: Code) -> str:
         return f"sql.trimmed({code.source})" if code.type == REAL else code.source
@@ -161,6 +180,8 @@ class SqlWriter:
         if special is not None:
             return special(tree)  # type: ignore[no-any-return]
         args = [self._value(one) for one in tree.args]
+        if name in _CALCULATES or (name in _COMPARES and self._has_number(tree.args, args)):
+            args = [self._numeric(one, code) for one, code in zip(tree.args, args, strict=True)]
         if name == "/":
             return self._division(args)
         depth = 1 + max((one.depth for one in args), default=0)
@@ -180,7 +201,11 @@ class SqlWriter:
         if name in _BITS:
             return Code(self._call("bits", [self.host.constant(name), *shown]), EXACT, depth)
         if name in _EXTREMES:
-            return Code(self._call(_EXTREMES[name], shown), _merged(args), depth)
+            kind = _merged(args)
+            if kind in (TEXT, RAW) and any(one.type in (EXACT, REAL, TRUTH) for one in args):
+                # A text among numbers is compared as a number, and is one.
+                return Code(self._call(_EXTREMES[name], [f"sql.number({one})" for one in shown]), REAL, depth + 1)
+            return Code(self._call(_EXTREMES[name], shown), kind, depth)
         for table, kind in (
             (_TRUTHS, TRUTH),
             (_TEXTS, TEXT),
@@ -192,6 +217,25 @@ class SqlWriter:
             if name in table:
                 return Code(self._call(table[name], shown), kind, depth)
         raise AssertionError(name)
+
+    def _has_number(self, trees: tuple[Sql, ...], codes: list[Code]) -> bool:
+        """Whether one of the operands is a number by what is written, not by what the record holds."""
+        return any(
+            code.type in (EXACT, REAL) and not isinstance(tree, Bind) and code.source != "None"
+            for tree, code in zip(trees, codes, strict=True)
+        )
+
+    def _numeric(self, tree: Sql, code: Code) -> Code:
+        """A bare value of the record that is calculated with: it must be a number."""
+        if not isinstance(tree, Bind) or self.is_text(tree.number):
+            return code
+        return Code(f"sql.numeric({code.source})", EXACT, code.depth + 1)
+
+    def _uuid(self, tree: Call) -> Code:
+        return Code(f"sql.uuid({self.host.constant(self.host.fresh('uuid'))}, {self.host.here()})", TEXT, 2)
+
+    def _rand(self, tree: Call) -> Code:
+        return Code(f"sql.random_number({self.host.constant(self.host.fresh('rand'))}, {self.host.here()})", REAL, 2)
 
     @staticmethod
     def _call(function: str, args: list[str]) -> str:
@@ -319,6 +363,8 @@ class SqlWriter:
         sources = [self.lines(number) for number in numbers]
         self.in_line = names
         code = self._value(inner)
+        if tree.name in _CALCULATES:
+            code = self._numeric(inner, code)
         self.in_line = {}
         values = (
             f"[{self._shown(code)} for {', '.join(names.values())}, in sql.spread(({', '.join(sources)},))]"

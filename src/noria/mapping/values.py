@@ -14,7 +14,6 @@ from noria.metadata.expressions import Function, pasted
 from noria.metadata.macros import Moment, PagePosition, formatted
 from noria.metadata.numbers import is_vast, written
 from noria.metadata.paths import MISSING, at
-from noria.metadata.times import FORMATS, format_time
 from noria.metadata.validation import shown
 
 # Fractions decode to Decimal and encode with the same digits: money is never a float.
@@ -77,13 +76,22 @@ def spread_at(row: Any, path: str) -> Any:
     for depth in range(len(steps)):
         array = field_at(row, ".".join(steps[: depth + 1]))
         if isinstance(array, list):
-            rest = ".".join([*steps[depth + 1 :], last])
-            values: list[Any] = []
-            for element in array:
-                inner = spread_at(element, rest)
-                values += inner if isinstance(inner, list) else [inner]
-            return values
+            return _through(array, ".".join([*steps[depth + 1 :], last]))
     return None
+
+
+def _through(array: list[Any], path: str) -> list[Any]:
+    values: list[Any] = []
+    for element in array:
+        inner = spread_at(element, path)
+        values += inner if isinstance(inner, list) else [inner]
+    return values
+
+
+def of_all_lines(own: Any, array: Any, path: str) -> Any:
+    """What an aggregate inside a line goes over: the lines of this line where it has some (`own` is a list), else all
+    lines of its array."""
+    return own if isinstance(own, list) or not isinstance(array, list) else _through(array, path)
 
 
 def elements(value: Any) -> list[Any]:
@@ -115,7 +123,9 @@ def with_format(value: Any, fmt: str, env: Environment, path: str) -> Any:
     if value is None or value == "":
         return value
     try:
-        return format_time(value, fmt, env.moment.tz) if fmt in FORMATS else formatted(value, fmt, env.moment)
+        return formatted(value, fmt, env.moment)
+    except KeyError:
+        raise MappingError(Message("check.unknown_format", {"format": fmt})) from None
     except (ValueError, OverflowError):
         if env.moment.lenient:
             return value

@@ -106,9 +106,21 @@ TEXTS: dict[str, tuple[str, str]] = {
         "write one MySQL expression after _function, such as _function IF('{{{{status}}}}'='1','yes','no')",
     ),
     "function.syntax": (
-        "_function 语法有误，在 {near} 附近（{said}）：{value}",
-        "_function has a syntax error near {near} ({said}): {value}",
+        "_function 语法有误，在 {near} 附近：{value}",
+        "_function has a syntax error near {near}: {value}",
     ),
+    "function.syntax_expected": (
+        "_function 语法有误，在 {near} 附近缺少 {expected}：{value}",
+        "_function lacks {expected} near {near}: {value}",
+    ),
+    "function.empty": ("_function 后没有表达式：{value}", "there is no expression after _function: {value}"),
+    "function.full_width": (
+        "_function 中有全角字符 {char}：{value}",
+        "_function holds the full-width character {char}: {value}",
+    ),
+    "function.full_width_hint": ("改为半角的 {right}", "write {right} instead"),
+    "function.count_lines": ("COUNT 没有写明细字段：{value}", "COUNT names no field of the lines: {value}"),
+    "function.count_lines_hint": ("写作 COUNT({{{{明细.字段}}}})", "write COUNT({{{{lines.field}}}})"),
     "function.not_an_expression": (
         "_function 只接受一个表达式，不接受语句：{value}",
         "_function takes one expression, not a statement: {value}",

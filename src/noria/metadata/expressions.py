@@ -49,6 +49,9 @@ _LONGEST_NAME = 1000
 # Look-ups inside look-ups.
 _MOST_NESTED = 20
 
+# Marks of Chinese typing that look like SQL's.
+_FULL_WIDTH = dict(zip("（），；：‘’“”＝＋－＊／＜＞｛｝｜", "(),;:''\"\"=+-*/<>{}|", strict=True)) | {"\u3000": " "}
+
 OPERATORS = {
     "$eq": "eq",
     "$ne": "neq",
@@ -172,7 +175,10 @@ def _parsed(value: Any) -> Expression:
         if head.startswith("_mongoQuery"):
             return _mongo(_END.sub("", head))
         if head == "_function" or (head.startswith("_function") and head[9].isspace()):
-            return _function(head[10:].strip(), value)
+            text = head[10:].strip()
+            if not text:
+                raise _bad("function.empty", value, Message("function.hint"))
+            return _function(text, value)
         return _template(value)
     if isinstance(value, dict):
         members = tuple((str(key), _parsed(one)) for key, one in value.items())
@@ -345,11 +351,19 @@ def _function(text: str, whole: str) -> Function:
         if literal is None:
             if char in "'\"":
                 literal, quote = [""], char
+            elif char in _FULL_WIDTH:
+                values = {"char": char, "right": _FULL_WIDTH[char]}
+                raise _bad("function.full_width", whole, Message("function.full_width_hint", values), **values)
+            elif char == ":":
+                raise _bad("function.unsupported", whole, Message("function.hint"), what=":")
+            elif char == "-" and text.startswith("-", position) and not text[position + 1 : position + 2].isspace():
+                sql.append("- ")  # for a server only `-- ` is a comment
             else:
                 sql.append(char)
         elif char == "\\" and position < len(text):
-            literal[-1] += char + text[position]
-            position += 1
+            if _unit_end(text, position) is None:
+                literal[-1] += char + text[position]
+                position += 1
         elif char == quote and text[position : position + 1] == quote:
             literal[-1] += char * 2
             position += 1
@@ -360,7 +374,8 @@ def _function(text: str, whole: str) -> Function:
             literal[-1] += char
     if literal is not None:
         raise _bad("function.open_quote", whole, Message("function.hint"))
-    return Function(text, parse_sql("".join(sql), whole), tuple(operands), tuple(spans))
+    names = [text[start:end] for start, end in spans]
+    return Function(text, parse_sql("".join(sql), whole, names), tuple(operands), tuple(spans))
 
 
 def _unit_end(text: str, start: int) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from noria.metadata.expressions import Macro
-from noria.metadata.times import DEFAULT_ZONE, format_time
+from noria.metadata.times import DEFAULT_ZONE, format_time, shown_time
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,19 @@ def macro_value(macro: Macro, moment: Moment, position: PagePosition | None = No
         seconds = moment.now - macro.seconds_ago
     else:
         seconds = moment.last_sync if macro.name == "LAST_SYNC_TIME" else moment.now
-    return formatted(int(seconds), macro.format, moment)
+    if macro.format is None or macro.format.lower() == "timestamp":
+        # The first run's LAST_SYNC_TIME is midnight in the connection's zone, which may be before the epoch.
+        seconds = max(seconds, 0)
+    return formatted(int(shown_time(seconds)), macro.format, moment)
 
 
 def formatted(value: Any, fmt: str | None, moment: Moment) -> Any:
-    """A value with its suffix applied; a lenient plan leaves it as it is when the suffix is unknown."""
+    """A value with its suffix applied, nothing for a zero date; a lenient plan leaves it as it is when the suffix is
+    unknown."""
     if fmt is None:
         return value
+    if value.__class__ is str and value.startswith("0000-00-00"):
+        return ""
     try:
         return format_time(value, fmt, moment.tz)
     except KeyError:

@@ -6,9 +6,10 @@ content never becomes SQL text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from noria.messages import Message
@@ -81,12 +82,13 @@ _CASTS = {
 }  # fmt: skip
 
 
-def parse_sql(text: str, whole: str) -> Sql:
-    """The tree of an expression in which binds stand as `:b0`, `:b1`, …; `whole` is the metadata's value, for
-    messages. Raises `NoriaError` (`bad_expression`)."""
+def parse_sql(text: str, whole: str, names: Sequence[str] = ()) -> Sql:
+    """The tree of an expression in which binds stand as `:b0`, `:b1`, …; `whole` is the metadata's value and `names`
+    what each bind is called, for messages. Raises `NoriaError` (`bad_expression`)."""
     # Imported here: plans without a `_function` start faster.
     from sqlglot.errors import SqlglotError
 
+    text = _SIGNED_INT.sub(lambda m: m[1] or m[2], text)
     try:
         statements = _dialect().parse("SELECT " + text)
         if len(statements) != 1 or statements[0] is None or type(statements[0]).__name__ != "Select":
@@ -95,28 +97,67 @@ def parse_sql(text: str, whole: str) -> Sql:
         given = [name for name, value in select.args.items() if value and name != "expressions"]
         if given or len(select.expressions) != 1:
             raise _bad("function.not_an_expression", whole)
+        _refuse_unknown(select, whole)
         tree = _tree(select.expressions[0], whole, 0)
     except SqlglotError as error:
-        found = getattr(error, "errors", None) or [{}]
-        where = "".join(str(found[0].get(k) or "") for k in ("start_context", "highlight", "end_context"))
-        said = str(found[0].get("description") or error).rstrip(".")
-        raise _bad("function.syntax", whole, near=shown(where.removeprefix("SELECT ")[:60]), said=said[:120]) from None
+        raise _syntax(error, whole, names) from None
     except RecursionError:
         raise _bad("function.too_deep", whole, deepest=DEEPEST) from None
     for call in calls(tree):
         if call.name in AGGREGATES and any(one.name in AGGREGATES for arg in call.args for one in calls(arg)):
             raise _bad("function.nested_aggregate", whole, name=call.name)
+        if call.name == "COUNT" and not any(isinstance(one, Bind) for one in nodes(call)):
+            raise _bad("function.count_lines", whole)
     return tree
+
+
+# MySQL's SIGNED INT, which the grammar has as SIGNED INTEGER and SIGNED alone; quoted texts are left alone.
+_SIGNED_INT = re.compile(
+    r"""('(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")|\b((?:UN)?SIGNED)\s+INT(?:EGER)?\b""", re.IGNORECASE
+)
+_BIND = re.compile(r":b([0-9]+)")
+_EXPECTING = re.compile(r"Expect(?:ing|ed) (\S+)")
+
+
+def _syntax(error: Exception, whole: str, names: Sequence[str]) -> NoriaError:
+    """Where an expression can't be read, in the author's own words."""
+    found = (getattr(error, "errors", None) or [{}])[0]
+    where = "".join(str(found.get(k) or "") for k in ("start_context", "highlight", "end_context"))
+    near = _BIND.sub(lambda m: names[int(m[1])] if int(m[1]) < len(names) else m[0], where.removeprefix("SELECT "))
+    expected = _EXPECTING.match(str(found.get("description") or ""))
+    if expected:
+        return _bad("function.syntax_expected", whole, near=shown(near.strip()[:60]), expected=expected[1].rstrip("."))
+    return _bad("function.syntax", whole, near=shown(near.strip()[:60]))
+
+
+def _refuse_unknown(select: Any, whole: str) -> None:
+    """Functions that there aren't: all of them at once."""
+    from sqlglot.expressions import Anonymous
+
+    unknown = [str(one.this).upper() for one in select.find_all(Anonymous)]
+    unknown = list(dict.fromkeys(name for name in unknown if name == "VALUES" or name not in FUNCTIONS))
+    if not unknown:
+        return
+    meant = [nearest(name, list(FUNCTIONS)) for name in unknown]
+    known = ", ".join(dict.fromkeys(name for name in meant if name))
+    hint = Message("valid.did_you_mean", {"name": known}) if known else Message("function.known_hint")
+    values = {"name": ", ".join(unknown[:10]), "value": shown(whole)}
+    raise NoriaError("bad_expression", Message("function.unknown", values), hint=hint)
+
+
+def nodes(tree: Sql) -> Iterator[Sql]:
+    """Every node of a tree."""
+    waiting: list[Sql] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Call):
+            waiting += node.args
 
 
 def calls(tree: Sql) -> Iterator[Call]:
     """Every call in a tree."""
-    waiting: list[Sql] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Call):
-            yield node
-            waiting += node.args
+    return (node for node in nodes(tree) if isinstance(node, Call))
 
 
 _made: list[Any] = []
@@ -129,7 +170,8 @@ def _dialect() -> Any:
 
         from sqlglot.dialects.mysql import MySQL
 
-        parser: Any = type("Parser", (MySQL.Parser,), {"FUNCTIONS": {}})
+        own = {name: how for name, how in MySQL.Parser.FUNCTION_PARSERS.items() if not name.startswith("JSON_")}
+        parser: Any = type("Parser", (MySQL.Parser,), {"FUNCTIONS": {}, "FUNCTION_PARSERS": own})
         grammar: Any = type("Grammar", (MySQL,), {"Parser": parser})
         logging.getLogger("sqlglot").setLevel(logging.ERROR)
         _made.append(grammar())
@@ -184,6 +226,8 @@ def _date_sum(operands: list[Any], whole: str, depth: int) -> Sql:
     tree = _tree(dates[0], whole, depth)
     if len(dates) > 1:
         tree = Call("+", (tree, *(_tree(one, whole, depth) for one in dates[1:])))
+    if depth + len(operands) - len(dates) > DEEPEST:
+        raise _bad("function.too_deep", whole, deepest=DEEPEST)
     for one in operands[len(dates) :]:
         tree = Call("DATE_ADD", (tree, *_interval(one, whole, depth)))
     return tree
@@ -194,28 +238,30 @@ def _literal(node: Any, whole: str, depth: int) -> Sql:
         return Const(str(node.this))
     text = str(node.this)
     if "e" in text.lower():
-        number = Decimal(text)
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            raise _bad("function.number", whole, number=shown(text)) from None
         if abs(number.adjusted()) > 80:
             raise _bad("function.number", whole, number=shown(text))
         return Call("REAL", (Const(number),))
     if len(text) > 100:
         raise _bad("function.number", whole, number=shown(text))
-    return Const(Decimal(text) if "." in text else int(text))
+    try:
+        return Const(Decimal(text) if "." in text else int(text))
+    except (InvalidOperation, ValueError):
+        raise _bad("function.number", whole, number=shown(text)) from None
 
 
 def _name(node: Any, whole: str, depth: int) -> Sql:
     """A bare word: no function and no field; most likely a field without braces or text without quotes."""
+    if str(node.name).upper() == "UTC_TIMESTAMP":
+        return Call("UTC_TIMESTAMP", ())
     raise _bad("function.bare_word", whole, word=shown(str(node.name)))
 
 
 def _function(node: Any, whole: str, depth: int) -> Sql:
     name = str(node.this).upper()
-    if name == "VALUES" or name not in FUNCTIONS:
-        meant = nearest(name, list(FUNCTIONS))
-        hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("function.known_hint")
-        raise NoriaError(
-            "bad_expression", Message("function.unknown", {"name": name, "value": shown(whole)}), hint=hint
-        )
     operands = list(node.expressions)
     args: list[Sql] = []
     for position, one in enumerate(operands):
@@ -225,7 +271,7 @@ def _function(node: Any, whole: str, depth: int) -> Sql:
         elif position == 0 and name in ("TIMESTAMPDIFF", "TIMESTAMPADD") and kind in ("Column", "Var", "Identifier"):
             args.append(_unit(one.name, whole))
         elif kind == "Star" and name == "COUNT":
-            args.append(Const(1))
+            raise _bad("function.count_lines", whole)
         elif kind == "Distinct" and name in AGGREGATES and len(one.expressions) == 1:
             args.append(Call("DISTINCT", tuple(_tree(x, whole, depth) for x in one.expressions)))
         else:
@@ -248,13 +294,7 @@ def _interval(node: Any, whole: str, depth: int) -> list[Sql]:
     unit = node.args.get("unit")
     if amount is None or unit is None:
         raise _bad("function.unsupported", whole, what=shown(_words(node)))
-    tree = _tree(amount, whole, depth)
-    if isinstance(tree, Const) and isinstance(tree.value, str):
-        # sqlglot makes text of every literal amount.
-        text = tree.value.strip()
-        if text.lstrip("+-").isdigit() and len(text) < 20:
-            tree = Const(int(text))
-    return [tree, _unit(str(unit), whole)]
+    return [_tree(amount, whole, depth), _unit(str(unit), whole)]
 
 
 def _unit(name: str, whole: str) -> Const:
@@ -289,6 +329,13 @@ def _cast(node: Any, whole: str, depth: int) -> Sql:
         )
     sizes = [int(str(one.name)) for one in to.expressions if str(one.name).isdigit() and len(str(one.name)) < 6]
     return Call("CAST", (_tree(node.this, whole, depth), Const(_CASTS[kind]), *(Const(size) for size in sizes)))
+
+
+def _if(node: Any, whole: str, depth: int) -> Sql:
+    if node.args.get("false") is None:
+        raise _bad("function.arguments", whole, name="IF", usage=FUNCTIONS["IF"].usage, given=2)
+    parts = (node.this, node.args["true"], node.args["false"])
+    return Call("CASE", (NOTHING, *(_tree(one, whole, depth) for one in parts)))
 
 
 def _in(node: Any, whole: str, depth: int) -> Sql:
@@ -338,12 +385,6 @@ def _json(node: Any, whole: str, depth: int) -> Sql:
     return Call("JSON_UNQUOTE", (got,)) if type(node).__name__ == "JSONExtractScalar" else got
 
 
-def _json_value(node: Any, whole: str, depth: int) -> Sql:
-    path = node.args["path"]
-    shown_path = path.sql(dialect="mysql") if type(path).__name__ == "JSONPath" else str(path.name)
-    return Call("JSON_VALUE", (_tree(node.this, whole, depth), Const(shown_path.strip("'"))))
-
-
 def _group_concat(node: Any, whole: str, depth: int) -> Sql:
     separator = node.args.get("separator")
     inner = node.this
@@ -363,7 +404,7 @@ def _group_concat(node: Any, whole: str, depth: int) -> Sql:
 
 def _placeholder(node: Any, whole: str, depth: int) -> Sql:
     name = str(node.name)
-    if name[:1] == "b" and name[1:].isdigit():
+    if name[:1] == "b" and name[1:].isdecimal() and name.isascii():
         return Bind(int(name[1:]))
     raise _bad("function.unsupported", whole, what=shown(":" + name))
 
@@ -399,15 +440,7 @@ _HANDLERS: dict[str, Any] = {
     "Var": _name,
     "Anonymous": _function,
     "Case": _case,
-    "If": lambda node, whole, depth: Call(
-        "CASE",
-        (
-            NOTHING,
-            _tree(node.this, whole, depth),
-            _tree(node.args["true"], whole, depth),
-            _tree(node.args["false"], whole, depth) if node.args.get("false") is not None else Const(None),
-        ),
-    ),
+    "If": _if,
     "Paren": _inside,
     "Neg": lambda node, whole, depth: Call("NEG", (_tree(node.this, whole, depth),)),
     "Not": lambda node, whole, depth: Call("NOT", (_tree(node.this, whole, depth),)),
@@ -424,7 +457,6 @@ _HANDLERS: dict[str, Any] = {
     "Substring": _substring,
     "StrPosition": _position,
     "JSONExtract": _json,
-    "JSONValue": _json_value,
     "JSONExtractScalar": _json,
     "GroupConcat": _group_concat,
     "Extract": lambda node, whole, depth: Call(
@@ -446,5 +478,9 @@ _HANDLERS: dict[str, Any] = {
 
 
 def _bad(key: str, value: str, **values: Any) -> NoriaError:
-    hint = {"function.bare_word": "function.bare_word_hint"}.get(key, "function.hint")
+    hint = {
+        "function.bare_word": "function.bare_word_hint",
+        "function.count_lines": "function.count_lines_hint",
+        "function.full_width": "function.full_width_hint",
+    }.get(key, "function.hint")
     return NoriaError("bad_expression", Message(key, {"value": shown(value), **values}), hint=Message(hint))

@@ -6,7 +6,7 @@ Inside noria a time is epoch seconds. A text without a zone is in the connection
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,11 @@ DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
 # Suffixes of a macro or field, compared without case (metadata-dialect 3.2).
 FORMATS = ("datetime", "date", "time", "timestamp", "timestamp_ms")
 
-_DIGITS = re.compile(r"-?\d+(\.\d+)?$")
+_USUAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\Z")
+_DIGITS = re.compile(r"-?[0-9]+(\.[0-9]+)?$")
+_CHINESE = re.compile(r"([0-9]{4})年([0-9]{1,2})(?:月([0-9]{1,2})日?)?月?")
+_CHINESE_CLOCK = re.compile(r"([0-9]{1,2})[时点]([0-9]{1,2})分(?:([0-9]{1,2})秒)?")
+_DATE = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})(?:[-/.]([0-9]{1,2}))?(?![0-9])")
 # From this size on a number can't be seconds (it would be the year 5138): it is milliseconds.
 _MILLISECONDS = 100_000_000_000
 
@@ -29,8 +33,9 @@ def zone(name: str) -> ZoneInfo:
 
 
 def parse_time(value: object, tz: ZoneInfo = DEFAULT_ZONE) -> datetime:
-    """An aware time from epoch seconds or milliseconds (number or text), ISO 8601, `YYYY-MM-DD[ HH:MM[:SS]]`,
-    `YYYY/MM/DD…`, `YYYYMMDD` or `YYYYMMDDHHMMSS`. Raises `ValueError` for anything else."""
+    """An aware time from epoch seconds or milliseconds (a number, or a text of at least nine digits), ISO 8601,
+    `YYYY-MM-DD[ HH:MM[:SS]]`, also with `/`, `.` or 年月日, `YYYY-MM`, `YYYYMMDD` or `YYYYMMDDHHMMSS`; 24:00:00 is the
+    next day's begin. Raises `ValueError` for anything else."""
     if isinstance(value, bool) or value is None:
         raise ValueError(value)
     if isinstance(value, int | float | Decimal):
@@ -43,17 +48,27 @@ def parse_time(value: object, tz: ZoneInfo = DEFAULT_ZONE) -> datetime:
             return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=tz)
         if len(text) == 8:
             return datetime.strptime(text, "%Y%m%d").replace(tzinfo=tz)
+        if 0 < len(text.partition(".")[0].lstrip("-")) < 9 and text.strip("-0."):
+            raise ValueError(value)  # a day's number, a year, a code: no epoch that anybody writes
         return _from_epoch(float(text), tz)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        parsed = datetime.fromisoformat(_padded(text.replace("/", "-")))
+        parsed = _read(text)
     return parsed.replace(tzinfo=tz) if parsed.tzinfo is None else parsed.astimezone(tz)
 
 
-def _padded(text: str) -> str:
-    """`2024-1-5 8:00` with two digits everywhere, as ISO 8601 wants it."""
-    return re.sub(r"(?<![\d.+])(\d)(?=[-: T]|$)", r"0\1", text) if not text[:1].isspace() else text
+def _read(text: str) -> datetime:
+    """A time in another spelling than ISO 8601: one or two digits, other marks between them, 24:00:00."""
+    if len(text) > 60:
+        raise ValueError(text)
+    text = _CHINESE_CLOCK.sub(r"\1:\2:\3", _CHINESE.sub(r"\1-\2-\3 ", text)).replace(": ", " ").strip(" -:")
+    text = _DATE.sub(lambda m: f"{m[1]}-{m[2]:0>2}-{m[3] or 1:0>2}", text, count=1)
+    text = re.sub(r"(?<![0-9.+:])([0-9])(?=:)|(?<=:)([0-9])(?![0-9])", lambda m: "0" + m[0], text)
+    text = re.sub(r"(?<=[0-9])\s+(?=[0-9])", " ", text)
+    if "24:00" in text[11:16]:
+        return datetime.fromisoformat(text.replace("24:00", "00:00", 1)) + timedelta(days=1)
+    return datetime.fromisoformat(text)
 
 
 def _from_epoch(seconds: float | Decimal, tz: ZoneInfo) -> datetime:
@@ -73,7 +88,7 @@ def format_time(value: object, fmt: str, tz: ZoneInfo = DEFAULT_ZONE) -> str | i
         fmt = fmt.lower()
         if fmt not in FORMATS:
             raise KeyError(fmt)
-    if value.__class__ is str and len(value) == 19 and value[10] == " " and value[4] == "-" == value[7]:
+    if value.__class__ is str and _USUAL.match(value):
         # The vendors' usual spelling, in the zone that it is shown in.
         moment = datetime.fromisoformat(value)
         if fmt.startswith("timestamp"):
@@ -98,20 +113,38 @@ def iso(seconds: float | None, tz: ZoneInfo | None = DEFAULT_ZONE) -> str | None
 
 
 def start_of(value: object, tz: ZoneInfo = DEFAULT_ZONE) -> float:
-    """Epoch seconds of a time that a person wrote in a plan or on the command line (text, number or TOML date)."""
+    """Epoch seconds of a time that a person wrote in a plan or on the command line (text, number or TOML date); raises
+    `ValueError`."""
+    return shown_time(_start_of(value, tz))
+
+
+def shown_time(seconds: float) -> float:
+    """A time that can be shown in every zone: this one, or the nearest."""
+    return min(max(seconds, EARLIEST), LATEST)
+
+
+def _start_of(value: object, tz: ZoneInfo) -> float:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=tz)).timestamp()
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=tz).timestamp()
-    return parse_time(value, tz).timestamp()
+    try:
+        return parse_time(value, tz).timestamp()
+    except OverflowError as error:
+        raise ValueError(value) from error
 
 
-_DURATION = re.compile(r"\s*(\d+)\s*(s|m|h|d|w)\s*$")
+_DURATION = re.compile(r"\s*([0-9]{1,10})\s*(s|m|h|d|w)\s*$")
+# The first and the last moment that can be shown in every zone, in epoch seconds.
+EARLIEST, LATEST = -62_135_510_400.0, 253_402_214_400.0
 
 
 def duration(value: str | int | float) -> float:
-    """Seconds of `90`, `"90s"`, `"15m"`, `"2h"`, `"3d"` or `"1w"`; raises `ValueError` for anything else."""
+    """Seconds of `90`, `"90s"`, `"15m"`, `"2h"`, `"3d"` or `"1w"`; raises `ValueError` for anything else, also for
+    negative ones."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 <= value < 1e12:
+            raise ValueError(value)
         return float(value)
     match = _DURATION.match(str(value))
     if match is None:

@@ -131,7 +131,7 @@ def sign(a: Any) -> int:
 
 @strict
 def round_(a: Any, d: Any = 0) -> Any:
-    """ROUND: half away from zero; never more decimals than there were."""
+    """ROUND: half away from zero, to d decimals; an integer stays one."""
     return _cut(a, d, ROUND_HALF_UP)
 
 
@@ -147,11 +147,11 @@ def _cut(a: Any, d: Any, rounding: str) -> Any:
         if digits >= 0:
             return value
         value = Decimal(value)
-    scale = scale_of(value)
-    if digits >= scale and digits >= 0:
-        digits = scale
+    if isinstance(a, str):
+        # A text is a double, which has no decimals of its own to add to.
+        digits = min(digits, digits_after(value))
     found = value.quantize(Decimal(1).scaleb(-digits), rounding, EXACT)
-    return int(found) if digits <= 0 else found
+    return int(found) if digits <= 0 else abs(found) if found == 0 else found
 
 
 @strict
@@ -172,6 +172,8 @@ def floor(a: Any) -> Any:
 def power(a: Any, b: Any) -> Any:
     """POW"""
     a, b = number(a), number(b)
+    if b == 0:
+        return 1
     if abs(b) > 1100 or (abs(a) > 1 and abs(b) * abs(Decimal(a).adjusted()) > 320):
         raise SqlError("sql.out_of_range")
     try:
@@ -190,6 +192,29 @@ def square_root(a: Any) -> Any:
     """SQRT; NULL for negative numbers."""
     a = number(a)
     return None if a < 0 else trimmed(REAL.sqrt(Decimal(a)))
+
+
+@strict
+def exponential(a: Any) -> Any:
+    """EXP"""
+    a = number(a)
+    if abs(a) > 700:
+        raise SqlError("sql.out_of_range")
+    return trimmed(REAL.exp(Decimal(a)))
+
+
+@strict
+def logarithm(a: Any) -> Any:
+    """LN; NULL for what is not positive."""
+    a = number(a)
+    return trimmed(REAL.ln(Decimal(a))) if a > 0 else None
+
+
+@strict
+def logarithm_10(a: Any) -> Any:
+    """LOG10; NULL for what is not positive."""
+    a = number(a)
+    return trimmed(REAL.log10(Decimal(a))) if a > 0 else None
 
 
 @strict

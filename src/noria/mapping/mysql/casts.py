@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from noria.mapping.mysql.json import parsed
+from noria.mapping.mysql.json import json_text, parsed
 from noria.mapping.mysql.times import date_part, time_part, timestamp
-from noria.mapping.mysql.values import ENCODE, EXACT, Binary, Json, number, strict, text, trimmed, whole
+from noria.mapping.mysql.values import EXACT, Binary, number, strict, text, trimmed, whole
 
 
 @strict
@@ -21,11 +20,7 @@ def cast(value: Any, kind: str, size: int = -1, scale: int = 0) -> Any:
         case "BINARY":
             return Binary(text(value) or "")
         case "SIGNED" | "UNSIGNED":
-            if isinstance(value, str):
-                match_ = re.match(r"\s*[-+]?\d+", value)
-                integer = int(match_[0][:400]) if match_ else 0
-            else:
-                integer = whole(value)
+            integer = whole(value)
             low, high = (-(1 << 63), (1 << 63) - 1) if kind == "SIGNED" else (0, (1 << 64) - 1)
             if kind == "UNSIGNED" and integer < 0:
                 return integer + (1 << 64) if isinstance(value, str | int) and integer >= -(1 << 63) else 0
@@ -40,9 +35,9 @@ def cast(value: Any, kind: str, size: int = -1, scale: int = 0) -> Any:
         case "DATE":
             return date_part(value)
         case "DATETIME":
-            return timestamp(value)
+            found_time = timestamp(value)
+            return None if found_time is None else found_time.replace(microsecond=0)
         case "TIME":
             return time_part(value)
         case _:
-            found_json = parsed(value)
-            return Json(ENCODE.encode(found_json).decode())
+            return json_text(parsed(value))

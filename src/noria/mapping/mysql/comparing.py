@@ -5,11 +5,24 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any
 
 from noria.mapping.mysql.times import as_datetime, to_time
-from noria.mapping.mysql.values import Binary, Json, number, strict, text, unquote, whole
+from noria.mapping.mysql.values import (
+    EXACT,
+    Binary,
+    Json,
+    Scaled,
+    number,
+    scale_of,
+    settled,
+    strict,
+    text,
+    unquote,
+    whole,
+)
 
 
 def fold(value: str) -> str:
@@ -24,8 +37,10 @@ def folded(value: str) -> str:
 
 @lru_cache(8192)
 def _fold_one(char: str) -> str:
-    base = unicodedata.normalize("NFD", char)[0] if ord(char) < 0x2000 else char
-    upper = base.upper()
+    """One character without its accent, where the collation ignores it: in Latin and Greek, not in Cyrillic."""
+    accented = char < "\u0400" or "\u1e00" <= char < "\u2000"
+    base = unicodedata.normalize("NFD", char)[0] if accented else char
+    upper = "S" if base == "ß" else base.upper()
     return upper if len(upper) == 1 else base
 
 
@@ -55,7 +70,7 @@ def compare(a: Any, b: Any) -> int | None:
         if isinstance(a, Json) != isinstance(b, Json):
             a, b = (unquote(one) if isinstance(one, Json) else one for one in (a, b))
             return compare(None if a is None else str(a), None if b is None else str(b))
-        x, y = (a, b) if isinstance(a, Binary) or isinstance(b, Binary) else (fold(a), fold(b))
+        x, y = (str(a), str(b)) if isinstance(a, Binary) or isinstance(b, Binary) else (fold(a), fold(b))
         return (x > y) - (x < y)
     if isinstance(a, date | str) and isinstance(b, date | str):
         left, right = to_time(a), to_time(b)
@@ -64,6 +79,8 @@ def compare(a: Any, b: Any) -> int | None:
         start, end = as_datetime(left), as_datetime(right)
         return (start > end) - (start < end)
     a, b = number(a), number(b)
+    if a.__class__ is Scaled or b.__class__ is Scaled:
+        a, b = (settled(one) if isinstance(one, Decimal) else one for one in (a, b))
     return int(a > b) - int(a < b)
 
 
@@ -174,6 +191,7 @@ def not_(value: Any) -> int | None:
     return None if value is None else int(not truth(value))
 
 
+@strict
 def greatest(*values: Any) -> Any:
     """GREATEST"""
     return extreme(values, 1)
@@ -186,11 +204,17 @@ def least(*values: Any) -> Any:
 
 
 def extreme(values: Sequence[Any], wanted: int) -> Any:
+    """The greatest (1) or the least (-1) of values, none of them NULL; exact numbers with the most decimals of all."""
+    scale = max((scale_of(one) for one in values if isinstance(one, int | Decimal)), default=0)
     best = values[0]
     for value in values[1:]:
-        if compare(value, best) == wanted:
+        if compare(_to_scale(value, scale), _to_scale(best, scale)) == wanted:
             best = value
-    return best
+    return _to_scale(best, scale)
+
+
+def _to_scale(value: Any, scale: int) -> Any:
+    return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT) if value.__class__ is Scaled else value
 
 
 def nullif(a: Any, b: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from noria.mapping.mysql.values import DECODE, ENCODE, Json, SqlError, strict, text
+from noria.mapping.mysql.values import DECODE, ENCODE, Json, SqlError, grown, settled, strict, text
 
 _STEP = re.compile(
-    r'\s*(?:\.\s*(?:"((?:[^"\\]|\\.)*)"|([^\s.\[\]"*]+)|(\*))|\[\s*(?:(\d{1,9})|(\*)|last(?:\s*-\s*(\d{1,9}))?)\s*\])'
+    r'\s*(?:\.\s*(?:"((?:[^"\\]|\\.)*)"|([^\s.\[\]"*]+)|(\*))|\[\s*(?:([0-9]{1,9})|(\*)|last(?:\s*-\s*([0-9]{1,9}))?)\s*\])'
 )
 
 
@@ -21,9 +21,16 @@ def parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value if isinstance(value, int | Decimal) else text(value)
     try:
-        return DECODE.decode(value)
+        return DECODE.decode(str(value))
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         raise SqlError("sql.not_json", value=value[:60]) from None
+
+
+def json_text(value: Any) -> Json:
+    """A value as a server writes JSON: with a blank behind each comma and colon."""
+    made = msgspec.json.format(ENCODE.encode(settled(value) if isinstance(value, Decimal) else value), indent=0)
+    grown(len(made))
+    return Json(made.decode())
 
 
 @lru_cache(512)
@@ -82,14 +89,14 @@ def json_extract(document: Any, *paths: Any) -> Json | None:
         many = many or several
     if not found:
         return None
-    return Json(ENCODE.encode(found if many else found[0]).decode())
+    return json_text(found if many else found[0])
 
 
 @strict
 def json_value(document: Any, path: Any) -> str | None:
     """JSON_VALUE: a scalar as text, NULL for objects and arrays."""
-    found = _found(parsed(document), text(path) or "")[0]
-    if not found or found[0] is None or isinstance(found[0], dict | list):
+    found, many = _found(parsed(document), text(path) or "")
+    if many or not found or found[0] is None or isinstance(found[0], dict | list):
         return None
     if isinstance(found[0], bool):
         return str(int(found[0]))
@@ -113,3 +120,35 @@ def json_valid(document: Any) -> int:
     except SqlError:
         return 0
     return 1
+
+
+def _inside(value: Any) -> Any:
+    """A value as it stands inside JSON: JSON itself, numbers, everything else as text."""
+    if isinstance(value, Json):
+        return parsed(value)
+    return (
+        settled(value)
+        if isinstance(value, Decimal)
+        else value
+        if value is None or isinstance(value, int)
+        else text(value)
+    )
+
+
+def json_object(*values: Any) -> Json:
+    """JSON_OBJECT. Raises `SqlError` for a key that is NULL or has no value."""
+    if len(values) % 2 or any(key is None for key in values[::2]):
+        raise SqlError("sql.json_key")
+    return json_text({text(key): _inside(one) for key, one in zip(values[::2], values[1::2], strict=True)})
+
+
+def json_array(*values: Any) -> Json:
+    """JSON_ARRAY"""
+    return json_text([_inside(one) for one in values])
+
+
+@strict
+def json_keys(document: Any, path: Any = "$") -> Json | None:
+    """JSON_KEYS; NULL for what is no object."""
+    found = _found(parsed(document), text(path) or "")[0]
+    return json_text(list(found[0])) if found and isinstance(found[0], dict) else None

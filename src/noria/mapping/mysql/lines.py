@@ -7,7 +7,7 @@ from typing import Any
 
 from noria.mapping.mysql.arithmetic import add, quotient
 from noria.mapping.mysql.comparing import extreme, fold
-from noria.mapping.mysql.values import SqlError, number, text
+from noria.mapping.mysql.values import SqlError, grown, number, text
 
 
 def spread(values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -58,7 +58,9 @@ def count(values: Sequence[Any]) -> int:
 def group_concat(values: Sequence[Any], separator: Any = ",") -> str | None:
     """GROUP_CONCAT"""
     found = [text(one) or "" for one in values if one is not None]
-    return (text(separator) or "").join(found) if found else None
+    between = text(separator) or ""
+    grown(sum(map(len, found)) + len(between) * len(found))
+    return between.join(found) if found else None
 
 
 def distinct(values: Sequence[Any]) -> list[Any]:

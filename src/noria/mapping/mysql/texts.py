@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from noria.mapping.mysql.comparing import compare, fold, folded
-from noria.mapping.mysql.values import EXACT, decimals, number, strict, text, whole
+from noria.mapping.mysql.comparing import compare, folded
+from noria.mapping.mysql.values import EXACT, Binary, decimals, grown, number, strict, text, whole
 
-# The longest text that a function may make (MySQL's max_allowed_packet): longer is NULL.
-LONGEST = 16 * 1024 * 1024
+# Texts up to this length aren't counted: a record holds many of them.
+_SMALL = 4096
 
 
 def concat(*values: Any) -> str | None:
@@ -21,21 +23,24 @@ def concat(*values: Any) -> str | None:
         if one is None:
             return None
         texts.append(one)
-    return _limited("".join(texts))
-
-
-def _limited(value: str) -> str | None:
-    return value if len(value) <= LONGEST else None
+    length = sum(map(len, texts))
+    if length > _SMALL:
+        grown(length)
+    return "".join(texts)
 
 
 def concat_ws(separator: Any, *values: Any) -> str | None:
     """CONCAT_WS"""
     between_ = text(separator)
-    return None if between_ is None else _limited(between_.join(t for t in map(text, values) if t is not None))
+    if between_ is None:
+        return None
+    texts = [t for t in map(text, values) if t is not None]
+    grown(sum(map(len, texts)) + len(between_) * len(texts))
+    return between_.join(texts)
 
 
 @strict
-def substring(value: Any, start: Any, length: Any = LONGEST) -> str:
+def substring(value: Any, start: Any, length: Any = 1 << 40) -> str:
     """SUBSTRING"""
     subject, place, most = text(value) or "", whole(start), whole(length)
     if place == 0 or most <= 0 or place < -len(subject):
@@ -85,16 +90,24 @@ def replace(value: Any, old: Any, new: Any) -> str | None:
     subject, what, with_ = text(value) or "", text(old) or "", text(new) or ""
     if not what:
         return subject
-    if len(with_) > 1 and len(subject) + subject.count(what) * len(with_) > LONGEST:
-        return None
+    if len(with_) > len(what):
+        grown(len(subject) + subject.count(what) * (len(with_) - len(what)))
     return subject.replace(what, with_)
 
 
 @strict
 def locate(part: Any, value: Any, start: Any = 1) -> int:
-    """LOCATE"""
-    place = whole(start)
-    return folded(text(value) or "").find(folded(text(part) or ""), place - 1) + 1 if place > 0 else 0
+    """LOCATE: a place with as many bytes that compares equal, as servers search."""
+    place, wanted, subject = whole(start), text(part) or "", text(value) or ""
+    if place <= 0:
+        return 0
+    if isinstance(part, Binary) or isinstance(value, Binary):
+        return subject.find(wanted, place - 1) + 1
+    there, size = folded(subject), len(wanted.encode("utf-8", "surrogatepass"))
+    found = there.find(folded(wanted), place - 1)
+    while found >= 0 and len(subject[found : found + len(wanted)].encode("utf-8", "surrogatepass")) != size:
+        found = there.find(folded(wanted), found + 1)
+    return found + 1
 
 
 def instr(value: Any, part: Any) -> Any:
@@ -108,14 +121,14 @@ def trim(value: Any, what: Any = " ", where: str = "BOTH") -> str:
     subject, mark = text(value) or "", text(what) or ""
     if not mark:
         return subject
-    begin, end = 0, len(subject)
+    edge = f"(?:{re.escape(mark)})+"
     if where != "TRAILING":
-        while subject.startswith(mark, begin, end):
-            begin += len(mark)
+        found = re.match(edge, subject)
+        subject = subject[found.end() :] if found else subject
     if where != "LEADING":
-        while end - begin >= len(mark) and subject.endswith(mark, begin, end):
-            end -= len(mark)
-    return subject[begin:end]
+        found = re.match(f"(?:{re.escape(mark[::-1])})+", subject[::-1])
+        subject = subject[: len(subject) - found.end()] if found else subject
+    return subject
 
 
 @strict
@@ -133,45 +146,55 @@ def rtrim(value: Any) -> str:
 @strict
 def upper(value: Any) -> str:
     """UPPER"""
-    return "".join(c.upper() if len(c.upper()) == 1 else c for c in text(value) or "")
+    subject = text(value) or ""
+    changed = subject.upper()
+    if len(changed) == len(subject):
+        return changed
+    return "".join(c.upper() if len(c.upper()) == 1 else c for c in subject)
 
 
 @strict
 def lower(value: Any) -> str:
     """LOWER"""
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text(value) or "")
+    subject = text(value) or ""
+    changed = subject.lower()
+    if len(changed) == len(subject):
+        return changed
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in subject)
 
 
 @strict
-def lpad(value: Any, n: Any, with_: Any) -> str | None:
+def lpad(value: Any, n: Any, with_: Any = " ") -> str | None:
     """LPAD"""
     return _pad(value, n, with_, left_=True)
 
 
 @strict
-def rpad(value: Any, n: Any, with_: Any) -> str | None:
+def rpad(value: Any, n: Any, with_: Any = " ") -> str | None:
     """RPAD"""
     return _pad(value, n, with_, left_=False)
 
 
 def _pad(value: Any, n: Any, with_: Any, *, left_: bool) -> str | None:
     subject, wanted, mark = text(value) or "", whole(n), text(with_) or ""
-    if wanted < 0 or wanted > LONGEST:
+    if wanted < 0:
         return None
     if wanted <= len(subject):
         return subject[:wanted]
     if not mark:
         return None
+    grown(wanted)
     missing = wanted - len(subject)
     padding = (mark * (missing // len(mark) + 1))[:missing]
     return padding + subject if left_ else subject + padding
 
 
 @strict
-def repeat(value: Any, n: Any) -> str | None:
+def repeat(value: Any, n: Any) -> str:
     """REPEAT"""
     subject, count = text(value) or "", max(whole(n), 0)
-    return None if len(subject) * count > LONGEST else subject * count
+    grown(len(subject) * count)
+    return subject * count
 
 
 @strict
@@ -181,9 +204,74 @@ def reverse(value: Any) -> str:
 
 
 @strict
-def space(n: Any) -> str | None:
+def space(n: Any) -> str:
     """SPACE"""
-    return repeat(" ", n)  # type: ignore[no-any-return]
+    return str(repeat(" ", n))
+
+
+@strict
+def insert(value: Any, start: Any, length_: Any, new: Any) -> str:
+    """INSERT: part of a text replaced by another."""
+    subject, place, most, with_ = text(value) or "", whole(start), whole(length_), text(new) or ""
+    if not 0 < place <= len(subject):
+        return subject
+    grown(len(subject) + len(with_))
+    return subject[: place - 1] + with_ + (subject[place - 1 + most :] if most >= 0 else "")
+
+
+@strict
+def conv(value: Any, from_: Any, to: Any) -> str | None:
+    """CONV: a number between bases 2 and 36, as an unsigned 64-bit one."""
+    source, target = whole(from_), whole(to)
+    if not (2 <= source <= 36 and 2 <= target <= 36):
+        return None
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    found = re.match(r"\s*(-?)([0-9A-Za-z]*)", text(value) or "")
+    taken = 0
+    for char in (found[2].upper() if found else "")[:400]:
+        if char not in digits[:source]:
+            break
+        taken = min(taken * source + digits.index(char), (1 << 64) - 1)
+    if found and found[1]:
+        taken = -taken & ((1 << 64) - 1)
+    made = ""
+    while taken:
+        taken, digit = divmod(taken, target)
+        made = digits[digit] + made
+    return made or "0"
+
+
+@strict
+def unhex(value: Any) -> str | None:
+    """UNHEX; NULL for what is no hexadecimal text."""
+    subject = text(value) or ""
+    try:
+        return bytes.fromhex(subject.zfill(len(subject) + len(subject) % 2)).decode("utf-8", "replace")
+    except ValueError:
+        return None
+
+
+@strict
+def to_base64(value: Any) -> str:
+    """TO_BASE64, in lines of 76 characters."""
+    made = binascii.b2a_base64(_bytes(value), newline=False).decode()
+    grown(len(made))
+    return "\n".join(made[i : i + 76] for i in range(0, len(made), 76))
+
+
+@strict
+def from_base64(value: Any) -> str | None:
+    """FROM_BASE64; NULL for what is none."""
+    try:
+        return binascii.a2b_base64(_bytes(value)).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return None
+
+
+@strict
+def crc32(value: Any) -> int:
+    """CRC32"""
+    return binascii.crc32(_bytes(value))
 
 
 def strcmp(a: Any, b: Any) -> int | None:
@@ -197,7 +285,7 @@ def find_in_set(value: Any, choices: Any) -> int:
     subject, listed = text(value) or "", text(choices) or ""
     if not listed or "," in subject:
         return 0
-    return next((i for i, one in enumerate(listed.split(","), 1) if fold(one) == fold(subject)), 0)
+    return next((i for i, one in enumerate(listed.split(","), 1) if folded(one) == folded(subject)), 0)
 
 
 @strict
@@ -205,7 +293,7 @@ def format_(value: Any, d: Any) -> str:
     """FORMAT: thousands separators"""
     digits = max(0, decimals(d))
     amount = Decimal(number(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, EXACT)
-    return f"{amount:,f}"
+    return f"{amount or abs(amount):,f}"
 
 
 @strict
@@ -213,6 +301,7 @@ def hexadecimal(value: Any) -> str:
     """HEX"""
     if isinstance(value, int | Decimal):
         return f"{whole(value) & ((1 << 64) - 1):X}"
+    grown(2 * len(text(value) or ""))
     return (text(value) or "").encode("utf-8", "surrogatepass").hex().upper()
 
 

@@ -8,8 +8,10 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 import msgspec
+from xxhash import xxh3_128_digest
 
 from noria.metadata.numbers import is_vast, written
 
@@ -20,8 +22,12 @@ EXACT = Context(prec=200, rounding=ROUND_HALF_UP, Emax=9999, Emin=-9999)
 # Significant digits of a division in which text takes part (MySQL calculates it as a double).
 REAL = Context(prec=17, rounding=ROUND_HALF_UP)
 
-_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
-_PLAIN = re.compile(r"[-+]?(?:0|[1-9]\d{0,64})(?:\.\d{1,30})?\Z")
+_NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
+_PLAIN = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,64})(?:\.[0-9]{1,30})?\Z")
+_INTEGER = re.compile(r"\s*[-+]?[0-9]{1,400}")
+# The longest text that a function may make (MySQL's max_allowed_packet), and what all of an expression may.
+LONGEST = 16 * 1024 * 1024
+_MOST_GROWTH = 64 * 1024 * 1024
 
 DECODE = msgspec.json.Decoder(float_hook=Decimal)
 ENCODE = msgspec.json.Encoder(decimal_format="number")
@@ -57,6 +63,7 @@ class Scaled(Decimal):
 
 
 def scaled(value: Decimal, scale: int) -> Scaled:
+    """A number that is shown with so many decimals."""
     found = Scaled(value)
     found.scale = min(scale, MOST_SCALE)
     return found
@@ -67,6 +74,25 @@ def settled(value: Decimal) -> Decimal:
     if value.__class__ is Scaled:
         return value.quantize(Decimal(1).scaleb(-value.scale), ROUND_HALF_UP, EXACT)
     return value
+
+
+_made = 0
+
+
+def begin() -> None:
+    """A new expression is evaluated: nothing has been made yet."""
+    global _made
+    _made = 0
+
+
+def grown(length: int) -> int:
+    """A text of this length is about to be made. Raises `SqlError` where it, or what the expression has made so far,
+    is more than a record's field can be."""
+    global _made
+    _made += length
+    if length > LONGEST or _made > _MOST_GROWTH:
+        raise SqlError("sql.too_long", most=LONGEST // 1024 // 1024)
+    return length
 
 
 def bare(value: Any) -> Any:
@@ -108,13 +134,15 @@ def result(value: Any) -> Any:
         return value
     if kind is Scaled:
         return result(settled(value))
-    return str(value) if kind is Binary or kind is Json else text(value)
+    return text(value)
 
 
 def text(value: Any) -> str | None:
-    """A value as text; None for NULL."""
-    if value is None or isinstance(value, str):
+    """A value as plain text; None for NULL."""
+    if value.__class__ is str or value is None:
         return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Decimal):
@@ -143,11 +171,8 @@ def number(value: Any) -> Any:
             raise SqlError("sql.out_of_range")
         return value
     if isinstance(value, Json):
-        inner = unquote(value)
-        return number(str(inner)) if inner is not None else None
+        return int(value == "true") if value in ("true", "false") else number(unquote(value))
     if isinstance(value, str):
-        if value in ("true", "false") and isinstance(value, Json):
-            return int(value == "true")
         match = _NUMBER.match(value)
         if match is None:
             return 0
@@ -161,6 +186,31 @@ def number(value: Any) -> Any:
     if isinstance(value, datetime):
         return int(value.strftime("%Y%m%d%H%M%S"))
     return int(value.strftime("%Y%m%d"))
+
+
+def numeric(value: Any) -> Any:
+    """A bare value of the record that is calculated with. Raises `SqlError` for a text that is no number: pasted into
+    the expression it would be a syntax error."""
+    if value.__class__ is str:
+        match = _NUMBER.match(value)
+        if match is None or value[match.end() :].strip():
+            raise SqlError("sql.not_a_number", value=value[:60])
+        return number(value)
+    return value
+
+
+def uuid(place: str, here: tuple[Any, ...]) -> str:
+    """UUID(): derived from the record, so that it is the same on every try to send it."""
+    return str(UUID(bytes=_digest(place, here), version=4))
+
+
+def random_number(place: str, here: tuple[Any, ...]) -> Decimal:
+    """RAND(): likewise derived from the record."""
+    return Decimal(int.from_bytes(_digest(place, here)[:7], "big")) / (1 << 56)
+
+
+def _digest(place: str, here: tuple[Any, ...]) -> bytes:
+    return xxh3_128_digest(place.encode() + ENCODE.encode(here))
 
 
 def scale_of(value: int | Decimal) -> int:
@@ -181,6 +231,7 @@ def carried(value: Any, scale: int, *operands: Any) -> Any:
 
 
 def bounded(value: Decimal) -> Decimal:
+    """A product with at most 30 decimals; raises `SqlError` for a vast one."""
     if value.adjusted() > 400:
         raise SqlError("sql.out_of_range")
     scale = scale_of(value)
@@ -190,6 +241,7 @@ def bounded(value: Decimal) -> Decimal:
 
 
 def bounded_int(value: int) -> int:
+    """A whole number; raises `SqlError` for a vast one."""
     if value.bit_length() > 1300:
         raise SqlError("sql.out_of_range")
     return value
@@ -212,13 +264,18 @@ def strict(function: Strict) -> Strict:
 
 
 def whole(value: Any) -> int:
+    """A value as a whole number: a number is rounded, a text read up to where it stops being one."""
+    if isinstance(value, str) and not isinstance(value, Json):
+        match = _INTEGER.match(value)
+        return int(match[0]) if match else 0
     found = number(value)
     if isinstance(found, int):
         return found
-    return int(found.to_integral_value(ROUND_HALF_UP))
+    return int(settled(found).to_integral_value(ROUND_HALF_UP))
 
 
 def decimals(value: Any) -> int:
+    """A number of decimals, as far as MySQL goes."""
     return max(-MOST_DIGITS, min(int(number(value)), MOST_SCALE))
 
 
@@ -232,4 +289,4 @@ def unquote(value: Any) -> str | None:
         except msgspec.DecodeError:
             return shown
         return found if isinstance(found, str) else shown
-    return str(shown)
+    return shown
