@@ -26,9 +26,9 @@ def cast(value: Any, kind: str, size: int = -1, scale: int = 0) -> Any:
                 return integer + (1 << 64) if isinstance(value, str | int) and integer >= -(1 << 63) else 0
             return max(low, min(high, integer))
         case "DECIMAL":
-            found = Decimal(number(value)).quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
             most = Decimal(10) ** ((10 if size < 0 else size) - scale) - Decimal(1).scaleb(-scale)
-            found = max(-most, min(most, found))
+            found = max(-most, min(most, Decimal(number(value))))
+            found = found.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
             return int(found) if scale == 0 else found
         case "DOUBLE":
             return trimmed(Decimal(number(value)))

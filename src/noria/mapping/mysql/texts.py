@@ -96,10 +96,10 @@ def replace(value: Any, old: Any, new: Any) -> str | None:
 
 
 @strict
-def locate(part: Any, value: Any, start: Any = 1) -> int:
+def locate(part: Any, value: Any, *start: Any) -> int:
     """LOCATE: a place with as many bytes that compares equal, as servers search."""
-    place, wanted, subject = whole(start), text(part) or "", text(value) or ""
-    if place <= 0:
+    place, wanted, subject = whole(start[0]) if start else 1, text(part) or "", text(value) or ""
+    if place <= 0 or (start and place > len(subject)):
         return 0
     if isinstance(part, Binary) or isinstance(value, Binary):
         return subject.find(wanted, place - 1) + 1

@@ -25,6 +25,7 @@ REAL = Context(prec=17, rounding=ROUND_HALF_UP)
 _NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
 _PLAIN = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,64})(?:\.[0-9]{1,30})?\Z")
 _INTEGER = re.compile(r"\s*[-+]?[0-9]{1,400}")
+_GREATEST = Decimal("1.7976931348623157E+308")
 # The longest text that a function may make (MySQL's max_allowed_packet), and what all of an expression may.
 LONGEST = 16 * 1024 * 1024
 _MOST_GROWTH = 64 * 1024 * 1024
@@ -179,9 +180,12 @@ def number(value: Any) -> Any:
         try:
             found = Decimal(match[1])
         except DecimalException:
-            raise SqlError("sql.out_of_range") from None
-        if abs(found.adjusted()) > 308:
-            raise SqlError("sql.out_of_range")
+            found = Decimal("-Infinity" if "-" in match[1].lower().partition("e")[0] else "Infinity")
+        if found.adjusted() > 308 or found.is_infinite():
+            # As a double has it: the greatest number there is, or none at all.
+            return _GREATEST.copy_sign(found) if "e-" not in match[1].lower() else 0
+        if found.adjusted() < -308:
+            return 0
         return int(found) if found == found.to_integral_value() and found.adjusted() < 18 else found
     if isinstance(value, datetime):
         return int(value.strftime("%Y%m%d%H%M%S"))
