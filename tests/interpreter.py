@@ -72,12 +72,13 @@ class _Interpreter:
         return body
 
     def item(self, item: Any, scopes: list[Any]) -> Any:
-        if item.children and item.type == "array":
+        if item.children and item.kind == "array":
             return self.lines(item, scopes)
         if item.children:
             return self.members(item.children, scopes) or None
         expression = self.expression(item)
-        if item.type == "array" and isinstance(expression, e.Reference) and expression.format is None:
+        many = item.kind == "array" or (item.parser is not None and item.parser.name == "ArrayToString")
+        if many and isinstance(expression, e.Reference) and expression.format is None:
             value = self.many(expression, scopes)
         else:
             value = self.value(expression, scopes, item.field)
@@ -86,25 +87,31 @@ class _Interpreter:
             pairs = table.backward if item.mapping.direction == "reverse" else table.forward
             if value is not None and not isinstance(value, dict | list):
                 value = pairs.get(as_text(value), value)
-        coerce = {"int": to_int, "float": to_float, "bool": to_bool, "boolean": to_bool}.get(item.type)
+        coerce = {"int": to_int, "float": to_float, "bool": to_bool}.get(item.kind)
         return coerce(value, item.field) if coerce else value
 
     def expression(self, item: Any) -> Any:
         value = item.value
-        if item.type in ("array", "object") and isinstance(value, str):
+        if value == "" and not item.is_required:
+            return e.Literal(None)
+        reads_json = item.parser is not None and item.parser.name == "ConvertJson"
+        if isinstance(value, str) and (item.kind in ("array", "object") or reads_json):
             text = value.strip()
             if text.startswith("[") or (text.startswith("{") and not text.startswith("{{")):
                 try:
-                    return e.parse(msgspec.json.decode(text))
+                    return e.parse(msgspec.json.decode(e.quoted_macros(text)))
                 except msgspec.DecodeError:
                     pass
-            if item.type == "array" and "{{" not in text and not text.startswith("_"):
+            if item.kind == "array" and isinstance(e.parse(value), e.Literal):
                 return e.Reference(text) if text else e.Literal(None)
         return self.parse(value)
 
     def lines(self, item: Any, scopes: list[Any]) -> Any:
         path = (item.value if isinstance(item.value, str) else "").strip()
-        path = path.removeprefix("{{").removesuffix("}}").strip()
+        if path.startswith("{{") and path.endswith("}}"):
+            path = path[2:-2].strip()
+        elif path.startswith("{") and path.endswith("}"):
+            path = path[1:-1].strip()
         array = self.reference(path, scopes) if path else None
         names = {path} if path else set()
         for outer_names, _ in scopes:
@@ -114,7 +121,8 @@ class _Interpreter:
                 elif path:
                     names.add(f"{name}.{path}")
         if isinstance(array, list) and array:
-            return [self.members(item.children, [*scopes, (names, element)]) for element in array]
+            lines = [self.members(item.children, [*scopes, (names, element)]) for element in array]
+            return [line for line in lines if line] or None
         flat = array if isinstance(array, dict) else self.flattened(path)
         one = self.members(item.children, [*scopes, (names, flat)])
         return [one] if one and not isinstance(array, list) else None
@@ -156,7 +164,8 @@ class _Interpreter:
         for names, element in reversed(scopes):
             for name in sorted(names, key=len, reverse=True):
                 if path == name:
-                    return element
+                    own = element.get(path) if isinstance(element, dict) else None
+                    return element if own is None else own
                 if path.startswith(name + "."):
                     return at(element if isinstance(element, dict) else {}, path[len(name) + 1 :])
         value = at(self.row, path)
@@ -368,8 +377,17 @@ def at(value: Any, path: str) -> Any:
         else:
             if not isinstance(value, dict):
                 return None
-            return value[path] if path in value else value.get(path.replace(".", "_")) if "." in path else None
+            return elsewhere(value, path)
     return here
+
+
+def elsewhere(value: dict[str, Any], path: str) -> Any:
+    """A path that leads nowhere: `a.b` as a key with a dot, as `a_b`, or `a.a_b` as `a_b`."""
+    array, _, name = path.rpartition(".")
+    for key in [path, path.replace(".", "_"), *([name] if name.startswith(array.replace(".", "_") + "_") else [])]:
+        if key in value:
+            return value[key]
+    return None
 
 
 def through(value: Any, path: str) -> Any:

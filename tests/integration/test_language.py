@@ -10,7 +10,7 @@ import pytest
 from noria.engine import run_plan
 from noria.simulators.server import Running, serve
 from noria.simulators.sink import Sink
-from tests.conftest import COMPANIES, EMPTY, Project, connections
+from tests.conftest import EMPTY, Project
 
 ORDERS = [
     {
@@ -268,26 +268,3 @@ async def test_a_merged_document_hands_each_record_over(ready: Project, sink: An
     await ready.run("orders")
     assert (await ready.run("back")).counts.staged == 20
     assert ready.story("back", "7")["raw"] == {"row": 7, "doc": "N3"}
-
-
-async def test_a_plan_may_look_into_itself(project: Project, okki: Any, sink: Any) -> None:
-    """A parent on a later page is found in the same run."""
-    project.connections(connections(okki[1].url, sink[1].url))
-    companies = okki[0].account.rows("companies")
-    last = companies[-1]["company_id"]
-    for company in companies:
-        parent = "" if company["company_id"] == last else last
-        okki[0].mutate("update", "companies", company["company_id"], {"parent": parent})
-    project.plan(
-        "companies",
-        ("okki", COMPANIES),
-        target(
-            {"field": "id", "value": "{{company_id}}"},
-            {"field": "parent", "value": "_findCollection find serial_id from companies where company_id={{parent}}"},
-        ),
-        options={"batch_size": 5},
-    )
-    finished = await project.run("companies")
-    assert (finished.status, finished.counts.delivered, finished.counts.waiting) == ("done", len(companies), 0)
-    parents = {row.get("parent") for row in sink[0].rows.values()}
-    assert parents == {None, companies[-1]["serial_id"]}

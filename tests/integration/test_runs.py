@@ -122,10 +122,26 @@ async def test_missing_ids_are_kept_with_their_reason_and_never_written(
 
 async def test_without_id_check_a_record_without_id_is_known_by_its_content(ready: Project, okki: Servers) -> None:
     del okki[0].account.users[4]["user_id"]
-    ready.plan("loose", ("okki", {**USERS, "idCheck": False}), ("sink", EMPTY))
+    ready.plan("strict", ("okki", {**USERS, "idCheck": False}), ("sink", EMPTY))
+    finished = await ready.run("strict")
+    assert (finished.counts.delivered, finished.counts.invalid) == (29, 1), "the target checks ids"
+    ready.plan("loose", ("okki", {**USERS, "idCheck": False}), ("sink", {**EMPTY, "idCheck": False}))
     finished = await ready.run("loose")
     assert (finished.counts.delivered, finished.counts.invalid) == (30, 0)
     assert (await ready.run("loose")).counts.unchanged == 30
+
+
+async def test_without_id_check_an_id_that_comes_twice_is_overwritten(ready: Project, okki: Servers) -> None:
+    users = okki[0].account.users
+    users.append({**users[0], "full_name": "later"})
+    ready.plan("loose", ("okki", {**USERS, "idCheck": False}), ("sink", ITEMS))
+    finished = await ready.run("loose")
+    assert (finished.counts.delivered, finished.counts.invalid, finished.status) == (30, 0, "done")
+    story = ready.story("loose", users[0]["user_id"])
+    assert story["payload"]["name"] == "later" and [one["kind"] for one in story["versions"]] == ["superseded"]
+    ready.plan("checked", ("okki", USERS), ("sink", ITEMS))
+    finished = await ready.run("checked")
+    assert (finished.counts.delivered, finished.counts.invalid) == (30, 1)
 
 
 async def test_an_id_of_several_fields_tells_records_apart(project: Project) -> None:

@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 
-from noria.engine.checking import problems_of
+from noria.engine.checking import check_project
 from noria.messages import CATALOGUE
-from noria.metadata.check import check_plan
-from noria.metadata.errors import NoriaError, Problem
-from noria.metadata.project import load_plan
+from noria.metadata.errors import Problem
 
 S, T = "$.source.metadata", "$.target.metadata"
 
 
 def found(folder: Path, source: dict[str, Any], target: dict[str, Any], **more: Any) -> list[Problem]:
-    """All problems of a plan whose metadata has these changes."""
+    """All problems of a plan whose metadata has these changes, as `check` finds them."""
     document = {
         "source": {"connection": "a", "metadata": {"api": "/x", "id": "id", **source}},
         "target": {"connection": "b", "metadata": {"api": "/y", **target}},
@@ -26,11 +24,7 @@ def found(folder: Path, source: dict[str, Any], target: dict[str, Any], **more: 
     }
     file = folder / "p.json"
     file.write_text(json.dumps(document, ensure_ascii=False), "utf-8")
-    try:
-        plan, warnings = load_plan(file)
-    except NoriaError as error:
-        return problems_of(error)
-    return [*warnings, *check_plan(plan, [])]
+    return check_project(None, [str(file)], folder)
 
 
 def item(value: Any = None, **more: Any) -> dict[str, Any]:
@@ -79,16 +73,16 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]
     ({}, item("{{LAST_SYNC_TIM}}"), {}, "check.unknown_macro", f"{T}.request[0].value", "error"),
     (item("{{CURENT_TIME}}"), {}, {}, "check.unknown_macro", f"{S}.request[0].value", "error"),
     (item("_findCollection find a from b where c=1"), {}, {}, "check.lookup_in_source", f"{S}.request[0].value", "error"),
-    ({"condition": [[{"field": "a", "logic": "eq", "value": "_findCollection find a from b where c=1"}]]}, {}, {}, "check.lookup_in_source", f"{S}.condition[0][0].value", "error"),
+    ({"condition": [[{"field": "a", "logic": "eq", "value": "_findCollection find a from b where c=1"}]]}, {}, {}, "check.lookup_here", f"{S}.condition[0][0].value", "error"),
     ({}, item("_findCollection find a from nowhere where c=1"), {}, "check.lookup_plan", f"{T}.request[0].value", "error"),
-    ({}, item("_findCollection find a from p where c=1"), {}, "check.lookup_itself", f"{T}.request[0].value", "hint"),
+    ({}, item("_findCollection find a from p where c=1"), {}, "check.lookup_itself", f"{T}.request[0].value", "error"),
     ({}, item("x", type="strng"), {}, "check.item_type", f"{T}.request[0].type", "warning"),
     ({}, item("x", parser={"name": "ConvertObjectParse"}), {}, "check.unknown_parser", f"{T}.request[0].parser", "error"),
     ({}, item("x", parser={"name": "ConvertObjectParser"}), {}, "check.parser_params", f"{T}.request[0].parser", "error"),
     ({}, item("x", parser={"name": "ConvertTwoStageObjectParser", "params1": "a"}), {}, "check.parser_params", f"{T}.request[0].parser", "error"),
     ({}, item("x", mapping={"target": "none"}), {}, "check.no_map", f"{T}.request[0].mapping.target", "error"),
     ({}, item("x", mapping={"target": "m", "direction": "back"}), {"options": {"maps": {"m": {}}}}, "valid.not_a_choice", f"{T}.request[0].mapping.direction", "error"),
-    ({}, {}, {"options": {"maps": {"m": [{"a": 1}]}}}, "map.unreadable", "$", "error"),
+    ({}, {}, {"options": {"maps": {"m": [{"a": 1}]}}}, "map.unreadable", "$.options.maps", "error"),
     ({}, item("x", is_required=True, type="int"), {}, "check.literal_type", f"{T}.request[0].value", "error"),
     ({}, item(None, is_required=True), {}, "check.required", f"{T}.request[0].value", "warning"),
     (item(None, is_required=True), {}, {}, "check.required", f"{S}.request[0].value", "warning"),
@@ -109,13 +103,74 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]
     ({}, {"request": [{"field": "a", "value": "1"}, {"field": "a", "value": "2"}]}, {}, "check.duplicate", f"{T}.request[1].field", "warning"),
     ({}, {"request": [{"field": "a", "value": "1"}], "otherRequest": [{"field": "a", "value": "2"}]}, {}, "check.duplicate", f"{T}.otherRequest[0].field", "warning"),
     (RESPONSE, item("{{nmae}}"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
-    (RESPONSE, item("{{items.skuu}}"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("items", type="array", children=[{"field": "a", "value": "{{items.skuu}}"}]), {}, "check.unknown_field", f"{T}.request[0].children[0].value", "warning"),
+    (RESPONSE, item("{{items.sku}}"), {}, "check.into_lines", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("_function CONCAT('{{items.sku}}','x')"), {}, "check.into_lines", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{amount.date}}"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{items[0].sku}}"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{items|date}}"), {}, "check.type_conflict", f"{T}.request[0].type", "error"),
     (RESPONSE, item("{{zzzzz}}"), {}, "check.unknown_field", f"{T}.request[0].value", "hint"),
     (RESPONSE, item("_function {{nmae}}+1"), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
     (RESPONSE, item("itemz", type="array", children=[{"field": "a"}]), {}, "check.unknown_field", f"{T}.request[0].value", "warning"),
     (RESPONSE, item("name"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
     (RESPONSE, item("items.sku"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
-    (RESPONSE, item("no-{name}"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("no-{name}"), {}, "check.single_braces", f"{T}.request[0].value", "hint"),
+    (RESPONSE, item("{name|date}"), {}, "check.single_braces", f"{T}.request[0].value", "hint"),
+    (RESPONSE, item("name|date"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("${name}"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("｛｛name｝｝"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{name｜date}}"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{{name}}}"), {}, "check.no_braces", f"{T}.request[0].value", "warning"),
+    (RESPONSE, item("{{name}} "), {}, "check.spaces", f"{T}.request[0].value", "hint"),
+    (item("LAST_SYNC_TIME|datetime"), {}, {}, "check.no_braces", f"{S}.request[0].value", "warning"),
+    ({}, item("{{lastSyncTime|datetime}}"), {}, "check.unknown_macro", f"{T}.request[0].value", "error"),
+    ({}, item("{{$now}}"), {}, "check.unknown_macro", f"{T}.request[0].value", "error"),
+    ({}, item("{{DAYS_AGO_999999|date}}"), {}, "check.too_long_ago", f"{T}.request[0].value", "warning"),
+    ({}, item("_functoin 1+1"), {}, "check.prefix", f"{T}.request[0].value", "warning"),
+    ({}, item("_Function 1+1"), {}, "check.prefix", f"{T}.request[0].value", "warning"),
+    ({}, item("_findcollection find a from b where c=1"), {}, "check.prefix", f"{T}.request[0].value", "warning"),
+    ({}, item("备注： _function 1+1"), {}, "check.prefix", f"{T}.request[0].value", "warning"),
+    ({}, item("{{name}}x", type="int"), {}, "check.text_type", f"{T}.request[0].value", "warning"),
+    ({}, item("maybe", type="bool"), {}, "check.literal_type", f"{T}.request[0].value", "error"),
+    ({}, item(1.5, type="int"), {}, "check.literal_type", f"{T}.request[0].value", "error"),
+    ({}, item("NaN", type="float"), {}, "check.literal_type", f"{T}.request[0].value", "error"),
+    ({}, item("yesterday", type="date"), {}, "check.literal_type", f"{T}.request[0].value", "warning"),
+    ({}, item("x", type="xyzzy"), {}, "check.item_type", f"{T}.request[0].type", "hint"),
+    ({}, item("_function {{a}}/0"), {}, "check.division", f"{T}.request[0].value", "error"),
+    ({}, item("_function DATE_FORMAT('{{a}}','yyyy-MM-dd')"), {}, "check.time_format", f"{T}.request[0].value", "warning"),
+    ({}, item("_function JSON_EXTRACT('{{a}}','a.b')"), {}, "check.json_path", f"{T}.request[0].value", "error"),
+    ({}, item("_function '{{a}}' REGEXP '['"), {}, "check.regex", f"{T}.request[0].value", "error"),
+    ({}, {"request": [{"field": "{{f}}", "value": "1"}]}, {}, "check.field_text", f"{T}.request[0].field", "warning"),
+    ({}, {"request": [{"field": "a.b", "value": "1"}, {"field": "a", "type": "object", "children": [{"field": "b", "value": "2"}]}]}, {}, "check.duplicate", f"{T}.request[1].children[0].field", "warning"),
+    (RESPONSE | {"id": "idd"}, {}, {}, "check.unknown_field", f"{S}.id", "warning"),
+    (RESPONSE | {"id": "o"}, {}, {}, "check.type_conflict", f"{S}.id", "error"),
+    ({"number": "a|date"}, {}, {}, "check.id_braces", f"{S}.number", "error"),
+    (RESPONSE | {"condition": [[{"field": "nmae", "logic": "eq", "value": 1}]]}, {}, {}, "check.unknown_field", f"{S}.condition[0][0].field", "warning"),
+    ({"condition": [[{"field": "a", "logic": "eq", "value": "{{a|datum}}"}]]}, {}, {}, "check.unknown_format", f"{S}.condition[0][0].value", "error"),
+    ({"condition": [[{"field": "a", "logic": "egt", "value": "{{CURENT_TIME}}"}]]}, {}, {}, "check.unknown_macro", f"{S}.condition[0][0].value", "error"),
+    ({"condition": [[{"field": "a", "logic": "between", "value": "5"}]]}, {}, {}, "check.compared", f"{S}.condition[0][0].value", "error"),
+    ({"condition": [[{"field": "a", "logic": "in", "value": "5，6"}]]}, {}, {}, "check.compared", f"{S}.condition[0][0].value", "warning"),
+    ({"condition": [[{"field": "a", "logic": "like", "value": "%5%"}]]}, {}, {}, "check.compared", f"{S}.condition[0][0].value", "hint"),
+    ({"condition": [[{"field": "a", "logic": "gt", "value": "timestamp:soon"}]]}, {}, {}, "check.time", f"{S}.condition[0][0].value", "error"),
+    ({"condition": [[]]}, {}, {}, "check.empty_group", f"{S}.condition[0]", "hint"),
+    (RESPONSE | {"formatResponse": [{"old": "nmae", "new": "b", "format": "date"}]}, {}, {}, "check.unknown_field", f"{S}.formatResponse[0].old", "warning"),
+    ({"formatResponse": [{"old": "{{a}}", "new": "b", "format": "date"}]}, {}, {}, "check.id_braces", f"{S}.formatResponse[0].old", "error"),
+    ({"formatResponse": [{"old": "a", "new": "b", "format": "date"}, {"old": "c", "new": "b", "format": "date"}]}, {}, {}, "check.duplicate", f"{S}.formatResponse[1].new", "warning"),
+    (RESPONSE | {"beatFlat": ["itmes"]}, {}, {}, "check.unknown_field", f"{S}.beatFlat[0]", "warning"),
+    (RESPONSE | {"beatFlat": ["amount"]}, {}, {}, "check.type_conflict", f"{S}.beatFlat[0]", "error"),
+    ({"beatFlat": ["{{a}}"]}, {}, {}, "check.id_braces", f"{S}.beatFlat[0]", "error"),
+    ({"effect": "QERY"}, {}, {}, "check.effect", f"{S}.effect", "warning"),
+    ({"effect": "EXECUTE"}, {}, {}, "check.swapped", f"{S}.effect", "warning"),
+    ({"method": "GETT"}, {}, {}, "check.method", f"{S}.method", "warning"),
+    ({"delay": -5}, {}, {}, "valid.too_small", f"{S}.delay", "error"),
+    (RESPONSE, {"operation": {"method": "merge", "field": "nmae"}}, {}, "check.unknown_field", f"{T}.operation.field", "warning"),
+    ({}, {"operation": {"method": "merge", "field": "{{a}}"}}, {}, "check.id_braces", f"{T}.operation.field", "error"),
+    ({}, {"operation": {"method": "merge", "field": "a"}, "groupCalculate": {"headerGroup": ["a"]}}, {}, "check.two_groupings", f"{T}.operation", "warning"),
+    ({}, {"groupCalculate": {"headerGroup": []}}, {}, "valid.too_few", f"{T}.groupCalculate.headerGroup", "error"),
+    ({}, {"callBackStrategy": {"strategyId": "p", "a": "{{b|datum}}"}}, {}, "check.unknown_format", f"{T}.callBackStrategy.a", "error"),
+    ({}, {}, {"options": {"concurrency": 10**9}}, "check.out_of_range", "$.options.concurrency", "error"),
+    ({}, {}, {"options": {"endpoint": "x"}}, "check.endpoint", "$.options.endpoint", "error"),
+    ({}, {}, {"options": {"sweep": {"window": 0}}}, "check.duration", "$.options.sweep.window", "error"),
     (RESPONSE, item("{{items}}", type="int"), {}, "check.type_conflict", f"{T}.request[0].type", "error"),
     (RESPONSE, item("amount", type="array", children=[{"field": "a"}]), {}, "check.type_conflict", f"{T}.request[0].value", "error"),
     ({"omissionRemedy": {"crontab": "* * *"}}, {}, {}, "check.cron", f"{S}.omissionRemedy.crontab", "error"),
@@ -162,7 +217,11 @@ def test_findings(
 def test_every_message_of_the_check_is_among_the_cases() -> None:
     """Loops are tested with three plans, connections with their connectors; nested values at the hostile inputs."""
     elsewhere = {
+        "check.at_most",
         "check.callback_source",
+        "check.same_name",
+        "map.row",
+        "map.shape",
         "check.lookup_loop",
         "check.summary",
         "function.operand",
@@ -173,7 +232,7 @@ def test_every_message_of_the_check_is_among_the_cases() -> None:
         for key in CATALOGUE
         if key.startswith(("check.", "expression.", "function.", "map.")) and not key.endswith("hint")
     }
-    assert keys - elsewhere == {case[3] for case in CASES} - {"valid.unknown_key", "valid.not_a_choice"}
+    assert keys - elsewhere == {case[3] for case in CASES if not case[3].startswith("valid.")}
 
 
 def test_all_at_once(tmp_path: Path) -> None:
@@ -190,17 +249,105 @@ def test_all_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target"),
     [
-        (RESPONSE, item("{{items.sku}}")),
+        (RESPONSE, item("items", type="array", children=[{"field": "a", "value": "{{items.sku}}"}])),
+        (
+            RESPONSE,
+            {
+                "request": [
+                    {"field": "l", "type": "array", "value": "items"},
+                    {"field": "a", "value": "{{items.sku}}", "parent": "l"},
+                ]
+            },
+        ),
+        (RESPONSE, item("_function SUM({{items.qty}})")),
+        (RESPONSE, item("{{items.sku}}", parser={"name": "ArrayToString", "params": ","})),
         (RESPONSE, item("{{o.anything}}")),
-        ({"response": [{"field": "order_list.oid"}]}, item("{{order_list.oid}}")),
+        ({"response": [{"field": "id"}, {"field": "order_list.oid"}]}, item("{{order_list.oid}}")),
+        (
+            {
+                "response": [{"field": "id"}, {"field": "d", "type": "array", "children": [{"field": "q"}]}],
+                "beatFlat": ["d"],
+            },
+            item("{{d.d_q}}"),
+        ),
+        (
+            {},
+            item("x", parent="elsewhere", children=None)
+            | {
+                "request": [
+                    {"field": "o", "type": "object", "children": [{"field": "a", "value": "1", "parent": "other"}]}
+                ]
+            },
+        ),
+        ({}, item("x", type="varchar(32)")),
+        ({}, item("{{LAST_SYNC_TIME}}000", type="int")),
         ({**RESPONSE, "autoFillResponse": True}, item("{{zzzz}}")),
         ({**RESPONSE, "beatFlat": ["items"]}, item("{{items_sku}}")),
         ({**RESPONSE, "formatResponse": [{"old": "id", "new": "id_new", "format": "date"}]}, item("{{id_new}}")),
         (RESPONSE, item("{{items.0.sku}}")),
         ({}, item("{{anything}}")),
-        (RESPONSE, {**item("{{details.sku}}"), "operation": {"method": "merge", "field": "id", "bodyName": "details"}}),
-        ({"response": [{"field": "h", "type": "object"}, {"field": "x", "parent": "h"}]}, item("{{h.x}}")),
+        (
+            RESPONSE,
+            {
+                **item("details", type="array", children=[{"field": "a", "value": "{{details.sku}}"}]),
+                "operation": {"method": "merge", "field": "id", "bodyName": "details"},
+            },
+        ),
+        (
+            {"response": [{"field": "id"}, {"field": "h", "type": "object"}, {"field": "x", "parent": "h"}]},
+            item("{{h.x}}"),
+        ),
     ],
 )
 def test_what_is_right_is_not_complained_of(tmp_path: Path, source: dict[str, Any], target: dict[str, Any]) -> None:
     assert found(tmp_path, source, target) == []
+
+
+def test_what_is_wrong_in_one_place_does_not_hide_the_rest(tmp_path: Path) -> None:
+    """Types, keys, expressions, schedules, options, missing files: one look finds them all."""
+    (tmp_path / "p.json").write_text(
+        json.dumps(
+            {
+                "schedule": 5,
+                "timezone": "Mars/Olympus",
+                "source": {"connection": "a", "metadata": {"api": 5, "id": "id", "request": [{"value": "1"}, {"field": "t", "value": "{{CURENT_TIME}}"}, 7]}},
+                "target": {"metadata": {"api": "/y", "request": "x", "otherRequest": [{"field": "f", "type": 3, "value": "_function nope(1)"}]}},
+                "options": {"concurrency": "many", "endpoint": "x", "retry": {"wait": -1}},
+            }
+        ),
+        "utf-8",
+    )  # fmt: skip
+    errors = {p.path for p in check_project(None, [str(tmp_path / "p.json")], tmp_path) if p.severity == "error"}
+    assert errors == {
+        "$.schedule", "$.timezone", f"{S}.api", f"{S}.request[0].field", f"{S}.request[1].value", f"{S}.request[2]",
+        "$.target.connection", f"{T}.request", f"{T}.otherRequest[0].type", f"{T}.otherRequest[0].value",
+        "$.options.concurrency", "$.options.endpoint", "$.options.retry.wait",
+    }  # fmt: skip
+    files = {
+        "source": {"connection": "a", "metadata": "no.json"},
+        "target": {"connection": "b", "metadata": "none.json"},
+    }
+    (tmp_path / "q.json").write_text(json.dumps(files), "utf-8")
+    errors = {p.path for p in check_project(None, [str(tmp_path / "q.json")], tmp_path) if p.severity == "error"}
+    assert errors == {S, T}
+
+
+def test_a_key_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    text = '{"api": "/x", "id": "a", "id": "b", "request": [{"field": "f", "field": "g", "value": "1"}]}'
+    (tmp_path / "m.json").write_text(text, "utf-8")
+    problems = check_project(None, [str(tmp_path / "m.json")], tmp_path)
+    assert {p.path for p in problems if p.message.key == "valid.duplicate_key"} == {"$.id", "$.request[0].field"}
+
+
+def test_a_document_alone_may_name_what_is_not_there(tmp_path: Path) -> None:
+    """Its look-ups and maps belong to a project that it has not been put into yet."""
+    document = {"api": "/y", "effect": "EXECUTE", "request": [
+        {"field": "f", "value": "_findCollection find a from 8e62-x where b={{c}}"}, {"field": "g", "value": "{{h}}", "mapping": {"target": "6433d2"}}]}  # fmt: skip
+    (tmp_path / "m.json").write_text(json.dumps(document), "utf-8")
+    problems = check_project(None, [str(tmp_path / "m.json")], tmp_path)
+    assert {(p.path, p.severity) for p in problems} == {
+        ("$.request[0].value", "warning"),
+        ("$.request[1].mapping.target", "warning"),
+    }
+    (tmp_path / "s.json").write_text('{"api": "/x", "effect": "QUERY"}', "utf-8")
+    assert [p.path for p in check_project(None, [str(tmp_path / "s.json")], tmp_path)] == ["$.id"]

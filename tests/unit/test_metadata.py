@@ -105,7 +105,7 @@ def test_durations_zones_and_starts() -> None:
         ("plain", "plain"),
         (7, 7),
         (None, None),
-        ("", ""),
+        ("", None),
     ],
 )
 def test_request_values(value: Any, wanted: Any) -> None:

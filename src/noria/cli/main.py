@@ -12,9 +12,9 @@ from noria import __version__
 from noria.cli import demo, projects, records, runs, serve, simulate
 from noria.cli.output import console, print_json, problem_lines
 from noria.connectors.failures import Failure
-from noria.engine.checking import problems_of
 from noria.messages import Message, t
 from noria.metadata.errors import InvalidDocument, NoriaError
+from noria.metadata.project import problems_of
 from noria.metadata.secrets import Redactor
 
 # Typer's own base of every usage error; it is public only through its children.

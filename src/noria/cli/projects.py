@@ -13,10 +13,10 @@ from noria.cli.options import HERE, JsonOption, OptionalPlans, ProjectOption
 from noria.cli.output import console, print_json, problem_lines, table
 from noria.connectors.registry import CONNECTORS, connector_named
 from noria.connectors.settings import HttpSettings
-from noria.engine.checking import check_project, problems_of
+from noria.engine.checking import check_project
 from noria.messages import LANGUAGES, Message, language, t
 from noria.metadata.errors import NoriaError
-from noria.metadata.project import PROJECT_FILE, load_project
+from noria.metadata.project import PROJECT_FILE, load_project, problems_of
 from noria.metadata.schema import NAMES, shipped
 
 

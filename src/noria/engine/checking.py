@@ -11,12 +11,19 @@ from noria.connectors.connection import merged
 from noria.connectors.registry import connector_named
 from noria.messages import Message
 from noria.metadata.check import check_plan
-from noria.metadata.errors import InvalidDocument, NoriaError, Problem
+from noria.metadata.errors import NoriaError, Problem
 from noria.metadata.files import read_json
 from noria.metadata.plan import Plan
-from noria.metadata.project import PROJECT_FILE, Project, is_metadata, load_metadata, load_plan
+from noria.metadata.project import (
+    PROJECT_FILE,
+    Project,
+    is_metadata,
+    load_metadata_to_check,
+    load_plan_to_check,
+    problems_of,
+)
 from noria.metadata.secrets import literal_secrets, resolve_all
-from noria.metadata.validation import nearest
+from noria.metadata.validation import BLANK, nearest
 
 
 def check_project(project: Project | None, references: list[str], folder: Path) -> list[Problem]:
@@ -31,13 +38,6 @@ def check_project(project: Project | None, references: list[str], folder: Path) 
     for file in files:
         found += _check_file(project, file, loaded)
     return found
-
-
-def problems_of(error: NoriaError) -> list[Problem]:
-    """An error as the findings that it stands for."""
-    if isinstance(error, InvalidDocument):
-        return error.problems
-    return [Problem(error.message, error.path or "$", error.hint, plan=error.plan)]
 
 
 def _files(project: Project | None, references: list[str], folder: Path) -> tuple[list[Path], list[Problem]]:
@@ -67,23 +67,41 @@ def _files(project: Project | None, references: list[str], folder: Path) -> tupl
 
 def _check_file(project: Project | None, file: Path, loaded: list[Plan]) -> list[Problem]:
     try:
-        if is_metadata(read_json(file, file.stem)):
-            plan, warnings = load_metadata(file)
-            return [*warnings, *check_plan(plan, loaded)]
-        plan, warnings = load_plan(file)
+        alone = is_metadata(read_json(file, file.stem))
     except NoriaError as error:
         return problems_of(error)
-    found = [*warnings, *check_plan(plan, loaded)]
-    if project is not None:
-        found += [msgspec.structs.replace(problem, plan=plan.key) for problem in _check_taker(project, plan, loaded)]
-    for side in ("source", "target"):
-        overrides = getattr(plan.options, side)
-        found += [
-            msgspec.structs.replace(problem, plan=plan.key)
-            for problem in literal_secrets(overrides, f"$.options.{side}")
-        ]
+    plan, found = load_metadata_to_check(file) if alone else load_plan_to_check(file)
+    if plan is None:
+        return found
+    later = check_plan(plan, loaded)
+    if project is not None and not alone:
+        later += _check_taker(project, plan, loaded)
+        later += _check_names(plan, loaded)
+    for side in () if alone else ("source", "target"):
+        later += literal_secrets(getattr(plan.options, side), f"$.options.{side}")
         if project is not None:
-            found += [msgspec.structs.replace(problem, plan=plan.key) for problem in _check_side(project, plan, side)]
+            later += _check_side(project, plan, side)
+    # What is wrong with a place has been said where its type is checked; the rest of it was only made up.
+    wrong = [problem.path for problem in found if problem.severity == "error"]
+    return found + [
+        msgspec.structs.replace(problem, plan=plan.key)
+        for problem in later
+        if not any(problem.path == path or problem.path.startswith((f"{path}.", f"{path}[")) for path in wrong)
+        and BLANK not in problem.path
+    ]
+
+
+def _check_names(plan: Plan, loaded: list[Plan]) -> list[Problem]:
+    """Other plans that look-ups could mean as well."""
+    found: list[Problem] = []
+    for other in loaded:
+        if other.key == plan.key:
+            continue
+        for key, name in (("name", plan.name), ("uuid", plan.uuid)):
+            if name is not None and other.answers_to(name) and not (key == "name" and name == plan.key):
+                values = {"other": other.key, "name": name}
+                hint = Message("check.same_name_hint")
+                found.append(Problem(Message("check.same_name", values), f"$.{key}", hint, "warning"))
     return found
 
 

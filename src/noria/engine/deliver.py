@@ -54,8 +54,6 @@ class _Delivery:
             else:
                 await self._again()
                 await self._fresh()
-                # Those that waited for a record of this very read: a parent, looked up in the plan itself.
-                await self._again()
         finally:
             await self._drain()
         if self.refused is not None:

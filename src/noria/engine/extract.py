@@ -33,7 +33,7 @@ async def extract(job: Job) -> None:
     source = source_of(job.workspace, plan, moment)
     if read.resumed and read.cursor is not None:
         job.workspace.observer.said(plan.key, Message("run.resumed", {"page": read.pages + 1}))
-    arrivals = arrivals_of(plan.source.metadata, moment)
+    arrivals = arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids())
     number, cursor, previous = read.pages, read.cursor, b""
     fetching = asyncio.ensure_future(_fetch(job, source, cursor))
     try:
@@ -86,6 +86,7 @@ def _stage(job: Job, read: Read, number: int, page: SourcePage, cursor: str | No
         cursor=cursor,
         now=job.clock.now(),
         delivers_changes=job.plan.delivers_changes(),
+        overwrites=job.plan.overwrites(),
     )
     total = job.counts
     total.staged += counts.staged

@@ -20,14 +20,16 @@ from noria.metadata.paths import MISSING, at
 _BROKEN = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
-def arrivals_of(metadata: Metadata, moment: Moment) -> Callable[[list[bytes]], Arrivals]:
+def arrivals_of(
+    metadata: Metadata, moment: Moment, *, refuses_missing: bool = True
+) -> Callable[[list[bytes]], Arrivals]:
     """A function from a page's records, as they came, to arrivals with their ids.
 
-    With idCheck a record without a usable id is invalid; without, its content is what it is known by. `beatFlat` takes
-    records apart, and `condition` marks those that are left out.
+    A record without a usable id is invalid; unless `refuses_missing`, its content is what it is known by. `beatFlat`
+    takes records apart, and `condition` marks those that are left out.
     """
     rules = RowRules(metadata)
-    known = _known(metadata)
+    known = _known(metadata, refuses_missing)
     if not rules.arrays and not rules.filters:
         return known
     env = Environment(moment)
@@ -65,8 +67,7 @@ def _flattened(records: list[bytes], rules: RowRules, id_paths: list[str]) -> tu
             suffixes.append("")
             continue
         parts = rules.split(record)
-        flattened = any(isinstance(record.get(name), list) and record[name] for name in rules.arrays)
-        numbered = flattened and all(at(record, path) is not MISSING for path in id_paths)
+        numbered = rules.flattens(record) and all(at(record, path) is not MISSING for path in id_paths)
         for number, part in enumerate(parts, 1):
             rows.append(encode(part))
             suffixes.append(f"-{number}" if numbered else "")
@@ -80,12 +81,11 @@ def _rejected(raw: bytes, rules: RowRules, env: Environment) -> Message | None:
         return None
 
 
-def _known(metadata: Metadata) -> Callable[[list[bytes]], Arrivals]:
+def _known(metadata: Metadata, refuses_missing: bool) -> Callable[[list[bytes]], Arrivals]:
     """What records are known by, one by one."""
     paths = metadata.id_paths()
-    number_path = metadata.number or paths[0]
+    number_path = metadata.number_path() or paths[0]
     pick = _picker([*paths, number_path])
-    checks = metadata.checks_ids()
 
     def arrivals(records: list[bytes]) -> Arrivals:
         found = Arrivals(raws=records)
@@ -101,7 +101,7 @@ def _known(metadata: Metadata) -> Callable[[list[bytes]], Arrivals]:
                 return found
         for index, values in enumerate(picked):
             record_id, number, reason = _known_by(values)
-            if reason is not None and not checks and not isinstance(values, Message):
+            if reason is not None and not refuses_missing and not isinstance(values, Message):
                 record_id, reason = "hash:" + xxh3_128_hexdigest(records[index]), None
             found.ids.append(record_id)
             found.numbers.append(number)

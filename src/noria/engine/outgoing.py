@@ -49,7 +49,7 @@ class Preparer:
     def __init__(self, job: Job, moment: Moment) -> None:
         self.job = job
         plan = job.plan
-        self.mapping = compile_mapping(plan.target.metadata.items(), plan.maps)
+        self.mapping = compile_mapping(plan.target.metadata.items(), plan.maps, lenient=plan.options.lenient)
         self.grouping = grouping_of(plan.target.metadata)
         self.rules = rules_of(plan)
         self.moment = moment
@@ -89,11 +89,18 @@ class Preparer:
         rows = self._rows(due, self.job.workspace.ledger.delivery.raws(due), ready)
         groups: dict[tuple[str, ...], list[tuple[Due, Row]]] = {}
         for record, row in rows:
-            groups.setdefault(self.grouping.key(row), []).append((record, row))
+            try:
+                groups.setdefault(self.grouping.key(row), []).append((record, row))
+            except MappingError as error:
+                ready.exempt.append(Exempt(record.seq, "invalid", error.message))
         documents: list[tuple[list[Due], Row]] = []
         for group in groups.values():
-            for document, positions in self.grouping.documents([row for _, row in group]):
-                documents.append(([group[i][0] for i in positions], document))
+            try:
+                made = self.grouping.documents([row for _, row in group])
+            except MappingError as error:
+                ready.exempt += [Exempt(record.seq, "invalid", error.message) for record, _ in group]
+            else:
+                documents += [([group[i][0] for i in positions], document) for document, positions in made]
         env = self._environment()
         stood_at = self.answers.fill([document for _, document in documents], env)
         for records, document in documents:

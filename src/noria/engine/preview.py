@@ -50,7 +50,7 @@ class _Preview:
         self.plan = plan
         self.moment = moment
         self.items = plan.target.metadata.items()
-        self.mapping = compile_mapping(self.items, plan.maps)
+        self.mapping = compile_mapping(self.items, plan.maps, lenient=plan.options.lenient)
         self.grouping = grouping_of(plan.target.metadata)
         self.rules = rules_of(plan)
         plans = [asked.get(planned.lookup.plan, Asked(None, None)) for planned in self.mapping.lookups]
@@ -61,7 +61,7 @@ class _Preview:
         seen: dict[str, bytes] = {}
         for result in self._arrived(records):
             record_id, raw = result["id"], bytes(result["raw"])
-            known = result["reason"] is None and record_id is not None
+            known = result["reason"] is None and record_id is not None and not self.plan.overwrites()
             if known and not same_content(seen.setdefault(record_id, raw), raw):
                 result |= {"state": "invalid", "reason": Message("reason.ambiguous_id", {"id": record_id})}
             staged.append((result, self._row(raw, result) if result["reason"] is None else None))
@@ -86,7 +86,8 @@ class _Preview:
             for raw in records:
                 yield {**blank, "raw": msgspec.Raw(raw)}
             return
-        identify = arrivals_of(self.plan.source.metadata, self.moment)
+        plan = self.plan
+        identify = arrivals_of(plan.source.metadata, self.moment, refuses_missing=plan.refuses_missing_ids())
         for raw in records:
             arrived = identify([raw])
             for position, own in enumerate(arrived.raws):
@@ -116,10 +117,18 @@ class _Preview:
         for result, row in staged:
             if row is None:
                 yield result
-            else:
+                continue
+            try:
                 groups.setdefault(self.grouping.key(row), []).append((result, row))
+            except MappingError as error:
+                yield result | {"state": "invalid", "reason": error.message}
         for group in groups.values():
-            for document, positions in self.grouping.documents([row for _, row in group]):
+            try:
+                made = self.grouping.documents([row for _, row in group])
+            except MappingError as error:
+                yield from (result | {"state": "invalid", "reason": error.message} for result, _ in group)
+                continue
+            for document, positions in made:
                 members = [group[i][0] for i in positions]
                 result = dict(members[0])
                 result["raw"] = msgspec.Raw(b"[" + b",".join(bytes(one["raw"]) for one in members) + b"]")

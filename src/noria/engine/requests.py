@@ -35,7 +35,7 @@ def source_of(workspace: Workspace, plan: Plan, moment: Moment) -> Readable:
 
 def request_of(plan: Plan, moment: Moment) -> BuildRequest:
     """A function that makes the plan's request for a page. It raises `Failure` for a value that can't be made."""
-    mapping = compile_mapping(plan.source.metadata.items(), plan.maps, source=True)
+    mapping = compile_mapping(plan.source.metadata.items(), plan.maps, source=True, lenient=plan.options.lenient)
 
     def build(position: PagePosition | None) -> dict[str, Any]:
         try:

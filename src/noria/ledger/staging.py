@@ -125,16 +125,18 @@ class Staging:
         cursor: str | None,
         now: float,
         delivers_changes: bool,
+        overwrites: bool = False,
     ) -> StageCounts:
         """Stage a page and remember where the read goes on, in one transaction.
 
         New and changed records are kept with their bytes; unchanged ones (same hash, or the same content spelled
-        differently) only note that this read saw them.
+        differently) only note that this read saw them. `overwrites`: two contents of an id in one read are an update,
+        not an ambiguous id.
         """
         with self.store.transaction() as c:
             next_seq, page_id = c.run(_NEXT, {"p": run.plan_id}).fetchall()[0]
             page = _Page(run, read, now, page_id, next_seq)
-            self._sort(c, page, arrivals, delivers_changes)
+            self._sort(c, page, arrivals, delivers_changes, overwrites)
             self._write(c, page, number, request)
             c.run(
                 _ADVANCE,
@@ -144,7 +146,7 @@ class Staging:
             self.pages.keep(page.page_id, page.bodies)
         return page.counts
 
-    def _sort(self, c: Transaction, page: _Page, arrivals: Arrivals, delivers_changes: bool) -> None:
+    def _sort(self, c: Transaction, page: _Page, arrivals: Arrivals, delivers_changes: bool, overwrites: bool) -> None:
         plan_id, read_id = page.run.plan_id, page.read.read_id
         digests = [xxh3_128_digest(raw) for raw in arrivals.raws]
         plain = not arrivals.invalid and not arrivals.skipped and _all_different(arrivals.ids)
@@ -172,7 +174,7 @@ class Staging:
                     known[record_id] = (old[0], digest, read_id)
             else:
                 arrival = Arrival(record_id, number, raw, skipped)
-                known[record_id] = self._changed(c, page, arrival, digest, old, delivers_changes)
+                known[record_id] = self._changed(c, page, arrival, digest, old, delivers_changes, overwrites)
 
     def _insert_all(self, c: Transaction, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> bool:
         """A page of nothing but new records, the way that a first load takes: insert them without asking first. When
@@ -244,6 +246,7 @@ class Staging:
         digest: bytes,
         old: tuple[int, bytes, int],
         delivers_changes: bool,
+        overwrites: bool,
     ) -> tuple[int, bytes, int]:
         """Other bytes under a known id: the same content spelled differently, an ambiguous id, an update that is
         delivered, or one that is only kept."""
@@ -268,14 +271,17 @@ class Staging:
                     {**keys, "hash": digest, "read": read_id},
                 )
             return seq, digest if seen_by != read_id else old_digest, read_id
-        if seen_by == read_id:
+        if seen_by == read_id and not overwrites:
             if self._newest_version(c, page, arrival.id) == digest:
                 page.counts.unchanged += 1
             else:
                 reason = Message("reason.ambiguous_id", {"id": arrival.id})
                 self._stray(c, page, arrival, digest, AMBIGUOUS, reason)
             return old
-        if delivers_changes or self._never_sent(c, keys):
+        if delivers_changes or own is not None or self._never_sent(c, keys):
+            if own is not None:
+                page.inserts.remove(own)
+                page.exceptions = [one for one in page.exceptions if one["seq"] != seq]
             return self._replace(c, page, arrival, digest, old, row_page, position)
         if self._newest_version(c, page, arrival.id) == digest:
             page.counts.unchanged += 1

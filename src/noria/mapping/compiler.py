@@ -11,8 +11,6 @@ from collections.abc import Mapping as Names
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import msgspec
-
 from noria.mapping import mysql, values
 from noria.mapping.parsers import parser_of, value_map_of
 from noria.mapping.sql import GROWING, SqlWriter
@@ -27,8 +25,8 @@ from noria.metadata.expressions import (
     Reference,
     Structure,
     Template,
-    parse,
 )
+from noria.metadata.items import array_path, expression_of, takes_many
 from noria.metadata.macros import macro_value
 from noria.metadata.paths import put
 from noria.metadata.sql import calls
@@ -36,7 +34,7 @@ from noria.metadata.valuemaps import ValueTable
 
 Payload = Callable[[dict[str, Any], Environment], dict[str, Any]]
 
-_COERCE = {"int": "to_int", "float": "to_float", "bool": "to_bool", "boolean": "to_bool"}
+_COERCE = {"int": "to_int", "float": "to_float", "bool": "to_bool"}
 _RUNTIME = (
     "field_at",
     "spread_at",
@@ -77,16 +75,21 @@ class Mapping:
 
 
 def compile_mapping(
-    items: list[Item], tables: Names[str, ValueTable] | None = None, *, source: bool = False
+    items: list[Item],
+    tables: Names[str, ValueTable] | None = None,
+    *,
+    source: bool = False,
+    lenient: bool = False,
 ) -> Mapping:
     """The mapping of a target's `request` and `otherRequest`; no items: the record itself.
 
     `tables`: the static value maps that items may name. `source`: the items are a source's request, where an array's
-    text is a literal. Raises `NoriaError` for an expression that is malformed.
+    text is a literal. `lenient`: a malformed `_function` is its text, as on the platform. Raises `NoriaError` for any
+    other expression that is malformed.
     """
     if not items and not source:
         return Mapping(payload=lambda row, env: row, lookups=(), whole=True)
-    writer = _Writer(dict(tables or {}), source)
+    writer = _Writer(dict(tables or {}), source, lenient)
     writer.function("payload", items, [Scope((), "row")])
     namespace = writer.run()
     lookups = tuple(PlannedLookup(lookup, namespace[f"keys_{number}"]) for number, lookup in enumerate(writer.lookups))
@@ -108,9 +111,10 @@ Scopes = list[Scope]
 class _Writer:
     """Collects the generated functions and the data they refer to."""
 
-    def __init__(self, tables: dict[str, ValueTable], source: bool) -> None:
+    def __init__(self, tables: dict[str, ValueTable], source: bool, lenient: bool) -> None:
         self.tables = tables
         self.source = source
+        self.lenient = lenient
         self.functions: list[str] = []
         self.data: dict[str, Any] = {name: getattr(values, name) for name in _RUNTIME}
         self.data |= {
@@ -163,26 +167,26 @@ class _Writer:
         self.functions.append("\n".join(lines))
 
     def item(self, item: Item, scopes: Scopes) -> list[str]:
-        if item.type == "array" and item.children:
+        if item.kind == "array" and item.children:
             return self.lines(item, scopes)
         if item.children:
             inner = self.fresh("object")
             self.function(inner, item.children, scopes)
             return [f"    v = {inner}({_arguments(scopes)}) or None", *self.store(item)]
         expression = self.parsed(item)
-        if item.type == "array" and isinstance(expression, Reference) and expression.format is None:
+        if takes_many(item) and isinstance(expression, Reference) and expression.format is None:
             text = self.spread(expression, item, scopes)
         else:
             text = self.expression(expression, item, scopes)
         if item.mapping is not None:
             text = f"{self.constant(value_map_of(item.mapping, self.tables))}({text})"
-        coerce = _COERCE.get(item.type or "")
+        coerce = _COERCE.get(item.kind)
         if coerce:
             text = f"{coerce}({text}, {self.constant(item.field)})"
         return [f"    v = {text}", *self.store(item)]
 
     def parsed(self, item: Item) -> Expression:
-        return expression_of(item, source=self.source)
+        return expression_of(item, source=self.source, lenient=self.lenient)
 
     def store(self, item: Item) -> list[str]:
         """Nothing is left out, except that a required item is sent as null."""
@@ -204,7 +208,8 @@ class _Writer:
         return [
             f"    a = {source}",
             "    if a.__class__ is list and a:",
-            f"        v = [{function}({_arguments(scopes, 'x')}) for x in a]",
+            # A line without any value is none.
+            f"        v = [v for x in a if (v := {function}({_arguments(scopes, 'x')}))] or None",
             "    else:",
             f"        x = a if a.__class__ is dict else {self.flat(path, scopes)}",
             f"        v = {function}({_arguments(scopes, 'x')})",
@@ -269,11 +274,14 @@ class _Writer:
         return "[" + ", ".join(self.expression(one, item, scopes) for one in structure.elements or ()) + "]"
 
     def reference(self, path: str, scopes: Scopes) -> str:
-        """`items.x` is the current line of `items`; a bare name is the head's, else the current line's."""
+        """`items.x` is the current line of `items`; a bare name is the head's, else the current line's. An array's own
+        name is the element, unless that has a field of this name."""
         for scope in reversed(scopes[1:]):
             for name in scope.names:
                 if path == name:
-                    return scope.whole
+                    found = self.fresh("f")
+                    own = f"{scope.variable}.get({self.constant(path)})"
+                    return f"({found} if ({found} := {own}) is not None else {scope.whole})"
                 if path.startswith(name + "."):
                     return self.get(scope.variable, path[len(name) + 1 :])
         *others, last = [self.get(scope.variable, path) for scope in [scopes[0], *reversed(scopes[1:])]]
@@ -443,27 +451,3 @@ def _unpacked(scopes: Scopes) -> list[str]:
 
 def _fields(whole: str) -> str:
     return f"{whole} if {whole}.__class__ is dict else EMPTY"
-
-
-def array_path(item: Item) -> str:
-    """The source array that an array item's lines come from; its value is written with or without braces."""
-    path = item.value if isinstance(item.value, str) else ""
-    return path.strip().removeprefix("{{").removesuffix("}}").strip()
-
-
-def expression_of(item: Item, *, source: bool = False) -> Expression:
-    """What an item without children is evaluated as. On an array a text is the path of the source's array (section 2);
-    on an array or object a JSON text is what it says. Raises `NoriaError`."""
-    value = item.value
-    if item.type in ("array", "object") and isinstance(value, str):
-        text = value.strip()
-        if text[:1] == "[" or (text[:1] == "{" and text[:2] != "{{"):
-            try:
-                return parse(msgspec.json.decode(text))
-            except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
-                pass
-        expression = parse(value)
-        if item.type == "array" and not source and isinstance(expression, Literal):
-            return Reference(text) if text else Literal(None)
-        return expression
-    return parse(value)

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from noria.mapping import mysql
-from noria.mapping.values import as_text, field_at
+from noria.mapping.values import MappingError, as_text, field_at
+from noria.messages import Message
 from noria.metadata.documents import GroupCalculate, Metadata, Operation
 from noria.metadata.paths import put
 
@@ -27,7 +28,7 @@ CALCULATIONS: dict[str, Callable[[list[Any]], Any]] = {
 
 
 def _numbers(values: list[Any]) -> list[Any]:
-    return [mysql.bare(value) if not isinstance(value, int | Decimal) else value for value in values]
+    return [value if isinstance(value, int | Decimal) else mysql.numeric(mysql.bare(value)) for value in values]
 
 
 def _set(values: list[Any]) -> list[Any]:
@@ -42,19 +43,32 @@ class Grouping:
     the rows of one key into documents, each with the positions of the rows that it holds."""
 
     def __init__(
-        self, key: list[str], line: list[str] | None, most: int | None, merge: Callable[[Sequence[Row]], Row]
+        self,
+        key: list[str],
+        line: list[str] | None,
+        most: int | None,
+        merge: Callable[[Sequence[Row]], Row],
+        *,
+        needs_key: bool = False,
     ) -> None:
         self._key = key
+        self._needs_key = needs_key
         self._line = line
         self._most = most
         self._merge = merge
 
     def key(self, row: Row) -> tuple[str, ...]:
-        """What rows of the same document have in common."""
-        return tuple(as_text(field_at(row, path)) for path in self._key)
+        """What rows of the same document have in common. Raises `MappingError` for a row that lacks what records are
+        merged by: it would be merged with all others that do."""
+        key = tuple(as_text(field_at(row, path)) for path in self._key)
+        if self._needs_key and not all(key):
+            path = next(path for path, text in zip(self._key, key, strict=True) if not text)
+            raise MappingError(Message("mapping.no_merge_key", {"path": path}))
+        return key
 
     def documents(self, rows: Sequence[Row]) -> list[tuple[Row, list[int]]]:
-        """Rows of one key as documents with at most `bodyMaxLine` lines each, with the positions of their rows."""
+        """Rows of one key as documents with at most `bodyMaxLine` lines each, with the positions of their rows. Raises
+        `MappingError` for columns that can't be added up."""
         lines: dict[tuple[str, ...], list[int]] = {}
         for position, row in enumerate(rows):
             own = (str(position),) if self._line is None else tuple(as_text(field_at(row, p)) for p in self._line)
@@ -64,7 +78,11 @@ class Grouping:
         chunks = [
             sorted(i for group in groups[start : start + size] for i in group) for start in range(0, len(groups), size)
         ]
-        return [(self._merge([rows[i] for i in chunk]), chunk) for chunk in chunks]
+        try:
+            return [(self._merge([rows[i] for i in chunk]), chunk) for chunk in chunks]
+        except (mysql.SqlError, ArithmeticError) as error:
+            reason = Message(getattr(error, "reason", "sql.out_of_range"), getattr(error, "values", {}))
+            raise MappingError(Message("mapping.not_added_up", {"reason": reason})) from None
 
 
 def grouping_of(metadata: Metadata) -> Grouping | None:
@@ -75,8 +93,13 @@ def grouping_of(metadata: Metadata) -> Grouping | None:
         return Grouping(spec.headerGroup, spec.bodyGroup or None, most, lambda rows: _calculated(spec, rows))
     operation = metadata.operation
     if operation is not None and operation.method == "merge" and operation.field:
-        return Grouping([operation.field], None, None, lambda rows: _merged(operation, rows))
+        return Grouping(merge_fields(operation), None, None, lambda rows: _merged(operation, rows), needs_key=True)
     return None
+
+
+def merge_fields(operation: Operation) -> list[str]:
+    """The columns that records are merged by: one, or several with commas."""
+    return [part.strip() for part in (operation.field or "").split(",") if part.strip()]
 
 
 def _merged(operation: Operation, rows: Sequence[Row]) -> Row:
@@ -90,14 +113,14 @@ def _merged(operation: Operation, rows: Sequence[Row]) -> Row:
     columns = list(dict.fromkeys([*body, *sums]))
     header = operation.header
     if header is None:
-        header = [name for name in rows[0] if name not in columns or name == operation.field]
+        header = [name for name in rows[0] if name not in columns or name in merge_fields(operation)]
     lines: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         values = tuple(as_text(field_at(row, name)) for name in columns if name not in sums)
         # Without columns to add up every record keeps its own line.
         lines.setdefault(values if sums else (*values, str(len(lines))), []).append(row)
     document: Row = {}
-    for name in dict.fromkeys([*header, operation.field or ""]):
+    for name in dict.fromkeys([*header, *merge_fields(operation)]):
         _copy(rows[0], name, document)
     document[operation.bodyName or "details"] = [_line(group, columns, sums) for group in lines.values()]
     return document

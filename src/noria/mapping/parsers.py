@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,20 +11,27 @@ import msgspec
 from noria.mapping.values import DECODER, MappingError, as_text
 from noria.messages import Message
 from noria.metadata.documents import Parser, ValueMap
+from noria.metadata.parsers import parser_name
 from noria.metadata.validation import shown
 from noria.metadata.valuemaps import ValueTable
 
 Convert = Callable[[Any], Any]
+_WHOLE = re.compile(r"-?[0-9]{1,18}\Z")
 
 
 def parser_of(parser: Parser, field: str) -> Convert:
     """The function that a parser is; the name is known to be one that `check` knows."""
-    return _MAKERS[parser.name](parser, field)
+    return _MAKERS[parser_name(parser)](parser, field)
+
+
+# A map that isn't there, in a document that is previewed without its project: values pass through.
+_NOTHING = ValueTable({}, {})
 
 
 def value_map_of(reference: ValueMap, tables: dict[str, ValueTable]) -> Convert:
     """The function that a static map is: values are compared by their text, others pass through unchanged."""
-    table = tables[reference.target].backward if reference.direction == "reverse" else tables[reference.target].forward
+    known = tables.get(reference.target, _NOTHING)
+    table = known.backward if reference.direction == "reverse" else known.forward
 
     def mapped(value: Any) -> Any:
         if value is None or isinstance(value, dict | list):
@@ -81,7 +89,7 @@ def _json(parser: Parser, field: str) -> Convert:
                 ) from None
         if not isinstance(value, dict):
             return value
-        return [{"Key": int(key) if key.lstrip("-").isdecimal() else key, "Value": one} for key, one in value.items()]
+        return [{"Key": int(key) if _WHOLE.match(key) else key, "Value": one} for key, one in value.items()]
 
     return convert
 
@@ -92,8 +100,7 @@ def _key_value(parser: Parser, field: str) -> Convert:
 
 
 def _workflow(parser: Parser, field: str) -> Convert:
-    given = parser.params if isinstance(parser.params, dict) else {}
-    options = {key: given.get(key, getattr(parser, key)) for key in ("view", "edit", "fieldId")}
+    options = {key: getattr(parser, key) for key in ("view", "edit", "fieldId")}
     return lambda value: None if value is None else {"fieldName": field, "fieldValue": value, **options}
 
 

@@ -7,10 +7,11 @@ whenever a row is used, so that a change to the plan counts for rows that are al
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from xxhash import xxh3_64_hexdigest
@@ -21,11 +22,13 @@ from noria.messages import Message
 from noria.metadata.documents import FilterCondition, Item, Metadata, ResponseFormat
 from noria.metadata.formats import WITHOUT_VALUE, format_of
 from noria.metadata.macros import Moment
-from noria.metadata.paths import MISSING, at, put
+from noria.metadata.paths import at
 from noria.metadata.times import parse_time
 from noria.metadata.validation import shown
 
 Row = dict[str, Any]
+# Places of an element: in the outermost array, in the one inside that element, and so on.
+Positions = tuple[int, ...]
 
 
 class RowRules:
@@ -33,9 +36,10 @@ class RowRules:
 
     def __init__(self, metadata: Metadata) -> None:
         self.arrays = list(metadata.beatFlat or [])
-        self.formats = [_Format(one) for one in metadata.formatResponse or []]
+        self.formats = [_Format(one) for one in metadata.formats()]
         self.groups = [[_Test(one) for one in group] for group in metadata.groups()]
         self._cuts = any("." in test.field for group in self.groups for test in group)
+        self._prefixes = {name: name.replace(".", "_") for name in self.arrays}
         rules = msgspec.json.encode([self.arrays, metadata.formatResponse, metadata.condition])
         # Tells indexes of derived fields apart from those made under other rules.
         self.fingerprint = xxh3_64_hexdigest(rules) if self.derives else ""
@@ -53,18 +57,26 @@ class RowRules:
     def split(self, row: Row) -> list[Row]:
         """The rows that `beatFlat` makes of one: a row per element, in the order of the arrays; without any element,
         the head's fields alone. Arrays inside elements are named with both (`details_batch`)."""
-        roots = [name for name in self.arrays if isinstance(row.get(name), list)]
-        head = {name: value for name, value in row.items() if name not in self.arrays}
+        head, roots = row, []
+        for name in self.arrays:
+            found = at(row, name)
+            if isinstance(found, list | dict):
+                roots.append((self._prefixes[name], found if isinstance(found, list) else [found]))
+            head = _removed(head, name)
         rows: list[Row] = []
-        for root in roots:
-            expanded = _expanded([head | {root: row[root]}], root)
-            for nested in self.arrays:
-                if nested not in roots and nested.startswith(root + "_"):
+        for prefix, elements in roots:
+            expanded = _expanded([head | {prefix: elements}], prefix)
+            for nested in dict.fromkeys(self._prefixes.values()):
+                if nested.startswith(prefix + "_"):
                     expanded = [
                         one for part in expanded for one in (_expanded([part], nested) or [_without(part, nested)])
                     ]
             rows += expanded
         return rows or [head]
+
+    def flattens(self, row: Row) -> bool:
+        """Whether a row has something that is taken apart: then its parts are numbered."""
+        return any(isinstance(found := at(row, name), list | dict) and found for name in self.arrays)
 
     def derived(self, row: Row, env: Environment) -> Row:
         """The row as it is used: with formatted fields, without the lines that a condition leaves out. Raises
@@ -84,16 +96,15 @@ class RowRules:
     def _formatted(self, row: Row, env: Environment) -> Row:
         if not self.formats:
             return row
-        row = dict(row)
         for one in self.formats:
-            one.apply(row, env.moment)
+            row = one.applied(row, env.moment)
         return row
 
     def _filtered(self, row: Row, env: Environment) -> tuple[Row, Message | None]:
         """The row with the lines that are left, or why none of the groups takes it."""
         if not self.groups:
             return row, None
-        kept: dict[str, set[int]] = {}
+        kept: dict[str, set[Positions]] = {}
         whole: set[str] = set()
         failed: list[str] = []
         passed = False
@@ -103,39 +114,82 @@ class RowRules:
                 failed.append(reason)
                 continue
             passed = True
-            for array in {test.array(row) for one in self.groups for test in one} - {None}:
-                assert array is not None
+            for array in {array for one in self.groups for test in one for array in test.arrays(row)}:
                 if array in lines:
                     kept[array] = kept.get(array, set()) | lines[array]
                 else:
                     whole.add(array)
         if not passed:
             return row, Message("reason.filtered", {"conditions": "; ".join(failed)[:300]})
-        for array, positions in kept.items():
-            if array not in whole:
-                row = _replaced(row, array, [one for i, one in enumerate(field_at(row, array)) if i in positions])
+        # Inner lines first: a line that is left without any goes, too.
+        for array in sorted(kept.keys() - whole, key=lambda path: -path.count(".")):
+            row = _cut(row, array.split("."), kept[array], ())
         return row, None
 
     @staticmethod
-    def _group(group: list[_Test], row: Row, env: Environment) -> tuple[dict[str, set[int]], str | None]:
+    def _group(group: list[_Test], row: Row, env: Environment) -> tuple[dict[str, set[Positions]], str | None]:
         """The lines of each array that a group's conditions leave, or the condition that fails."""
-        lines: dict[str, set[int]] = {}
+        lines: dict[str, set[Positions]] = {}
         for test in group:
             wanted = test.value(row, env)
-            array = test.array(row)
-            if array is None:
+            found = list(_leaves(row, test.steps))
+            if all(leaf.array is None for leaf in found):
                 if not test.holds(field_at(row, test.field), wanted, env.moment):
                     return lines, test.shown
                 continue
-            rest = test.field[len(array) + 1 :]
-            everything = field_at(row, array)
-            good = {i for i, one in enumerate(everything) if test.holds(_inside(one, rest), wanted, env.moment)}
-            if test.strict and len(good) < len(everything):
+            good = [leaf for leaf in found if test.holds(leaf.value, wanted, env.moment)]
+            if test.strict and len(good) < len(found):
                 return lines, test.shown
-            lines[array] = lines.get(array, set(range(len(everything)))) & good
-            if not lines[array]:
+            for array in {leaf.array for leaf in found if leaf.array is not None}:
+                everything = {leaf.positions for leaf in found if leaf.array == array}
+                left = {leaf.positions for leaf in good if leaf.array == array}
+                lines[array] = lines.get(array, everything) & left
+            if not any(lines[leaf.array] for leaf in found if leaf.array is not None):
                 return lines, test.shown
         return lines, None
+
+
+class _Leaf(NamedTuple):
+    """A value that a path leads to: through which array (None: through none), at which places in it and in those
+    around it."""
+
+    array: str | None
+    positions: Positions
+    value: Any
+
+
+def _leaves(value: Any, steps: list[str], done: int = 0, positions: Positions = (), array: str | None = None) -> Any:
+    """Every `_Leaf` of a path; where the elements of an array are no objects, they are the values themselves."""
+    for depth in range(done, len(steps)):
+        step = steps[depth]
+        if isinstance(value, list) and value and not step.isdecimal():
+            for i, element in enumerate(value):
+                inside = ".".join(steps[:depth])
+                if isinstance(element, dict | list):
+                    yield from _leaves(element, steps, depth, (*positions, i), inside)
+                else:
+                    yield _Leaf(inside, (*positions, i), element)
+            return
+        value = field_at(value, step) if isinstance(value, dict | list) else None
+    yield _Leaf(array, positions, value)
+
+
+def _cut(value: Any, steps: list[str], kept: set[Positions], positions: Positions) -> Any:
+    """A copy of a value in which the array at the end of a path holds just these lines; arrays on the way lose the
+    elements that are left without any."""
+    if not steps:
+        return [one for i, one in enumerate(value) if (*positions, i) in kept]
+    if isinstance(value, list):
+        cut = [(one, _cut(one, steps, kept, (*positions, i))) for i, one in enumerate(value)]
+        return [new for old, new in cut if new is old or not _emptied(old, new, steps)]
+    if not isinstance(value, dict) or not isinstance(value.get(steps[0]), dict | list):
+        return value
+    return {**value, steps[0]: _cut(value[steps[0]], steps[1:], kept, positions)}
+
+
+def _emptied(old: Any, new: Any, steps: list[str]) -> bool:
+    path = ".".join(steps)
+    return bool(field_at(old, path)) and field_at(new, path) == []
 
 
 def _expanded(rows: list[Row], array: str) -> list[Row]:
@@ -157,8 +211,12 @@ def _without(row: Row, name: str) -> Row:
     return {key: value for key, value in row.items() if key != name}
 
 
-def _inside(element: Any, rest: str) -> Any:
-    return (element if not rest else field_at(element, rest)) if isinstance(element, dict | list) else element
+def _removed(row: Row, path: str) -> Row:
+    """A copy of the row without what stands at a path."""
+    first, _, rest = path.partition(".")
+    if not rest:
+        return _without(row, first)
+    return {**row, first: _removed(row[first], rest)} if isinstance(row.get(first), dict) else row
 
 
 def _replaced(row: Row, path: str, value: Any) -> Row:
@@ -175,6 +233,7 @@ class _Test:
 
     def __init__(self, condition: FilterCondition) -> None:
         self.field = condition.field.strip().removeprefix("{{").removesuffix("}}").strip()
+        self.steps = self.field.split(".")
         self.logic = condition.logic.lower()
         self.strict = bool(condition.strictMode)
         self.shown = f"{self.field} {self.logic}" + (
@@ -185,15 +244,9 @@ class _Test:
     def value(self, row: Row, env: Environment) -> Any:
         return self._payload(row, env).get("v")
 
-    def array(self, row: Row) -> str | None:
-        """The array that the field leads into, if it does."""
-        steps = self.field.split(".")
-        value: Any = row
-        for depth, step in enumerate(steps[:-1]):
-            value = value.get(step) if isinstance(value, dict) else None
-            if isinstance(value, list) and value and not steps[depth + 1].isdecimal():
-                return ".".join(steps[: depth + 1])
-        return None
+    def arrays(self, row: Row) -> set[str]:
+        """The arrays that the field leads into, in this row."""
+        return {leaf.array for leaf in _leaves(row, self.steps)} - {None}
 
     def holds(self, value: Any, wanted: Any, moment: Moment) -> bool:
         match self.logic:
@@ -215,6 +268,8 @@ class _Test:
                 return not any(_equal(value, one) for one in _listed(wanted))
             case "between":
                 low, high = [*_listed(wanted), None, None][:2]
+                if isinstance(low, str) and low.startswith("timestamp:") and ":" not in str(high)[:10]:
+                    high = f"timestamp:{high}"
                 return _order(value, low, moment, (0, 1)) and _order(value, high, moment, (0, -1))
             case "gt":
                 return _order(value, wanted, moment, (1,))
@@ -247,15 +302,20 @@ def _number(value: Any) -> Decimal | None:
 
 
 def _equal(value: Any, wanted: Any) -> bool:
-    """By value where both are numbers, else by text; true is also 1."""
+    """By value where both are numbers, else by text; true is also 1, and of two texts `01` is not `1`."""
     if isinstance(value, bool) or isinstance(wanted, bool):
         truths = {"true": True, "1": True, "false": False, "0": False}
         a, b = (truths.get(as_text(one).lower()) for one in (value, wanted))
         return a is not None and a is b
+    codes = isinstance(value, str) and isinstance(wanted, str) and not (_PLAIN.match(value) and _PLAIN.match(wanted))
     a_number, b_number = _number(value), _number(wanted)
-    if a_number is not None and b_number is not None:
+    if a_number is not None and b_number is not None and not codes:
         return a_number == b_number
     return as_text(value) == as_text(wanted)
+
+
+# A text that can only be a number: codes such as 001 and 1E3 are compared as texts.
+_PLAIN = re.compile(r"\s*-?(0|[1-9][0-9]*)(\.[0-9]+)?\s*\Z")
 
 
 def _order(value: Any, wanted: Any, moment: Moment, good: tuple[int, ...]) -> bool:
@@ -291,29 +351,24 @@ class _Format:
         name, self.parameter = format_of(entry.format) or (entry.format, None)
         self.convert = _FORMATS.get(name)
 
-    def apply(self, row: Row, moment: Moment) -> None:
-        """Set the new field. Where the old one is in lines, each line gets its own."""
-        steps = self.old.split(".")
+    def applied(self, row: Row, moment: Moment) -> Row:
+        """The row with the new field. Where the old one is in lines, each line has its own."""
+        return self._applied(row, self.old, self.new, moment)
+
+    def _applied(self, row: Row, old: str, new: str, moment: Moment) -> Row:
+        steps = old.split(".")
         for depth in range(1, len(steps)):
             array = ".".join(steps[:depth])
             lines = at(row, array)
             if isinstance(lines, list) and not steps[depth].isdecimal():
-                rest, new = ".".join(steps[depth:]), self.new.removeprefix(array + ".")
-                inner = [dict(line) if isinstance(line, dict) else line for line in lines]
-                for line in inner:
-                    if isinstance(line, dict):
-                        self._set(line, at(line, rest), new, moment)
-                changed = _replaced(row, array, inner)
-                row[steps[0]] = changed[steps[0]]
-                return
-        self._set(row, field_at(row, self.old), self.new, moment)
+                rest, own = ".".join(steps[depth:]), new.removeprefix(array + ".")
+                inner = [self._applied(one, rest, own, moment) if isinstance(one, dict) else one for one in lines]
+                return _replaced(row, array, inner)
+        return self._set(row, field_at(row, old), new, moment)
 
-    def _set(self, row: Row, value: Any, new: str, moment: Moment) -> None:
-        if value is MISSING or value is None or self.convert is None:
-            return
-        if "." in new:
-            first = new.partition(".")[0]
-            row[first] = dict(row[first]) if isinstance(row.get(first), dict) else {}
+    def _set(self, row: Row, value: Any, new: str, moment: Moment) -> Row:
+        if value is None or self.convert is None:
+            return row
         try:
             formatted = value if value == "" else self.convert(value, self.parameter or "", moment)
         except (ValueError, OverflowError, InvalidOperation):
@@ -321,7 +376,14 @@ class _Format:
                 values = {"path": self.old, "value": shown(as_text(value)), "format": self.text}
                 raise MappingError(Message("mapping.not_formattable", values)) from None
             formatted = value
-        put(row, new, formatted)
+        return _with(row, new, formatted)
+
+
+def _with(row: Row, path: str, value: Any) -> Row:
+    """A copy of the row with a value at a path, whatever is on the way."""
+    first, _, rest = path.partition(".")
+    inner = row.get(first)
+    return {**row, first: _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
 
 
 Convert = Callable[[Any, str, Moment], Any]

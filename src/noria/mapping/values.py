@@ -11,6 +11,7 @@ import msgspec
 
 from noria.messages import Message
 from noria.metadata.expressions import Function, pasted
+from noria.metadata.kinds import TRUE_TEXTS, TRUTHS
 from noria.metadata.macros import Moment, PagePosition, formatted
 from noria.metadata.numbers import is_vast, written
 from noria.metadata.paths import MISSING, at
@@ -60,10 +61,14 @@ class Environment:
 
 def field_at(row: Any, path: str) -> Any:
     """The value at a path in a row, None when there is none. Where no `a` holds a `b`, `a.b` is the field `a_b`: so it
-    is called in flattened rows, and in Kingdee's."""
+    is called in flattened rows, and in Kingdee's; plans also write it `a.a_b`."""
     found = at(row, path)
     if found is MISSING and "." in path and isinstance(row, dict):
         found = row.get(path.replace(".", "_"), MISSING)
+        if found is MISSING:
+            array, _, name = path.rpartition(".")
+            if name.startswith(array.replace(".", "_") + "_"):
+                found = row.get(name, MISSING)
     return None if found is MISSING else found
 
 
@@ -157,17 +162,13 @@ def to_float(value: Any, name: str) -> int | Decimal | None:
     return _number(value, name, "float")
 
 
-_TRUE = {"1", "true", "yes", "y", "on", "是"}
-_FALSE = {"0", "false", "no", "n", "off", "否"}
-
-
 def to_bool(value: Any, name: str) -> bool | None:
     """An item of type bool: 1/0, true/false, yes/no, 是/否; empty text nothing."""
     if value is None or value == "" or isinstance(value, bool):
         return None if value == "" else value
     text = str(value).strip().lower()
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
+    if text in TRUTHS:
+        return text in TRUE_TEXTS
     raise _unfit(value, name, "bool")
 
 

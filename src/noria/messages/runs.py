@@ -43,6 +43,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path} 的值 {value} 不能按 {format} 输出",
         "{path}: {value} can't be formatted as {format}",
     ),
+    "mapping.no_merge_key": (
+        "{path} 为空，无法合并单据",
+        "{path} is empty, so it is not known which document this belongs to",
+    ),
+    "mapping.not_added_up": ("无法汇总：{reason}", "columns can't be added up: {reason}"),
     "sql.division_by_zero": ("除数为零", "division by zero"),
     "sql.out_of_range": ("数值超出范围", "a number is out of range"),
     "sql.bad_pattern": ("正则表达式 {pattern} 有误（{said}）", "bad regular expression {pattern} ({said})"),

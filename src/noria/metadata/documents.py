@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from noria.metadata.kinds import kind_of
+from noria.metadata.validation import BLANK
+
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -38,12 +41,12 @@ class Item(msgspec.Struct, kw_only=True):
     """One parameter of a request, or one field of a response."""
 
     field: Annotated[Text, Meta(description="请求体中的键；点表示嵌套 | key in the body; dots nest")]
-    label: Annotated[str | int | float | None, Meta(description="显示名 | display text")] = None
+    label: Annotated[Any, Meta(description="显示名 | display text")] = None
     type: Annotated[str | None, Meta(description="string int float bool object array date datetime timestamp")] = (
         "string"
     )
     value: Annotated[Any, Meta(description="常量或表达式 | a literal or an expression")] = None
-    describe: Annotated[str | int | float | None, Meta(description="说明 | a remark")] = None
+    describe: Annotated[Any, Meta(description="说明 | a remark")] = None
     is_required: Annotated[bool | None, Meta(description="必填 | must have a value")] = False
     parser: Annotated[Parser | None, Meta(description="解析器 | conversion of the value")] = None
     children: Annotated[list[Item] | None, Meta(description="子项 | members or the template of a line")] = None
@@ -56,6 +59,17 @@ class Item(msgspec.Struct, kw_only=True):
     physicalModel: Any = None  # noqa: N815
     display: Any = None
     enableDisplay: Any = None  # noqa: N815
+
+    @property
+    def kind(self) -> str:
+        """int, float, bool, array, object, date, datetime, timestamp, string, or `""` for a type that nobody knows.
+
+        With children it is an array or an object: as the type says, else an array where a value names its source.
+        """
+        named = kind_of(self.type)
+        if not self.children or named in ("array", "object"):
+            return named
+        return "array" if isinstance(self.value, str | list) and self.value else "object"
 
 
 class FilterCondition(msgspec.Struct, kw_only=True):
@@ -135,7 +149,7 @@ class Metadata(msgspec.Struct, kw_only=True):
         Annotated[str, Meta(min_length=1)] | list[str] | None,
         Meta(description="主键路径，可多个 | path of the key; several joined by commas"),
     ] = None
-    number: Annotated[str | None, Meta(description="编码路径 | path of the number people see")] = None
+    number: Annotated[str | list[str] | None, Meta(description="编码路径 | path of the number people see")] = None
     name: Annotated[str | None, Meta(description="名称路径 | path of the display name")] = None
     idCheck: Annotated[bool | None, Meta(description="检查主键 | check ids")] = None  # noqa: N815
     request: Annotated[list[Item] | None, Meta(description="请求参数 | parameters")] = None
@@ -169,6 +183,11 @@ class Metadata(msgspec.Struct, kw_only=True):
         parts = self.id if isinstance(self.id, list) else self.id.split(",")
         return [part.strip() for part in parts if part.strip()]
 
+    def number_path(self) -> str | None:
+        """The path of the number that people see."""
+        number = self.number[0] if isinstance(self.number, list) and self.number else self.number
+        return number.strip() if isinstance(number, str) and number.strip() else None
+
     def checks_ids(self) -> bool:
         """idCheck; absent means true (decision 1)."""
         return self.idCheck is not False
@@ -179,8 +198,14 @@ class Metadata(msgspec.Struct, kw_only=True):
 
     def groups(self) -> list[list[FilterCondition]]:
         """The condition's groups; conditions that stand without a group make one together."""
-        single = [one for one in self.condition or [] if isinstance(one, FilterCondition)]
-        return [one for one in self.condition or [] if isinstance(one, list) and one] + ([single] if single else [])
+        given = self.condition or []
+        single = [one for one in given if isinstance(one, FilterCondition) and one.field != BLANK]
+        groups = [[test for test in one if test.field != BLANK] for one in given if isinstance(one, list)]
+        return [group for group in groups if group] + ([single] if single else [])
+
+    def formats(self) -> list[ResponseFormat]:
+        """The entries of formatResponse."""
+        return [entry for entry in self.formatResponse or [] if entry.old != BLANK]
 
     def swept(self) -> list[Item]:
         """The request of the sweep: items of `takeOverRequest` replace those of the same field, new ones are added."""
@@ -244,8 +269,9 @@ def ancestors(place: int, parents: list[int | None]) -> int:
 
 
 def tree_of(items: list[Item]) -> list[Item]:
-    """Items whose flat children (`parent`) are put inside their parents; a nested list is given back as it is. Items
-    that are their own ancestors, or have too many, stay where they are."""
+    """Items whose flat children (`parent`) are put inside their parents, without blank ones. Items that are their own
+    ancestors, or have too many, stay where they are."""
+    items = [_without_blanks(item) for item in items if item.field != BLANK]
     parents = parents_of(items)
     if all(parent is None for parent in parents):
         return items
@@ -263,6 +289,15 @@ def tree_of(items: list[Item]) -> list[Item]:
         return msgspec.structs.replace(item, field=field, children=both or None)
 
     return [built(place, "") for place, parent in enumerate(parents) if parent is None or not sound[place]]
+
+
+def _without_blanks(item: Item) -> Item:
+    children = item.children
+    if children is None or all(child.field != BLANK and not child.children for child in children):
+        return item
+    return msgspec.structs.replace(
+        item, children=[_without_blanks(one) for one in children if one.field != BLANK] or None
+    )
 
 
 # Constructs of the language that this version reads but does not carry out yet: named in `check`, never ignored.

@@ -27,16 +27,15 @@ _PLAIN_MACROS = (
     "PAGINATION_START_PAGE",
 )
 MACRO_NAMES = (*_PLAIN_MACROS, "DAYS_AGO_1", "HOUR_AGO_1", "MINUTE_AGO_1")
-# Plans of databases and of Kingdee write some macros in single braces; nothing else is read from those.
-SINGLE_BRACES = re.compile(
-    rf"(?<!\{{)\{{\s*((?:{'|'.join(_PLAIN_MACROS)}|(?:DAYS?|HOURS?|MINUTES?)_AGO_\d{{1,6}})(?:\s*\|\s*\w+)?)\s*\}}(?!\}})"
-)
+# Many published plans write references and macros in single braces. Only what can be a name is read so: JSON, empty
+# braces and numbers stay text.
+SINGLE_BRACES = re.compile(r"(?<!\{)\{\s*([^\W\d][\w.]*(?:\s*\|\s*\w+)?)\s*\}(?!\})")
 _BRACES = re.compile(rf"\{{\{{([^{{}}]*)\}}\}}|{SINGLE_BRACES.pattern}")
 
 _FIND = re.compile(r"_findCollection\s+find\s+(\S+)\s+from\s+(\S+)(?:\s+where(?:\s+(.*))?)?\s*$", re.DOTALL)
 _CONDITION = re.compile(
     r"(?:(?:and|AND|&&)\s+)?([^\s={]+)\s*=\s*"
-    r"('[^']*'|\"[^\"]*\"|_findCollection\s.*|(?:\{\{[^{}]*\}\}|[^\s{])+)(?:\s+|$)",
+    r"('[^']*'|\"[^\"]*\"|_findCollection\s.*|(?:\{\{[^{}]*\}\}|\{[^{}]*\}|[^\s{])+)(?:\s+|$)",
     re.DOTALL,
 )
 _MONGO = re.compile(r"_mongoQuery\s+(\S+)\s+findField=(\S+)\s+where=(.*)$", re.DOTALL)
@@ -159,34 +158,46 @@ class Function:
 Expression = Literal | Reference | Macro | Template | Structure | Lookup | Function
 
 
-def parse(value: Any) -> Expression:
-    """The expression that a metadata `value` is; raises `NoriaError` (`bad_expression`) when it is malformed."""
+def parse(value: Any, *, lenient: bool = False) -> Expression:
+    """The expression that a metadata `value` is; raises `NoriaError` (`bad_expression`) when it is malformed.
+
+    `lenient`: a malformed `_function` is its text with the record's values in it, as the platform has it.
+    """
     try:
-        return _parsed(value)
+        return _parsed(value, lenient)
     except RecursionError:
         raise _bad("expression.too_deep", str(type(value).__name__), Message("expression.too_deep_hint")) from None
 
 
-def _parsed(value: Any) -> Expression:
+def _parsed(value: Any, lenient: bool = False) -> Expression:
     if isinstance(value, str):
-        head = value.strip()
-        if head.startswith("_findCollection"):
-            return _lookup(_END.sub("", head))
-        if head.startswith("_mongoQuery"):
-            return _mongo(_END.sub("", head))
-        if head == "_function" or (head.startswith("_function") and head[9].isspace()):
-            text = head[10:].strip()
-            if not text:
-                raise _bad("function.empty", value, Message("function.hint"))
-            return _function(text, value)
-        return _template(value)
+        return _parsed_text(value, lenient)
     if isinstance(value, dict):
-        members = tuple((str(key), _parsed(one)) for key, one in value.items())
+        members = tuple((str(key), _parsed(one, lenient)) for key, one in value.items())
         return Literal(value) if all(isinstance(one, Literal) for _, one in members) else Structure(members=members)
     if isinstance(value, list):
-        elements = tuple(_parsed(one) for one in value)
+        elements = tuple(_parsed(one, lenient) for one in value)
         return Literal(value) if all(isinstance(one, Literal) for one in elements) else Structure(elements=elements)
     return Literal(value)
+
+
+def _parsed_text(value: str, lenient: bool) -> Expression:
+    head = value.strip()
+    if head.startswith("_findCollection"):
+        return _lookup(_END.sub("", head))
+    if head.startswith("_mongoQuery"):
+        return _mongo(_END.sub("", head))
+    if head != "_function" and not (head.startswith("_function") and head[9].isspace()):
+        return _template(value)
+    text = head[10:].strip()
+    try:
+        if not text:
+            raise _bad("function.empty", value, Message("function.hint"))
+        return _function(text, value)
+    except NoriaError:
+        if lenient:
+            return _template(text)
+        raise
 
 
 def _template(text: str) -> Literal | Reference | Macro | Template:
@@ -270,7 +281,7 @@ def _mongo(text: str) -> Lookup:
         raise _bad("expression.mongo", text, hint)
     plan, wanted, where = match.groups()
     try:
-        filters = msgspec.json.decode(_quoted_macros(where))
+        filters = msgspec.json.decode(quoted_macros(where))
     except (msgspec.DecodeError, RecursionError):
         raise _bad("expression.mongo", text, hint) from None
     conditions = list(_filters(filters, text, hint))
@@ -302,15 +313,15 @@ def _place(path: str) -> Place:
     return Place(path, "record") if path in RECORD_FIELDS else Place(path)
 
 
-def _quoted_macros(text: str) -> str:
+def quoted_macros(text: str) -> str:
     """JSON in which macros may stand without quotes, with them quoted."""
     pieces, inside, end = [], False, 0
-    for match in re.finditer(r'\\.|"|\{\{[^{}]*\}\}', text, re.DOTALL):
+    for match in re.finditer(rf'\\.|"|{_BRACES.pattern}', text, re.DOTALL):
         pieces.append(text[end : match.start()])
         end = match.end()
         if match[0] == '"':
             inside = not inside
-        pieces.append(f'"{match[0]}"' if match[0].startswith("{{") and not inside else match[0])
+        pieces.append(f'"{match[0]}"' if match[0].startswith("{") and not inside else match[0])
     return "".join([*pieces, text[end:]])
 
 
@@ -398,6 +409,11 @@ def _look_up_end(text: str, start: int) -> int | None:
         if depth == 0:
             return mark.end()
     return last
+
+
+def is_macro(name: str) -> bool:
+    """Whether a name is that of a system macro."""
+    return name in _PLAIN_MACROS or _AGO.match(name) is not None
 
 
 def pasted(function: Function, texts: list[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +39,54 @@ def read_text(path: Path, plan: str = "") -> str:
 
 def read_json(path: Path, plan: str = "") -> Any:
     """A JSON file's value; raises `NoriaError` with line and column when it is malformed."""
+    return read_json_text(path, plan)[0]
+
+
+def read_json_text(path: Path, plan: str = "") -> tuple[Any, str]:
+    """A JSON file's value and its text; raises `NoriaError` with line and column when it is malformed."""
     text = read_text(path, plan)
     try:
         value = msgspec.json.decode(text)
         _refuse_deep(value)
-        return value
+        return value, text
     except RecursionError:
         message = Message("file.too_deep", {"path": path.name, "deepest": DEEPEST})
         raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.too_deep_hint")) from None
+    except msgspec.ValidationError:
+        # The only thing that is not of some type is a number that none can hold.
+        message = Message("file.number", {"path": path.name})
+        raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.number_hint")) from None
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         place = _place(text, str(error))
         message = Message("file.bad_json", {"path": path.name, "reason": str(error), **place})
         raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.bad_json_hint")) from None
+
+
+class _Keys(dict[str, Any]):
+    """An object with the keys that it has twice."""
+
+    twice: list[str]
+
+
+def duplicate_keys(text: str) -> list[tuple[str, str]]:
+    """Keys that an object of a JSON text has twice, with the path behind `$` of the later one."""
+
+    def gather(pairs: list[tuple[str, Any]]) -> _Keys:
+        made = _Keys(pairs)
+        counts = Counter(key for key, _ in pairs)
+        made.twice = [key for key, count in counts.items() if count > 1]
+        return made
+
+    found: list[tuple[str, str]] = []
+    waiting: list[tuple[str, Any]] = [("", json.loads(text, object_pairs_hook=gather, parse_int=str, parse_float=str))]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, _Keys):
+            found += [(f"{path}.{key}", key) for key in value.twice]
+            waiting += [(f"{path}.{key}", one) for key, one in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{i}]", one) for i, one in enumerate(value)]
+    return found
 
 
 def _refuse_deep(value: Any) -> None:
@@ -79,6 +117,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's table; raises `NoriaError` with the place when it is malformed."""
     try:
         return tomllib.loads(read_text(path, path.name))
+    except RecursionError:
+        message = Message("file.too_deep", {"path": path.name, "deepest": DEEPEST})
+        raise NoriaError("bad_toml", message, plan=path.name, path="$", hint=Message("file.too_deep_hint")) from None
     except tomllib.TOMLDecodeError as error:
         message = Message("file.bad_toml", {"path": path.name, "reason": str(error)})
         raise NoriaError("bad_toml", message, plan=path.name, path="$", hint=Message("file.bad_toml_hint")) from None

@@ -50,7 +50,7 @@ PARSERS = {
         [{"Key": 1033, "Value": "x"}],
     ),
     "K3WiseHeiHuCustomParser": ParserSpec(
-        (),
+        ("keyName",),
         "值 → keyName/keyValue",
         "the value as keyName and keyValue",
         {"params": "color"},
@@ -58,7 +58,7 @@ PARSERS = {
         [{"keyName": "color", "keyValue": "red"}],
     ),
     "workflowRequestTableFields": ParserSpec(
-        (),
+        ("fieldId",),
         "值 → 流程表单字段",
         "the value as a field of a workflow form",
         {"view": 1, "edit": 0, "fieldId": 7},
@@ -68,9 +68,17 @@ PARSERS = {
 }
 
 
+_BY_CASE = {name.lower(): name for name in PARSERS}
+
+
+def parser_name(parser: Parser) -> str:
+    """The parser that is meant, whatever the case of its name."""
+    return _BY_CASE.get(parser.name.lower(), parser.name)
+
+
 def parser_problem(parser: Parser) -> tuple[Message, Message] | None:
     """What is wrong with a parser, and what would be right."""
-    spec = PARSERS.get(parser.name)
+    spec = PARSERS.get(parser_name(parser))
     if spec is None:
         meant = nearest(parser.name, list(PARSERS))
         hint = (
@@ -82,6 +90,8 @@ def parser_problem(parser: Parser) -> tuple[Message, Message] | None:
     if spec.needs == ("params1", "params2") and parser.params1 is None and parser.params is not None:
         both = parser.params if isinstance(parser.params, list) else str(parser.params).split(",")
         missing = [] if len(both) > 1 else ["params2"]
+    elif spec.needs == ("keyName",):
+        missing = [] if parser.params not in (None, "") or parser.keyName else ["params"]
     else:
         missing = [name for name in spec.needs if getattr(parser, name) in (None, "")]
     if missing:

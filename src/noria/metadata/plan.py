@@ -130,6 +130,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a person or a look-up means this plan by `reference`: key, name or platform id."""
         return reference in (self.key, self.name) or (self.uuid is not None and reference == self.uuid)
 
+    @property
+    def alone(self) -> bool:
+        """Whether this is a document that stands alone, without a project around it."""
+        return not self.source.connection and not self.target.connection
+
+    def refuses_missing_ids(self) -> bool:
+        """Whether records without an id are kept back (decision 1): the source checks ids, as it does unless it says
+        false, or the target says that it does."""
+        return self.source.metadata.checks_ids() or self.target.metadata.idCheck is True
+
+    def overwrites(self) -> bool:
+        """Whether another content of an id in the same read takes the place of the first, instead of making the id
+        ambiguous: the source's idCheck is false."""
+        return not self.source.metadata.checks_ids()
+
     def delivers_changes(self) -> bool:
         """Whether changed content of a known id is delivered again (decision 1)."""
         if self.options.on_change is not None:

@@ -12,9 +12,9 @@ from noria.messages import Message
 from noria.metadata.documents import Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.exports import read_export
-from noria.metadata.files import read_json, read_toml
+from noria.metadata.files import duplicate_keys, read_json, read_json_text, read_toml
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
-from noria.metadata.validation import nearest, problems_in, validated
+from noria.metadata.validation import BLANK, mended, nearest, problems_in, validated
 from noria.metadata.valuemaps import ValueTable, table_from, tables_beside
 
 PROJECT_FILE = "noria.toml"
@@ -106,79 +106,163 @@ def load_project(folder: Path) -> Project:
 
 def load_plan(path: Path) -> tuple[Plan, list[Problem]]:
     """The plan in a file with its warnings; raises `NoriaError` with every problem found."""
-    key = path.stem
-    raw = read_json(path, key)
-    if not isinstance(raw, dict):
-        _refuse(key, "$", raw)
-    document, warnings = validated(raw, PlanDocument, "$", key)
-    source, source_warnings = _side(document.source, raw["source"], "source", path)
-    target, target_warnings = _side(document.target, raw["target"], "target", path)
-    plan = Plan(
-        key=key,
-        name=document.name or key,
-        path=path,
-        source=source,
-        target=target,
-        options=document.options,
-        uuid=document.uuid,
-        schedule=document.schedule,
-        target_schedule=document.target_schedule,
-        timezone=document.timezone,
-        enabled=document.enabled,
-        maps=_maps(path, document.options.maps),
-    )
-    return plan, [*warnings, *source_warnings, *target_warnings]
+    return _Loading(path, mends=False).plan()
 
 
-def _maps(path: Path, own: dict[str, Any]) -> dict[str, ValueTable]:
-    """The static value maps that a plan may name: its own, then those beside it."""
-    found = {name: table_from(name, given) for name, given in own.items()}
-    return {**tables_beside(path), **found}
+def load_plan_to_check(path: Path) -> tuple[Plan | None, list[Problem]]:
+    """The plan in a file as far as it can be read, with every problem of its form: what is wrong in one place does not
+    hide what is wrong in another. None where nothing can be read."""
+    loading = _Loading(path, mends=True)
+    try:
+        return loading.plan()
+    except NoriaError as error:
+        return None, [*loading.found, *problems_of(error)]
 
 
 def load_metadata(path: Path) -> tuple[Plan, list[Problem]]:
     """A metadata document that stands alone, as a plan without connections: for `check` and `preview`."""
-    key = path.stem
-    raw = read_json(path, key)
-    metadata, warnings = _document(raw, "$", key)
-    empty = Metadata(api="写入空操作", idCheck=False)
-    writes = (metadata.effect or metadata.type or "QUERY").upper() == "EXECUTE" or metadata.id is None
-    own = Side(connection="", metadata=metadata, document=raw)
-    other = Side(connection="", metadata=empty, document={})
-    plan = Plan(
-        key=key,
-        name=key,
-        path=path,
-        source=other if writes else own,
-        target=own if writes else other,
-        options=Options(),
-        maps=tables_beside(path),
-    )
-    return plan, warnings
+    return _Loading(path, mends=False).metadata()
+
+
+def load_metadata_to_check(path: Path) -> tuple[Plan | None, list[Problem]]:
+    """Likewise, as far as it can be read."""
+    loading = _Loading(path, mends=True)
+    try:
+        return loading.metadata()
+    except NoriaError as error:
+        return None, [*loading.found, *problems_of(error)]
+
+
+def problems_of(error: NoriaError) -> list[Problem]:
+    """An error as the findings that it stands for."""
+    if isinstance(error, InvalidDocument):
+        return error.problems
+    return [Problem(error.message, error.path or "$", error.hint, plan=error.plan)]
+
+
+class _Loading:
+    """A file on its way to a plan. `mends`: what doesn't fit is left out and noted, instead of ending it."""
+
+    def __init__(self, path: Path, *, mends: bool) -> None:
+        self.path = path
+        self.key = path.stem
+        self.mends = mends
+        self.found: list[Problem] = []
+
+    def plan(self) -> tuple[Plan, list[Problem]]:
+        raw = self._read(self.path, "$")
+        if not isinstance(raw, dict):
+            _refuse(self.key, "$", raw)
+        whole = self._fitting(raw, PlanDocument, "$")
+        document = msgspec.convert(whole, PlanDocument)
+        source = self._side(document.source, whole["source"], "source")
+        target = self._side(document.target, whole["target"], "target")
+        plan = Plan(
+            key=self.key,
+            name=document.name or self.key,
+            path=self.path,
+            source=source,
+            target=target,
+            options=document.options,
+            uuid=document.uuid,
+            schedule=document.schedule,
+            target_schedule=document.target_schedule,
+            timezone=document.timezone,
+            enabled=document.enabled,
+            maps=self._maps(document.options.maps),
+        )
+        return plan, self.found
+
+    def metadata(self) -> tuple[Plan, list[Problem]]:
+        raw = self._read(self.path, "$")
+        metadata = self._document(raw, "$")
+        empty = Metadata(api="写入空操作", idCheck=False)
+        effect = (metadata.effect or metadata.type or "").strip().upper()
+        writes = effect == "EXECUTE" or (effect != "QUERY" and metadata.id is None)
+        own = Side(connection="", metadata=metadata, document=raw)
+        other = Side(connection="", metadata=empty, document={})
+        plan = Plan(
+            key=self.key,
+            name=self.key,
+            path=self.path,
+            source=other if writes else own,
+            target=own if writes else other,
+            options=Options(),
+            maps=self._maps({}),
+        )
+        return plan, self.found
+
+    def _read(self, path: Path, place: str) -> Any:
+        raw, text = read_json_text(path, self.key)
+        for where, name in duplicate_keys(text) if self.mends else ():
+            message = Message("valid.duplicate_key", {"key": name})
+            self._note([Problem(message, place + where, Message("check.duplicate_hint"), "warning")])
+        return raw
+
+    def _note(self, problems: list[Problem]) -> None:
+        self.found += [msgspec.structs.replace(problem, plan=self.key) for problem in problems]
+
+    def _fitting(self, raw: Any, type_: type[msgspec.Struct], path: str) -> Any:
+        """A document that fits its type; raises `InvalidDocument` unless what doesn't can be left out."""
+        if not self.mends:
+            _, warnings = validated(raw, type_, path, self.key)
+            self.found += warnings
+            return raw
+        self._note(problems_in(raw, type_, path))
+        return mended(raw, type_)
+
+    def _document(self, raw: Any, path: str) -> Metadata:
+        """A metadata document as the platform exports it."""
+        read, hints = read_export(raw, Metadata, path)
+        fitting = self._fitting(read, Metadata, path)
+        self._note(hints)
+        return msgspec.convert(fitting, Metadata)
+
+    def _side(self, side: SideDocument, raw: dict[str, Any], name: str) -> Side:
+        path = f"$.{name}.metadata"
+        document = raw["metadata"]
+        if isinstance(side.metadata, str):
+            document = {"api": BLANK}
+            if side.metadata != BLANK:
+                document = self._file(side.metadata, path)
+        elif not side.metadata and side.connection == BLANK:
+            document = {"api": BLANK}  # the whole side is missing, which is said already
+        return Side(connection=side.connection, metadata=self._document(document, path), document=document)
+
+    def _file(self, name: str, path: str) -> Any:
+        """A document in a file of its own; its problems are told at the place that names it."""
+        try:
+            document = self._read(self.path.parent / name, path)
+        except NoriaError as error:
+            error.path = path
+            if not self.mends:
+                raise
+            self._note(problems_of(error))
+            return {"api": BLANK}
+        if not isinstance(document, dict):
+            if not self.mends:
+                _refuse(self.key, path, document)
+            self._note(problems_in(document, PlanDocument, path))
+            return {"api": BLANK}
+        return document
+
+    def _maps(self, own: dict[str, Any]) -> dict[str, ValueTable]:
+        """The static value maps that a plan may name: its own, then those beside it."""
+        try:
+            found = {name: table_from(name, given) for name, given in own.items()}
+            return {**tables_beside(self.path), **found}
+        except NoriaError as error:
+            error.plan = error.plan or self.key
+            error.path = error.path or "$.options.maps"
+            if not self.mends:
+                raise
+            self._note(problems_of(error))
+            return {}
 
 
 def is_metadata(raw: Any) -> bool:
     """Whether a document is one side alone: an `api`, and no `source` or `target` around it."""
     return isinstance(raw, dict) and "api" in raw and "source" not in raw and "target" not in raw
-
-
-def _side(side: SideDocument, raw: dict[str, Any], name: str, file: Path) -> tuple[Side, list[Problem]]:
-    if isinstance(side.metadata, str):
-        document = read_json(file.parent / side.metadata, file.stem)
-        path = f"$.{name}.metadata"
-        if not isinstance(document, dict):
-            _refuse(file.stem, path, document)
-    else:
-        document, path = raw["metadata"], f"$.{name}.metadata"
-    metadata, warnings = _document(document, path, file.stem)
-    return Side(connection=side.connection, metadata=metadata, document=document), warnings
-
-
-def _document(raw: Any, path: str, plan: str) -> tuple[Metadata, list[Problem]]:
-    """A metadata document as the platform exports it, with its warnings; raises `InvalidDocument`."""
-    read, hints = read_export(raw, Metadata, path)
-    metadata, warnings = validated(read, Metadata, path, plan)
-    return metadata, [*warnings, *(msgspec.structs.replace(hint, plan=plan) for hint in hints)]
 
 
 def _refuse(plan: str, path: str, value: Any) -> NoReturn:

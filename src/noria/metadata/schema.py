@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from noria.metadata.check import ITEM_TYPES, OPERATIONS
+from noria.metadata.check import OPERATIONS
 from noria.metadata.documents import Metadata
 from noria.metadata.formats import FORMATS, OPERATORS
+from noria.metadata.kinds import ITEM_TYPES
 from noria.metadata.parsers import PARSERS
 from noria.metadata.plan import PlanDocument
 

@@ -7,11 +7,11 @@ warning with the nearest known name, or else as a hint.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
+from rapidfuzz import fuzz, process
 
 from noria.messages import Message
 from noria.metadata.errors import InvalidDocument, Problem
@@ -19,6 +19,9 @@ from noria.metadata.errors import InvalidDocument, Problem
 S = TypeVar("S", bound=msgspec.Struct)
 
 _SHOWN = 80
+# What stands where a document has nothing, or nothing that can be read: an item that a table of the platform's user
+# interface left blank keeps its place, and is no item.
+BLANK = "\0"
 
 
 def shown(value: object) -> str:
@@ -35,7 +38,7 @@ def nearest(name: str, known: list[str]) -> str | None:
     by_case = {k.lower(): k for k in known}
     if name.lower() in by_case:
         return by_case[name.lower()]
-    found = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.7)
+    found = process.extractOne(name[:100], known, scorer=fuzz.ratio, score_cutoff=70)
     return found[0] if found else None
 
 
@@ -54,6 +57,70 @@ def validated(value: Any, type_: type[S], path: str = "$", plan: str = "") -> tu
     return msgspec.convert(value, type_, strict=True), found
 
 
+def mended(value: Any, type_: Any) -> Any:
+    """A document in which whatever doesn't fit its type is left out, so that the rest of it can be checked, too.
+
+    What must not be missing is `BLANK`, or empty. Problems at such a place have been found already.
+    """
+    info = inspect.type_info(type_)
+    fixed = _mended(value, info)
+    return _blank(info) if fixed is _GONE else fixed
+
+
+_GONE: Any = object()
+
+
+def _mended(value: Any, info: inspect.Type) -> Any:
+    if isinstance(info, inspect.Metadata):
+        return _mended(value, info.type)
+    if isinstance(info, inspect.UnionType):
+        member = next((member for member in info.types if fits(value, member)), None)
+        return _GONE if member is None else _mended(value, member)
+    if isinstance(info, inspect.StructType) and isinstance(value, dict):
+        types = {field.encode_name: field for field in info.fields}
+        fixed = {name: _mended(one, types[name].type) if name in types else one for name, one in value.items()}
+        fixed = {name: one for name, one in fixed.items() if one is not _GONE}
+        for name, field in types.items():
+            if field.required and name not in fixed:
+                fixed[name] = _blank(field.type)
+        return fixed
+    if isinstance(info, inspect.ListType) and isinstance(value, list):
+        elements = [_mended(one, info.item_type) for one in value]
+        elements += [_GONE] * ((info.min_length or 0) - len(elements))
+        return [_blank(info.item_type) if one is _GONE else one for one in elements]
+    if isinstance(info, inspect.DictType) and isinstance(value, dict):
+        elements_ = {name: _mended(one, info.value_type) for name, one in value.items()}
+        return {name: one for name, one in elements_.items() if one is not _GONE}
+    found: list[Problem] = []
+    _walk(value, info, "", found)
+    return _GONE if any(problem.severity == "error" for problem in found) else value
+
+
+def _blank(info: inspect.Type) -> Any:
+    """The least that a type takes."""
+    match info:
+        case inspect.Metadata():
+            return _blank(info.type)
+        case inspect.UnionType():
+            return _blank(info.types[0])
+        case inspect.StructType():
+            return {field.encode_name: _blank(field.type) for field in info.fields if field.required}
+        case inspect.DictType():
+            return {}
+        case inspect.ListType():
+            return [_blank(info.item_type)] * (info.min_length or 0)
+        case inspect.LiteralType():
+            return info.values[0]
+        case inspect.StrType():
+            return BLANK
+        case inspect.IntType() | inspect.FloatType():
+            return info.ge or 0
+        case inspect.BoolType():
+            return False
+        case _:
+            return None
+
+
 def _walk(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> None:
     if isinstance(info, inspect.Metadata):
         return _walk(value, info.type, path, found)
@@ -66,6 +133,9 @@ def _walk(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> No
     if isinstance(info, inspect.ListType):
         if not isinstance(value, list):
             return _wrong(value, info, path, found)
+        if info.min_length and len(value) < info.min_length:
+            hint = Message("valid.expected", {"expected": _expected(info)})
+            found.append(Problem(Message("valid.too_few", {"least": info.min_length}), path, hint))
         for i, element in enumerate(value):
             _walk(element, info.item_type, f"{path}[{i}]", found)
         return None
@@ -81,7 +151,7 @@ def _walk(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> No
         choices = ", ".join(shown(v) for v in info.values)
         hint = Message("valid.choices", {"choices": choices})
         found.append(Problem(Message("valid.not_a_choice", {"value": shown(value)}), path, hint))
-    elif isinstance(info, inspect.IntType | inspect.FloatType) and info.ge is not None and value < info.ge:
+    elif isinstance(info, inspect.IntType | inspect.FloatType) and info.ge is not None and not value >= info.ge:
         hint = Message("valid.at_least", {"least": info.ge})
         found.append(Problem(Message("valid.too_small", {"value": shown(value)}), path, hint))
     elif isinstance(info, inspect.StrType) and info.min_length and not value.strip():

@@ -57,7 +57,10 @@ def load_table(file: Path) -> ValueTable:
             text = file.read_text("utf-8-sig")
         except (UnicodeDecodeError, OSError) as error:
             raise _bad(file.name, str(error)) from None
-        rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+        try:
+            rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+        except csv.Error as error:
+            raise _bad(file.name, str(error)) from None
         return table_of(list(_pairs(rows, file)))
     return table_from(file.name, read_json(file, file.stem))
 
@@ -70,7 +73,7 @@ def table_from(name: str, document: Any) -> ValueTable:
         isinstance(one, dict) and {"source", "target"} <= set(one) for one in document
     ):
         return table_of([(one["source"], one["target"]) for one in document])
-    raise _bad(name, "")
+    raise _bad(name, Message("map.shape"))
 
 
 _NAMES = {
@@ -88,11 +91,11 @@ def _pairs(rows: list[list[str]], file: Path) -> list[tuple[str, str]]:
         source, target, rows = named["source"], named["target"], rows[1:]
     else:
         source, target = 0, 2 if len(rows[0]) > 2 else 1
-    try:
-        return [(row[source].strip(), row[target].strip()) for row in rows]
-    except IndexError:
-        raise _bad(file.name, "") from None
+    for number, row in enumerate(rows, 1):
+        if len(row) <= max(source, target):
+            raise _bad(file.name, Message("map.row", {"row": number}))
+    return [(row[source].strip(), row[target].strip()) for row in rows]
 
 
-def _bad(name: str, said: str) -> NoriaError:
+def _bad(name: str, said: str | Message) -> NoriaError:
     return NoriaError("bad_map", Message("map.unreadable", {"file": name, "said": said}), hint=Message("map.hint"))

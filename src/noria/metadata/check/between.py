@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from noria.messages import Message
 from noria.metadata.check.fields import source_fields
 from noria.metadata.check.findings import error
-from noria.metadata.check.items import items_with_paths
 from noria.metadata.check.sides import base_of
-from noria.metadata.errors import NoriaError, Problem
+from noria.metadata.check.tree import items_with_paths
+from noria.metadata.errors import NoriaError, Problem, Severity
 from noria.metadata.expressions import (
     Lookup,
     parse,
@@ -22,7 +22,7 @@ from noria.metadata.validation import nearest, shown
 def lookups_in(plan: Plan) -> Iterator[tuple[Lookup, str]]:
     """Every look-up of a plan's target with its JSON path. Malformed values are left to the check."""
     for key in ("request", "otherRequest"):
-        base = f"$.target.metadata.{key}"
+        base = f"{base_of(plan, 'target')}.{key}"
         for item, path in items_with_paths(getattr(plan.target.metadata, key), base):
             try:
                 expression = parse(item.value)
@@ -46,11 +46,12 @@ def _check_lookups(plan: Plan, known: list[Plan]) -> list[Problem]:
             names = [name for one in known for name in (one.key, one.name)]
             meant = nearest(lookup.plan, names)
             hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("plan.unknown_hint")
-            found.append(Problem(Message("check.lookup_plan", {"plan": lookup.plan}), path, hint))
+            # A document that stands alone has no plans around it.
+            severity: Severity = "warning" if plan.alone else "error"
+            found.append(Problem(Message("check.lookup_plan", {"plan": lookup.plan}), path, hint, severity))
             continue
         if other.key == plan.key:
-            message = Message("check.lookup_itself", {"plan": plan.key})
-            found.append(Problem(message, path, Message("check.lookup_itself_hint"), "hint"))
+            found.append(error("check.lookup_itself", path, "check.lookup_itself_hint", plan=plan.key))
         else:
             circle = _circle(plan, other, known, _looks_into)
             if circle:

@@ -24,6 +24,11 @@ def warning(text: str, path: str, hint: Message, **values: Any) -> Problem:
     return Problem(Message(text, values), path, hint, "warning")
 
 
+def hint(text: str, path: str, hint_: Message, **values: Any) -> Problem:
+    """A finding that changes nothing."""
+    return Problem(Message(text, values), path, hint_, "hint")
+
+
 def error(text: str, path: str, hint: str | None = None, **values: Any) -> Problem:
     """A finding that stops the plan."""
     return Problem(Message(text, values), path, Message(hint, values) if hint else None)

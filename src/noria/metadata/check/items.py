@@ -2,113 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-import msgspec
+import regex
 
 from noria.messages import Message
 from noria.metadata.check.findings import error, nearest_hint, warning
+from noria.metadata.check.spelling import misspelled
 from noria.metadata.documents import (
-    MOST_ANCESTORS,
     Item,
-    Metadata,
-    ancestors,
-    parents_of,
 )
-from noria.metadata.errors import NoriaError, Problem
+from noria.metadata.errors import NoriaError, Problem, Severity
 from noria.metadata.expressions import (
     Expression,
+    Function,
     Literal,
+    Macro,
+    Template,
     atoms,
-    parse,
     unknown_format,
 )
+from noria.metadata.items import expression_of
+from noria.metadata.kinds import ITEM_TYPES, TRUTHS, kind_of
 from noria.metadata.parsers import parser_problem
 from noria.metadata.plan import Plan
+from noria.metadata.sql import Const, calls
+from noria.metadata.times import parse_time
 from noria.metadata.validation import nearest, shown
 
-ITEM_TYPES = ("string", "int", "float", "bool", "boolean", "object", "array", "date", "datetime", "timestamp")
 
-
-def items_with_paths(items: list[Item] | None, path: str) -> Iterator[tuple[Item, str]]:
-    """Every item with its JSON path, children after their parent."""
-    for i, item in enumerate(items or []):
-        here = f"{path}[{i}]"
-        yield item, here
-        yield from items_with_paths(item.children, f"{here}.children")
-
-
-def check_tree(items: list[Item], base: str) -> list[Problem]:
-    """How items hang together: children that nothing reaches, fields that occur twice."""
-    found: list[Problem] = []
-    parents = parents_of(items)
-    for i, item in enumerate(items):
-        path = f"{base}[{i}]"
-        parent = parents[i]
-        if item.parent and parent is None:
-            hint = nearest_hint(item.parent, [one.field for one in items if one is not item])
-            found.append(warning("check.no_parent", f"{path}.parent", hint, parent=shown(item.parent)))
-        if item.field.count(".") > MOST_ANCESTORS or "" in item.field.split("."):
-            values = {"field": shown(item.field), "most": MOST_ANCESTORS}
-            found.append(error("check.field", f"{path}.field", "check.field_hint", **values))
-        if parent is not None and parents[parent] == i:
-            hint = Message("check.own_parent_hint")
-            found.append(warning("check.own_parent", f"{path}.parent", hint, parent=shown(item.parent)))
-        elif parent is not None and ancestors(i, parents) > MOST_ANCESTORS:
-            values = {"most": MOST_ANCESTORS, "parent": shown(item.parent)}
-            found.append(error("check.too_many_parents", f"{path}.parent", "check.own_parent_hint", **values))
-        if item.children and item.type != "array" and item.value not in (None, ""):
-            found.append(warning("check.value_and_children", f"{path}.value", Message("check.value_and_children_hint")))
-        if item.children:
-            if item.type not in (None, "object", "array", "string"):
-                hint = Message("check.children_type_hint")
-                found.append(warning("check.children_type", f"{path}.children", hint, type=shown(item.type)))
-            found += _check_nested(item.children, f"{path}.children", item.field)
-    return found + _check_duplicates(items, base)
-
-
-def _check_nested(items: list[Item], base: str, parent: str) -> list[Problem]:
-    """Children repeat their parent's field in `parent`; anything else there is as in a flat list."""
-    inner = [msgspec.structs.replace(item, parent=None) if item.parent == parent else item for item in items]
-    return check_tree(inner, base)
-
-
-def _check_duplicates(items: list[Item], base: str) -> list[Problem]:
-    found: list[Problem] = []
-    first: dict[tuple[str | None, str], int] = {}
-    for i, item in enumerate(items):
-        key = (item.parent or None, item.field)
-        if key in first:
-            values = {"field": item.field, "first": f"{base}[{first[key]}]"}
-            found.append(warning("check.duplicate", f"{base}[{i}].field", Message("check.duplicate_hint"), **values))
-        first.setdefault(key, i)
-    return found
-
-
-def check_both_lists(metadata: Metadata, base: str) -> list[Problem]:
-    """Fields that are in `request` as well as in `otherRequest`, which make one body."""
-    own = {item.field: i for i, item in enumerate(metadata.request or []) if not item.parent}
-    return [
-        warning(
-            "check.duplicate",
-            f"{base}.otherRequest[{i}].field",
-            Message("check.duplicate_hint"),
-            field=item.field,
-            first=f"{base}.request[{own[item.field]}]",
-        )
-        for i, item in enumerate(metadata.otherRequest or [])
-        if item.field in own and not item.parent
-    ]
-
-
-def parsed(item: Item, path: str, plan: Plan) -> tuple[Expression | None, list[Problem]]:
+def parsed(item: Item, path: str, plan: Plan, *, source: bool) -> tuple[Expression | None, list[Problem]]:
     """An item's expression, and what is wrong with the item itself."""
     found: list[Problem] = []
-    if item.type is not None and item.type not in ITEM_TYPES:
-        message, hint = Message("check.item_type", {"value": shown(item.type)}), nearest_hint(item.type, ITEM_TYPES)
-        found.append(Problem(message, f"{path}.type", hint, "warning"))
+    kind = kind_of(item.type)
+    if not kind:
+        # A type that is only spelled wrong was meant to do something; one of another system is no matter.
+        severity: Severity = "warning" if nearest(item.type or "", list(ITEM_TYPES)) else "hint"
+        message = Message("check.item_type", {"value": shown(item.type)})
+        found.append(Problem(message, f"{path}.type", nearest_hint(item.type or "", ITEM_TYPES), severity))
     if item.parser is not None:
         problem = parser_problem(item.parser)
         if problem is not None:
@@ -121,17 +55,47 @@ def parsed(item: Item, path: str, plan: Plan) -> tuple[Expression | None, list[P
         values = {"field": item.field}
         found.append(warning("check.required", f"{path}.value", Message("check.required_hint"), **values))
     try:
-        expression = parse(item.value)
+        expression = expression_of(item, source=source)
     except NoriaError as malformed:
-        return None, [*found, Problem(malformed.message, f"{path}.value", malformed.hint)]
+        return None, [*found, _malformed(malformed, item.value, f"{path}.value", plan)]
+    found += check_formats(expression, f"{path}.value", plan)
+    found += misspelled(item.value, expression, f"{path}.value")
+    if isinstance(expression, Literal):
+        found += _check_literal(item, kind, expression.value, path)
+    elif isinstance(expression, Template) and kind in ("int", "float", "bool") and not _may_be_number(expression):
+        values = {"value": shown(item.value), "type": item.type or ""}
+        found.append(warning("check.text_type", f"{path}.value", Message("check.literal_type_hint", values), **values))
+    elif isinstance(expression, Function):
+        found += _check_function(expression, f"{path}.value")
+    return expression, found
+
+
+def _malformed(malformed: NoriaError, value: Any, path: str, plan: Plan) -> Problem:
+    """A value that can't be read; in a lenient plan a malformed `_function` is only text, as on the platform."""
+    text = isinstance(value, str) and value.strip().startswith("_function") and plan.options.lenient
+    return Problem(malformed.message, path, malformed.hint, "warning" if text else "error")
+
+
+def check_formats(expression: Expression, path: str, plan: Plan) -> list[Problem]:
+    """Suffixes that there aren't, and points in time that can't be shown."""
+    found: list[Problem] = []
     for atom in atoms(expression):
         hint_ = unknown_format(atom.format)
         if hint_ is not None:
             message = Message("check.unknown_format", {"format": atom.format})
-            found.append(Problem(message, f"{path}.value", hint_, "warning" if plan.options.lenient else "error"))
-    if isinstance(expression, Literal):
-        found += check_literal(item, expression.value, path)
-    return expression, found
+            found.append(Problem(message, path, hint_, "warning" if plan.options.lenient else "error"))
+        if isinstance(atom, Macro) and (atom.seconds_ago or 0) > _LONGEST_AGO:
+            found.append(warning("check.too_long_ago", path, Message("check.too_long_ago_hint"), name=atom.name))
+    return found
+
+
+# A hundred years: no window reaches further back.
+_LONGEST_AGO = 100 * 366 * 86400
+
+
+def _may_be_number(template: Template) -> bool:
+    """Whether a template's own text is that of a number: `{{LAST_SYNC_TIME}}000`."""
+    return all(re.fullmatch(r"\s*[-0-9.]*\s*", part) for part in template.parts if isinstance(part, str))
 
 
 def _check_map(item: Item, path: str, plan: Plan) -> list[Problem]:
@@ -140,8 +104,9 @@ def _check_map(item: Item, path: str, plan: Plan) -> list[Problem]:
     if item.mapping.target not in plan.maps:
         message = Message("check.no_map", {"name": shown(item.mapping.target)})
         meant = nearest(item.mapping.target, list(plan.maps))
-        hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("check.no_map_hint")
-        found.append(Problem(message, f"{path}.target", hint))
+        hint_ = Message("valid.did_you_mean", {"name": meant}) if meant else Message("check.no_map_hint")
+        # A document that stands alone has no maps around it.
+        found.append(Problem(message, f"{path}.target", hint_, "warning" if plan.alone else "error"))
     if item.mapping.direction not in ("positive", "reverse"):
         message = Message("valid.not_a_choice", {"value": shown(item.mapping.direction)})
         found.append(
@@ -150,23 +115,64 @@ def _check_map(item: Item, path: str, plan: Plan) -> list[Problem]:
     return found
 
 
-def check_literal(item: Item, value: Any, path: str) -> list[Problem]:
-    if value is None or value == "":
+def _check_literal(item: Item, kind: str, value: Any, path: str) -> list[Problem]:
+    """A literal that can't be of the item's type."""
+    if value is None or value == "" or item.parser is not None:
         return []
-    if item.type in ("int", "float") and isinstance(value, str):
-        try:
-            number = Decimal(value.strip())
-            whole = item.type == "float" or number == number.to_integral_value()
-        except InvalidOperation:
-            whole = False
-        if not whole:
-            return [
-                error(
-                    "check.literal_type",
-                    f"{path}.value",
-                    "check.literal_type_hint",
-                    value=shown(value),
-                    type=item.type,
-                )
-            ]
+    try:
+        if kind in _COERCIONS:
+            _COERCIONS[kind](value, item.field)
+        elif kind in ("date", "datetime") and isinstance(value, str):
+            parse_time(value)
+    except (ValueError, OverflowError, InvalidOperation):
+        values = {"value": shown(value), "type": item.type}
+        how: Severity = "error" if kind in _COERCIONS else "warning"
+        message = Message("check.literal_type", values)
+        return [Problem(message, f"{path}.value", Message("check.literal_type_hint", values), how)]
     return []
+
+
+def _number(value: Any, name: str) -> Decimal:
+    if isinstance(value, bool | int | float | Decimal):
+        return Decimal(str(int(value) if isinstance(value, bool) else value))
+    number = Decimal(str(value).strip()) if isinstance(value, str) and len(value) < 400 else Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) >= 400:
+        raise ValueError(value)
+    return number
+
+
+def _whole(value: Any, name: str) -> None:
+    number = _number(value, name)
+    if number != number.to_integral_value():
+        raise ValueError(value)
+
+
+def _truth(value: Any, name: str) -> None:
+    if not isinstance(value, bool) and str(value).strip().lower() not in TRUTHS:
+        raise ValueError(value)
+
+
+_COERCIONS: dict[str, Callable[[Any, str], Any]] = {"int": _whole, "float": _number, "bool": _truth}
+
+
+def _check_function(function: Function, path: str) -> list[Problem]:
+    """Constants of an SQL expression that can't be right: regular expressions, JSON paths, formats of times."""
+    found: list[Problem] = []
+    for call in calls(function.tree):
+        second = call.args[1] if len(call.args) > 1 else None
+        if not isinstance(second, Const):
+            continue
+        text = second.value
+        if call.name in ("/", "%", "MOD", "DIV") and text == 0:
+            found.append(error("check.division", path, "check.division_hint", value=shown(function.text)))
+        elif call.name in ("DATE_FORMAT", "STR_TO_DATE", "TIME_FORMAT") and isinstance(text, str) and "%" not in text:
+            hint_ = Message("check.time_format_hint")
+            found.append(warning("check.time_format", path, hint_, value=shown(text)))
+        elif call.name in ("JSON_EXTRACT", "JSON_VALUE", "JSON_LENGTH") and isinstance(text, str) and text[:1] != "$":
+            found.append(error("check.json_path", path, "check.json_path_hint", value=shown(text)))
+        elif call.name in ("REGEXP", "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR") and isinstance(text, str):
+            try:
+                regex.compile(text)
+            except regex.error as said:
+                found.append(error("check.regex", path, "check.regex_hint", value=shown(text), said=str(said)))
+    return found

@@ -5,14 +5,17 @@ Connections and connectors are checked by those who know them; this is about the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from noria.messages import Message
 from noria.metadata.check.between import check_between
 from noria.metadata.check.findings import error
-from noria.metadata.check.sides import check_cron, check_source, check_target
+from noria.metadata.check.rules import check_cron
+from noria.metadata.check.sides import check_source, check_target
 from noria.metadata.errors import Problem
 from noria.metadata.plan import Plan
 from noria.metadata.times import duration, start_of, zone
@@ -54,9 +57,18 @@ def check_options(plan: Plan) -> list[Problem]:
         durations.append((options.sweep.window, "$.options.sweep.window"))
     for value, path in durations:
         try:
-            duration(value)
+            if duration(value) <= 0 and path.endswith("window"):
+                raise ValueError(value)
         except ValueError:
             found.append(error("check.duration", path, "check.duration_hint", value=shown(value)))
+    for name, most in (("concurrency", 1000), ("batch_size", 100_000)):
+        value = getattr(options, name)
+        if value is not None and value > most:
+            hint_ = Message("check.at_most", {"most": most})
+            found.append(Problem(Message("check.out_of_range", {"value": shown(value)}), f"$.options.{name}", hint_))
+    if options.endpoint is not None and not re.match(r"(https?://[^\s/]+|/)\S*\Z", options.endpoint):
+        values = {"value": shown(options.endpoint)}
+        found.append(error("check.endpoint", "$.options.endpoint", "check.endpoint_hint", **values))
     numbers = {
         "overlap": options.overlap,
         "resume": options.resume,
@@ -66,4 +78,7 @@ def check_options(plan: Plan) -> list[Problem]:
     for name, number in numbers.items():
         if number < 0:
             found.append(error("valid.too_small", f"$.options.{name}", "valid.at_least", value=number, least=0))
+        elif not number < 1e10:
+            hint_ = Message("check.at_most", {"most": 10**10})
+            found.append(Problem(Message("check.out_of_range", {"value": shown(number)}), f"$.options.{name}", hint_))
     return found
