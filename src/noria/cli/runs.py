@@ -31,6 +31,7 @@ from noria.cli.output import LiveProgress, console, print_json, state_text, tabl
 from noria.engine import Finished, Workspace, run_plan
 from noria.engine.answers import Asked, decoded, rules_of
 from noria.engine.collector import rare_collections
+from noria.engine.extract import first_sync
 from noria.engine.preview import default_moment, preview, source_records
 from noria.engine.requests import source_of
 from noria.ledger import open_ledger
@@ -199,6 +200,10 @@ def _first_record(project: Project | None, plan: Plan) -> list[bytes]:
     return _from_source(project, plan, 1, Redactor())[0][:1]
 
 
+# What stops a run but not a look at what comes out: plans and maps that are not there yet, what a target would not do.
+_NO_MATTER = ("check.lookup_plan", "check.no_map", "check.no_taker", "check.not_yet", "check.callback_loop")
+
+
 def preview_command(
     plan: PlanArgument,
     input_file: Annotated[Path | None, typer.Option("--input", help=t("help.input"))] = None,
@@ -209,8 +214,7 @@ def preview_command(
     """Records → payloads; writes nothing."""
     loaded, chosen = _to_preview(plan, project)
     errors = [p for p in check_plan(chosen, loaded.plans()[0] if loaded else []) if p.severity == "error"]
-    # Where a document stands alone there is nothing around it that its look-ups could name.
-    errors = [p for p in errors if loaded is not None or p.message.key != "check.lookup_plan"]
+    errors = [p for p in errors if p.message.key not in _NO_MATTER]
     if errors:
         raise InvalidDocument(errors)
     redactor = Redactor()
@@ -225,7 +229,7 @@ def preview_command(
     if loaded is not None and any(lookups_in(chosen)) and _ledger_exists(loaded):
         ledger = open_ledger(loaded.ledger_url, loaded.folder)
     try:
-        asked = {lookup.plan: _asked(loaded, ledger, lookup.plan) for lookup, _ in lookups_in(chosen)}
+        asked = _asked(loaded, ledger, [lookup.plan for lookup, _ in lookups_in(chosen)]) if loaded else {}
         results = preview(chosen, records, moment, ledger, asked)
     finally:
         if ledger is not None:
@@ -249,19 +253,23 @@ def _ledger_exists(project: Project) -> bool:
     return not project.ledger_url.startswith("sqlite") or (project.folder / file).is_file()
 
 
-def _asked(project: Project | None, ledger: Any, reference: str) -> Asked:
-    """A plan that is looked into, as far as it is known."""
-    plan = next((one for one in project.plans()[0] if one.answers_to(reference)), None) if project else None
-    if plan is None or ledger is None:
-        return Asked(None, None)
-    return Asked(ledger.runs.known_plan(plan.key), rules_of(plan))
+def _asked(project: Project, ledger: Any, references: list[str]) -> dict[str, Asked]:
+    """The plans that are looked into, as far as they are known."""
+    found = {}
+    for reference in references:
+        plan = next((one for one in project.plans()[0] if one.answers_to(reference)), None)
+        if plan is not None:
+            number = ledger.runs.known_plan(plan.key) if ledger is not None else None
+            found[reference] = Asked(number, rules_of(plan))
+    return found
 
 
 def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -> tuple[list[bytes], Moment]:
     async def read() -> tuple[list[bytes], Moment]:
         async with Workspace(project, redactor=redactor) as workspace:
             connection = workspace.connection(plan, "source")
-            moment = Moment(last_sync=0.0, now=time.time(), tz=connection.zone)
+            last = first_sync(plan, connection.zone)
+            moment = Moment(last_sync=last, now=time.time(), tz=connection.zone, lenient=plan.options.lenient)
             return await source_records(source_of(workspace, plan, moment), pages), moment
 
     return asyncio.run(read())

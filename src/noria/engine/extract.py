@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from zoneinfo import ZoneInfo
 
 from xxhash import xxh3_128_digest
 
@@ -16,6 +17,7 @@ from noria.ledger.runs import Read
 from noria.ledger.staging import Arrivals
 from noria.messages import Message
 from noria.metadata.macros import Moment
+from noria.metadata.plan import Plan
 from noria.metadata.times import shown_time, start_of
 
 
@@ -72,8 +74,13 @@ def moment_of(job: Job, read: Read) -> Moment:
     if read.read_from is not None:
         last = shown_time(read.read_from - float(options.overlap))
     else:
-        last = start_of(options.start if options.start is not None else "1970-01-01 00:00:00", tz)
+        last = first_sync(job.plan, tz)
     return Moment(last_sync=last, now=read.started_at, tz=tz, lenient=options.lenient)
+
+
+def first_sync(plan: Plan, tz: ZoneInfo) -> float:
+    """LAST_SYNC_TIME of a plan's first run, in epoch seconds (decision 7)."""
+    return start_of("1970-01-01 00:00:00" if plan.options.start is None else plan.options.start, tz)
 
 
 def _stage(job: Job, read: Read, number: int, page: SourcePage, cursor: str | None, arrivals: Arrivals) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from noria.metadata.documents import Item
 from noria.metadata.macros import Moment
 from noria.metadata.paths import MISSING, at
 from noria.metadata.plan import Plan
-from noria.metadata.times import DEFAULT_ZONE
+from noria.metadata.times import DEFAULT_ZONE, duration
 
 
 async def source_records(source: Readable, pages: int) -> list[bytes]:
@@ -40,7 +41,7 @@ def preview(
     """One result per record (per document, where the target groups records), in order: `id`, `number`, `state`,
     `reason`, `raw`, `payload`, and `fields`: each field of the payload with its expression and value.
 
-    `asked`: for each plan that look-ups name, its number in the ledger and the rules of its rows.
+    `asked`: for each plan that look-ups name, and that there is, its number in the ledger and the rules of its rows.
     """
     return _Preview(plan, moment, ledger, asked).results(records)
 
@@ -48,13 +49,15 @@ def preview(
 class _Preview:
     def __init__(self, plan: Plan, moment: Moment, ledger: Ledger | None, asked: dict[str, Asked]) -> None:
         self.plan = plan
-        self.moment = moment
+        self.moment = replace(moment, lenient=plan.options.lenient)
         self.items = plan.target.metadata.items()
         self.mapping = compile_mapping(self.items, plan.maps, lenient=plan.options.lenient)
         self.grouping = grouping_of(plan.target.metadata)
         self.rules = rules_of(plan)
+        # What is looked up in a plan that isn't there is empty: there is nothing to wait for.
+        self.known = all(planned.lookup.plan in asked for planned in self.mapping.lookups)
         plans = [asked.get(planned.lookup.plan, Asked(None, None)) for planned in self.mapping.lookups]
-        self.answers = Answers(ledger, self.mapping, plans, moment)
+        self.answers = Answers(ledger, self.mapping, plans, self.moment)
 
     def results(self, records: list[bytes]) -> list[dict[str, Any]]:
         staged: list[tuple[dict[str, Any], Row | None]] = []
@@ -138,7 +141,9 @@ class _Preview:
 
     def _map(self, row: Row, result: dict[str, Any]) -> None:
         """The row's payload; or why there is none, and whether it would wait."""
-        env = Environment(self.moment)
+        lookup = self.plan.options.lookup
+        patient = self.known and duration(lookup.wait) > 0
+        env = Environment(self.moment, patient=patient, missing_is_invalid=self.known and lookup.missing == "invalid")
         self.answers.fill([row], env)
         try:
             result["payload"] = self.mapping.payload(row, env)

@@ -37,7 +37,7 @@ def walk(value: Any, steps: list[str]) -> Any:
                 return MISSING
             value = value[step]
         elif isinstance(value, list):
-            if not step.isdecimal() or int(step) >= len(value):
+            if not step.isdecimal() or len(step) > 9 or int(step) >= len(value):
                 return MISSING
             value = value[int(step)]
         else:

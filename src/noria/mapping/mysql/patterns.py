@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -11,10 +10,9 @@ import regex
 
 from noria.mapping.mysql.comparing import folded
 from noria.mapping.mysql.values import Binary, SqlError, grown, strict, text
+from noria.metadata.patterns import BadPattern, compiled_pattern
 
 _SECONDS_A_PATTERN = 0.25
-_MOST_REPEATS = 10_000
-_LONGEST_PATTERN = 4096
 # The wildcard of one character.
 _ONE = "__"
 
@@ -74,31 +72,14 @@ def _find(subject: str, at: int, piece: list[str]) -> int:
     return found.start() if found else -1
 
 
-_COUNTED = re.compile(r"\{([0-9]*),?([0-9]*)\}")
-_CODE_POINT = re.compile(r"\\x\{([0-9a-fA-F]{1,6})\}")
-_WORD_EDGES = {"[[:<:]]": r"\b(?=\w)", "[[:>:]]": r"\b(?<=\w)"}
-
-
-@lru_cache(512)
-def _pattern(pattern: str, exact: bool) -> Any:
-    """A pattern in the library's spelling; `exact`: with case."""
-    repeats = 1
-    for least, most in _COUNTED.findall(pattern):
-        # Repeats inside repeats are written out when a pattern is prepared.
-        repeats *= max(1, int((most or least or "1")[:6]))
-    if repeats > _MOST_REPEATS or len(pattern) > _LONGEST_PATTERN:
-        raise SqlError("sql.slow_pattern")
-    for edge, own in _WORD_EDGES.items():
-        pattern = pattern.replace(edge, own)
-    pattern = _CODE_POINT.sub(lambda m: f"\\U{int(m[1], 16):08x}", pattern).replace("{,", r"\{,")
-    try:
-        return regex.compile(pattern, 0 if exact else regex.IGNORECASE)
-    except (regex.error, OverflowError) as error:
-        raise SqlError("sql.bad_pattern", pattern=pattern[:80], said=str(error)) from None
-
-
 def _compiled(value: Any, pattern: Any) -> Any:
-    return _pattern(text(pattern) or "", isinstance(value, Binary) or isinstance(pattern, Binary))
+    wanted = text(pattern) or ""
+    try:
+        return compiled_pattern(wanted, isinstance(value, Binary) or isinstance(pattern, Binary))
+    except BadPattern as error:
+        if str(error):
+            raise SqlError("sql.bad_pattern", pattern=wanted[:80], said=str(error)) from None
+        raise SqlError("sql.slow_pattern") from None
 
 
 def _timed(call: Callable[..., Any], *args: Any, **options: Any) -> Any:

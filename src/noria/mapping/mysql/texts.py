@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -121,14 +122,26 @@ def trim(value: Any, what: Any = " ", where: str = "BOTH") -> str:
     subject, mark = text(value) or "", text(what) or ""
     if not mark:
         return subject
-    edge = f"(?:{re.escape(mark)})+"
+    begin, end = 0, len(subject)
     if where != "TRAILING":
-        found = re.match(edge, subject)
-        subject = subject[found.end() :] if found else subject
+        begin = len(mark) * _repeats(lambda n, done: subject.startswith(mark * n, done * len(mark)))
     if where != "LEADING":
-        found = re.match(f"(?:{re.escape(mark[::-1])})+", subject[::-1])
-        subject = subject[: len(subject) - found.end()] if found else subject
-    return subject
+        rest, size = subject[begin:], len(mark)
+        end -= size * _repeats(lambda n, done: rest.endswith(mark * n, 0, max(len(rest) - done * size, 0)))
+    return subject[begin:end]
+
+
+def _repeats(more: Callable[[int, int], bool]) -> int:
+    """How often something is repeated, where `more(n, done)` says whether it stands n times behind `done` times."""
+    done, step = 0, 1
+    while more(step, done):
+        done += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if more(step, done):
+            done += step
+    return done
 
 
 @strict

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-import regex
-
 from noria.messages import Message
 from noria.metadata.check.findings import error, nearest_hint, warning
 from noria.metadata.check.spelling import misspelled
@@ -28,6 +26,7 @@ from noria.metadata.expressions import (
 from noria.metadata.items import expression_of
 from noria.metadata.kinds import ITEM_TYPES, TRUTHS, kind_of
 from noria.metadata.parsers import parser_problem
+from noria.metadata.patterns import BadPattern, compiled_pattern
 from noria.metadata.plan import Plan
 from noria.metadata.sql import Const, calls
 from noria.metadata.times import parse_time
@@ -172,7 +171,8 @@ def _check_function(function: Function, path: str) -> list[Problem]:
             found.append(error("check.json_path", path, "check.json_path_hint", value=shown(text)))
         elif call.name in ("REGEXP", "REGEXP_REPLACE", "REGEXP_SUBSTR", "REGEXP_INSTR") and isinstance(text, str):
             try:
-                regex.compile(text)
-            except regex.error as said:
-                found.append(error("check.regex", path, "check.regex_hint", value=shown(text), said=str(said)))
+                compiled_pattern(text)
+            except BadPattern as bad:
+                said = str(bad) or Message("sql.slow_pattern")
+                found.append(error("check.regex", path, "check.regex_hint", value=shown(text), said=said))
     return found

@@ -86,12 +86,14 @@ def no_braces(text: str, right: str, path: str) -> Problem:
     return warning("check.no_braces", path, Message("check.no_braces_hint", values), **values)
 
 
+_SPELT = {re.sub(r"[^a-z]", "", macro.lower()): macro for macro in MACRO_NAMES}
+
+
 def macro_meant(name: str) -> str | None:
     """The system macro that a name most likely means: `LAST_SYNC_TIM`, `lastSyncTime`, `$now`."""
     bare = re.sub(r"[^a-z0-9]", "", name.lower())
-    spelt = {re.sub(r"[^a-z]", "", macro.lower()): macro for macro in MACRO_NAMES}
-    if bare in spelt:
-        return spelt[bare]
+    if bare in _SPELT:
+        return _SPELT[bare]
     if bare in ("now", "currenttimestamp", "lastexecutetime") and not name.isalpha():
         return "LAST_SYNC_TIME" if bare == "lastexecutetime" else "CURRENT_TIME"
     return nearest(name, list(MACRO_NAMES)) if re.fullmatch(r"[A-Z]{2,}(_[A-Z0-9]+)+", name) else None

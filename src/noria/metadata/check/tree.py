@@ -108,6 +108,7 @@ def check_duplicates(metadata: Metadata, base: str) -> list[Problem]:
 def _fields_set(items: list[Item], base: str, prefix: str = "") -> Iterator[tuple[str, str]]:
     """The whole path of each field that a list of items sets, with its JSON path; objects stand for their members."""
     parents = parents_of(items)
+    holding = set(parents)
     for i, item in enumerate(items):
         path = f"{base}[{i}]"
         if item.field == BLANK:
@@ -120,6 +121,6 @@ def _fields_set(items: list[Item], base: str, prefix: str = "") -> Iterator[tupl
             place = parents[place]
         whole = prefix + ".".join([*reversed(around), item.field])
         children = item.children or []
-        if not children and i not in parents:
+        if not children and i not in holding:
             yield whole, path
         yield from _fields_set(children, f"{path}.children", whole + ".")
