@@ -18,7 +18,7 @@ from noria.metadata.documents import EMPTY_OPERATION, Metadata
 from noria.metadata.errors import Problem
 from noria.metadata.secrets import is_reference
 from noria.metadata.times import zone
-from noria.metadata.validation import nearest, problems_in, shown
+from noria.metadata.validation import BLANK, nearest, problems_in, shown
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -104,7 +104,11 @@ class Connector:
 
     def plan_problems(self, metadata: Metadata, settings: HttpSettings, base: str, side: str) -> list[Problem]:
         """What a plan asks of this system that it doesn't have."""
-        if not self.endpoints or metadata.api == EMPTY_OPERATION:
+        if metadata.api == EMPTY_OPERATION or self.inside:
+            return []
+        if (metadata.method or "").strip().upper() == "SQL":
+            return [Problem(Message("connection.sql"), f"{base}.method", Message("connection.sql_hint"))]
+        if not self.endpoints:
             return []
         endpoint = self.endpoint(metadata.api)
         if endpoint is None:
@@ -126,7 +130,7 @@ class Connector:
         if side == "source" and self.strict_parameters(settings):
             for key in ("request", "otherRequest"):
                 for i, item in enumerate(getattr(metadata, key) or []):
-                    if item.field not in endpoint.parameters:
+                    if item.field != BLANK and item.field not in endpoint.parameters:
                         values = {"api": metadata.api, "field": item.field}
                         known = ", ".join(endpoint.parameters) or "-"
                         found.append(

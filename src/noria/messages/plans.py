@@ -392,6 +392,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "see OKKI CRM: 企业管理 → 外部对接 → API对接; write env:NAME",
     ),
     "connection.paging_incomplete": ("{type} 分页缺少 {key}", "paging of type {type} needs {key}"),
+    "connection.sql": (
+        "SQL 不是 HTTP 方法，该连接器不能执行 SQL",
+        "SQL is no HTTP method: this connector can't execute SQL",
+    ),
+    "connection.sql_hint": ("使用数据库连接，或改为 GET、POST", "use a connection to a database, or write GET or POST"),
     "connection.unknown_api": ("{connector} 没有接口 {api}", "{connector} has no endpoint {api}"),
     "connection.wrong_method": (
         "{api} 只接受 {expected}，不接受 {method}",

@@ -257,6 +257,8 @@ def _lookup(text: str) -> Lookup:
         right, position = condition[2], condition.end()
         if right.startswith("_findCollection"):
             right, position = _nested(where, condition.start(2))
+        if right.startswith("=") or re.search(r"\}\s*[,，]", right):
+            raise _bad("expression.lookup", text, Message("expression.lookup_hint"))
         quoted = right[0] in "'\"" and right[-1] == right[0] and len(right) > 1
         conditions.append(Condition(Place(condition[1]), "eq", _parsed(right[1:-1] if quoted else right)))
     if not conditions:

@@ -54,6 +54,13 @@ OPERATORS = {
     "null": ("同 isnull", "as isnull"),
     "notnull": ("非空", "not empty"),
 }
+# What other languages call them.
+_OTHERS = {
+    "=": "eq", "==": "eq", "equal": "eq", "equals": "eq", "!=": "neq", "<>": "neq", "ne": "neq", "notequal": "neq",
+    ">": "gt", ">=": "egt", "gte": "egt", "ge": "egt", "<": "lt", "<=": "elt", "lte": "elt", "le": "elt",
+    "contains": "like", "notcontains": "notlike", "nin": "notin", "empty": "isnull", "notempty": "notnull",
+    "isnotnull": "notnull", "exists": "notnull",
+}  # fmt: skip
 WITHOUT_VALUE = ("isnull", "null", "notnull")
 
 
@@ -83,7 +90,9 @@ def operator_problem(name: str) -> tuple[Message, Message] | None:
     """What is wrong with a condition's operator, and what would be right."""
     if name.lower() in OPERATORS:
         return None
-    return Message("check.operator", {"logic": shown(name)}), _hint(name, list(OPERATORS))
+    meant = _OTHERS.get(name.lower().replace(" ", "").replace("_", ""))
+    hint = Message("valid.did_you_mean", {"name": meant}) if meant else _hint(name, list(OPERATORS))
+    return Message("check.operator", {"logic": shown(name)}), hint
 
 
 def _hint(name: str, known: list[str]) -> Message:

@@ -185,4 +185,11 @@ def _read(table: str) -> dict[str, Function]:
 
 
 FUNCTIONS = _read(_TABLE)
+# What other databases call them.
+OTHERS = {
+    "GETDATE": "NOW", "SYSDATETIME": "NOW", "TODAY": "CURDATE", "TO_CHAR": "DATE_FORMAT", "FORMAT_DATE": "DATE_FORMAT",
+    "TO_DATE": "STR_TO_DATE", "DATEADD": "DATE_ADD", "LEN": "CHAR_LENGTH", "CHARINDEX": "LOCATE", "STRPOS": "LOCATE",
+    "DECODE": "CASE", "IIF": "IF", "TO_NUMBER": "CAST", "STUFF": "INSERT", "STRING_AGG": "GROUP_CONCAT",
+    "LISTAGG": "GROUP_CONCAT", "NEWID": "UUID", "TRUNC": "TRUNCATE",
+}  # fmt: skip
 AGGREGATES = ("SUM", "AVG", "MAX", "MIN", "COUNT", "GROUP_CONCAT")

@@ -14,7 +14,7 @@ from typing import Any
 
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
-from noria.metadata.functions import AGGREGATES, FUNCTIONS, UNITS
+from noria.metadata.functions import AGGREGATES, FUNCTIONS, OTHERS, UNITS
 from noria.metadata.validation import nearest, shown
 
 LONGEST = 16_384
@@ -138,7 +138,7 @@ def _refuse_unknown(select: Any, whole: str) -> None:
     unknown = list(dict.fromkeys(name for name in unknown if name == "VALUES" or name not in FUNCTIONS))
     if not unknown:
         return
-    meant = [nearest(name, list(FUNCTIONS)) for name in unknown]
+    meant = [OTHERS.get(name) or nearest(name, list(FUNCTIONS)) for name in unknown]
     known = ", ".join(dict.fromkeys(name for name in meant if name))
     hint = Message("valid.did_you_mean", {"name": known}) if known else Message("function.known_hint")
     values = {"name": ", ".join(unknown[:10]), "value": shown(whole)}

@@ -67,6 +67,20 @@ def mended(value: Any, type_: Any) -> Any:
     return _blank(info) if fixed is _GONE else fixed
 
 
+# Keys that the platform's forms and sheets put beside those of the language.
+_OF_FORMS = {
+    "is_request",
+    "hasChildren",
+    "expanded",
+    "checked",
+    "key",
+    "title",
+    "level",
+    "sort",
+    "index",
+    "isLeaf",
+    "default",
+}
 _GONE: Any = object()
 
 
@@ -179,7 +193,7 @@ def _walk_struct(value: Any, info: inspect.StructType, path: str, found: list[Pr
     for name in value:
         if name in fields:
             continue
-        meant = nearest(str(name), list(fields))
+        meant = None if name in _OF_FORMS else nearest(str(name), list(fields))
         hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("valid.kept")
         message = Message("valid.unknown_key", {"key": str(name)})
         found.append(Problem(message, f"{path}.{name}", hint, "warning" if meant else "hint"))

@@ -40,6 +40,8 @@ def check_source(plan: Plan) -> list[Problem]:
         for item, path in items_with_paths(items, f"{base}.{key}"):
             expression, problems = parsed(item, path, plan, source=True)
             found += problems
+            if item.field == "detailApi":
+                found.append(error("check.not_yet", path, "check.not_yet_hint", key=item.field))
             if expression is None:
                 continue
             if any(isinstance(one, Lookup) for one in parts_of(expression)):
