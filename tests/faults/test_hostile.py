@@ -123,7 +123,13 @@ def test_any_document_ends_in_a_clear_error_or_an_answer(source: Any, target: An
                 used.append(rules.derived(part, env))
             except MappingError as error:
                 assert str(error.message)
-    documents = [d for d, _ in grouping.documents(used)] if grouping is not None and used else used
+    documents = used
+    if grouping is not None and used:
+        try:
+            documents = [document for document, _ in grouping.documents(used)]
+        except MappingError as error:
+            assert str(error.message)
+            return
     for one in documents:
         try:
             encode(mapping.payload(one, env))

@@ -166,6 +166,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, str, str]
     (RESPONSE, {"operation": {"method": "merge", "field": "nmae"}}, {}, "check.unknown_field", f"{T}.operation.field", "warning"),
     ({}, {"operation": {"method": "merge", "field": "{{a}}"}}, {}, "check.id_braces", f"{T}.operation.field", "error"),
     ({}, {"operation": {"method": "merge", "field": "a"}, "groupCalculate": {"headerGroup": ["a"]}}, {}, "check.two_groupings", f"{T}.operation", "warning"),
+    ({}, {"groupCalculate": {"headerGroup": ["a", ""]}}, {}, "check.column_empty", f"{T}.groupCalculate.headerGroup", "error"),
     ({}, {"groupCalculate": {"headerGroup": []}}, {}, "valid.too_few", f"{T}.groupCalculate.headerGroup", "error"),
     ({}, {"callBackStrategy": {"strategyId": "p", "a": "{{b|datum}}"}}, {}, "check.unknown_format", f"{T}.callBackStrategy.a", "error"),
     ({}, {}, {"options": {"concurrency": 10**9}}, "check.out_of_range", "$.options.concurrency", "error"),

@@ -221,7 +221,7 @@ class SqlWriter:
     def _has_number(self, trees: tuple[Sql, ...], codes: list[Code]) -> bool:
         """Whether one of the operands is a number by what is written, not by what the record holds."""
         return any(
-            code.type in (EXACT, REAL) and not isinstance(tree, Bind) and code.source != "None"
+            code.type in (EXACT, REAL, TRUTH) and not isinstance(tree, Bind) and code.source != "None"
             for tree, code in zip(trees, codes, strict=True)
         )
 

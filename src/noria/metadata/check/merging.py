@@ -88,7 +88,9 @@ def _check_columns(names: list[str], path: str, fields: Fields) -> list[Problem]
     """Columns that records are grouped by, or that are put into documents."""
     found: list[Problem] = []
     for name in names:
-        if "{" in name:
+        if not name.strip():
+            found.append(error("check.column_empty", path, "check.column_empty_hint"))
+        elif "{" in name:
             found.append(error("check.id_braces", path, "check.id_braces_hint", value=shown(name)))
         elif fields.certain and not fields.knows(name):
             meant = nearest(name, list(fields.types))
