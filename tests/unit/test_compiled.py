@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from noria.mapping import Environment, MappingError, Waiting, compile_mapping
@@ -126,6 +126,7 @@ def outcome(function: Any, *args: Any) -> Any:
 @settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
+@example([{"field": "f", "value": "_function ({{a}} + ({{o}} = ({{a}} = {{a}})))", "type": "string"}], [{"o": {}}], False)
 @given(st.lists(ITEM, min_size=1, max_size=5), st.lists(ROWS, min_size=1, max_size=3), st.booleans())
 def test_compiled_and_interpreted_agree(items: list[dict[str, Any]], rows: list[dict[str, Any]], patient: bool) -> None:
     tree = msgspec.convert(items, list[Item])
