@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -20,3 +21,39 @@ async def listening(routes: list[web.RouteDef]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+class MovingList:
+    """A paged list whose rows are changed between requests: `moves[n]` is called with the rows before the answer to
+    request number n (from 1) is made. `counted`: answers carry the total. `asked` keeps every query."""
+
+    def __init__(
+        self,
+        rows: list[dict[str, Any]],
+        moves: dict[int, Callable[[list[dict[str, Any]]], None]] | None = None,
+        *,
+        counted: bool = True,
+        order: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
+        self.rows = rows
+        self.moves = moves or {}
+        self.counted = counted
+        self.order = order
+        self.asked: list[dict[str, str]] = []
+
+    def routes(self) -> list[web.RouteDef]:
+        """One list, `/list?page=1&size=10`, filtered by `since` when that is asked for."""
+        return [web.get("/list", self._answer)]
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.asked.append(dict(request.query))
+        self.moves.get(len(self.asked), lambda rows: None)(self.rows)
+        page, size = int(request.query.get("page", "1")), int(request.query.get("size", "10"))
+        since = request.query.get("since")
+        rows = [row for row in self.rows if since is None or (row.get("time") or "") >= since]
+        if self.order is not None:
+            rows.sort(key=self.order)
+        data: dict[str, Any] = {"list": rows[(page - 1) * size : page * size]}
+        if self.counted:
+            data["total"] = len(rows)
+        return web.json_response({"data": data})

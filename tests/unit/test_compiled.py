@@ -126,7 +126,9 @@ def outcome(function: Any, *args: Any) -> Any:
 @settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
-@example([{"field": "f", "value": "_function ({{a}} + ({{o}} = ({{a}} = {{a}})))", "type": "string"}], [{"o": {}}], False)
+@example(
+    [{"field": "f", "value": "_function ({{a}} + ({{o}} = ({{a}} = {{a}})))", "type": "string"}], [{"o": {}}], False
+)
 @given(st.lists(ITEM, min_size=1, max_size=5), st.lists(ROWS, min_size=1, max_size=3), st.booleans())
 def test_compiled_and_interpreted_agree(items: list[dict[str, Any]], rows: list[dict[str, Any]], patient: bool) -> None:
     tree = msgspec.convert(items, list[Item])

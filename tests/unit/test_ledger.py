@@ -187,7 +187,7 @@ def test_look_ups_find_the_newest_and_follow_changes(ledger: Ledger) -> None:
     assert find(("101",), ("7",)) == {("101",): "y"}
     assert find(("101", "1"), fields=("code", "o")) == {("101", "1"): "x"}
     before = ledger.lookups.next_seq(run.plan_id)
-    ledger.runs.end_read(run, read, True)
+    ledger.runs.end_read(run, read, read.started_at)
     later = ledger.runs.begin_read(run, 200.0, "s", 0)
     staged(ledger, run, later, {"b": b'{"id":"b","code":"7","name":"z","o":"2"}', "c": b'{"id":"c","code":8}'})
     assert ledger.lookups.next_seq(run.plan_id) > before
@@ -229,13 +229,16 @@ def test_leases_expire_and_are_taken_over_with_a_higher_fence(ledger: Ledger) ->
     assert [one["status"] for one in ledger.runs.latest(second.plan_id)] == ["running", "interrupted"]
 
 
-def test_the_watermark_never_goes_back(ledger: Ledger) -> None:
+def test_the_watermark_never_goes_back_unless_the_clock_did(ledger: Ledger) -> None:
     run, read = begun(ledger, now=100.0)
     assert ledger.runs.watermark(run.plan_id) is None
-    ledger.runs.end_read(run, read, True)
-    earlier = ledger.runs.begin_read(run, 50.0, "s", 0)
-    ledger.runs.end_read(run, earlier, True)
-    assert ledger.runs.watermark(run.plan_id) == 100.0
+    ledger.runs.end_read(run, read, 100.0)
+    later = ledger.runs.begin_read(run, 150.0, "s", 0)
+    ledger.runs.end_read(run, later, 90.0)
+    assert ledger.runs.watermark(run.plan_id) == 100.0, "a list that never stood still moves nothing"
+    set_back = ledger.runs.begin_read(run, 50.0, "s", 0)
+    ledger.runs.end_read(run, set_back, 50.0)
+    assert ledger.runs.watermark(run.plan_id) == 50.0, "a mark in the future would hide what comes until then"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +282,7 @@ def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
             )
             assert counts.staged + counts.unchanged + counts.duplicate == len(arrivals)
             ledger.staging.settle_ambiguous(run, read, 21.0)
-            ledger.runs.end_read(run, read, True)
+            ledger.runs.end_read(run, read, read.started_at)
             due = ledger.delivery.fresh(run.plan_id, ledger.delivery.claimed(run.plan_id), 100)
             if due and number % 2:
                 batch = claimed(ledger, run, 100)

@@ -10,7 +10,7 @@ from noria.connectors.failures import Failure
 from noria.connectors.settings import Envelope
 from noria.connectors.transport import Answer, Transport
 from noria.messages import Message
-from noria.metadata.paths import MISSING, put
+from noria.metadata.paths import MISSING, at, put
 from noria.metadata.validation import shown
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -126,7 +126,11 @@ def _list_in(body: dict[str, msgspec.Raw], paths: str) -> tuple[bytes | None, st
 
 
 def _succeeded(code: Any, envelope: Envelope) -> bool:
-    return any(code == good or str(code) == str(good) for good in envelope.success)
+    return any(_same(code, good) for good in envelope.success)
+
+
+def _same(code: Any, declared: Any) -> bool:
+    return bool(code == declared) or str(code) == str(declared)
 
 
 def refuse_code(
@@ -148,15 +152,43 @@ def refuse_code(
     text = _step_down(body, envelope.message) if envelope.message else None
     said = msgspec.json.decode(text) if text is not None else transport.excerpt(answer.body)
     values = {"code": shown(code), "answer": transport.redactor.clean(str(said))[:300]}
-    word = error_word(answer)
-    throttled = str(code) in ("429", "42901")
+    throttled = any(_same(code, one) for one in envelope.throttled)
     raise Failure(
-        "auth" if word and word in auth_codes else "throttled" if throttled else "permanent",
+        "auth" if _refuses_token(answer, code, envelope, auth_codes) else "throttled" if throttled else "permanent",
         Message("http.business", values),
         status=answer.status,
         answer=transport.kept(answer.body),
         request=answer.request,
+        code=code,
     )
+
+
+def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transport) -> None:
+    """Raise `Failure` for an object that is taken for a record, but has no id and says that something failed."""
+    try:
+        body = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, RecursionError):
+        return
+    if not isinstance(body, dict) or any(at(body, path) is not MISSING for path in id_paths):
+        return
+    failed = [name for name in ("success", "ok") if body.get(name) is False]
+    failed += [name for name in _ERROR_CODES if str(body.get(name, 0)).strip() not in ("0", "", "None")]
+    failed += [name for name in ("error", "errors") if body.get(name)]
+    if failed:
+        values = {"code": shown(body[failed[0]]), "answer": transport.excerpt(answer.body)}
+        kept = transport.kept(answer.body)
+        raise Failure(
+            "permanent", Message("http.business", values), status=answer.status, answer=kept, request=answer.request
+        )
+
+
+# What error codes are called where no envelope is declared.
+_ERROR_CODES = ("errcode", "errCode", "err_code", "errorCode", "error_code", "errorcode")
+
+
+def _refuses_token(answer: Answer, code: Any, envelope: Envelope, auth_codes: frozenset[str]) -> bool:
+    """Whether an answer says that the token is no longer valid."""
+    return any(_same(code, one) for one in envelope.expired) or error_word(answer) in auth_codes
 
 
 def error_word(answer: Answer) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from noria.messages import Message
 
@@ -12,7 +12,8 @@ Kind = Literal["transient", "throttled", "auth", "permanent", "doubt"]
 
 
 class Failure(Exception):
-    """A request that failed. `retry_after` in seconds when the server said so; `answer` is the start of its body."""
+    """A request that failed. `retry_after` in seconds when the server said so; `answer` is the start of its body,
+    `code` the business code inside it. `restart`: the list must be read from its first page again."""
 
     def __init__(
         self,
@@ -23,6 +24,7 @@ class Failure(Exception):
         retry_after: float | None = None,
         answer: bytes | None = None,
         request: str = "",
+        code: Any = None,
     ) -> None:
         super().__init__(message.key)
         self.kind: Kind = kind
@@ -31,6 +33,8 @@ class Failure(Exception):
         self.retry_after = retry_after
         self.answer = answer
         self.request = request
+        self.code = code
+        self.restart = False
 
     def __str__(self) -> str:
         return str(self.message)

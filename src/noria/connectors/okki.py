@@ -78,6 +78,7 @@ def _to_http(settings: OkkiSettings) -> HttpSettings:
             code="code",
             success=[200],
             message="message",
+            now="now",
         ),
         paging=settings.paging or Paging(type="page", page_param="start_index", size_param="count", first=1, size=100),
         limits=settings.limits,

@@ -1,7 +1,9 @@
 """Reading a list page by page: where the next page begins, and when the list has ended.
 
-Ending early loses records, so a list ends only on evidence: an empty page, a page shorter than the pages before it with
-no total that says there is more, or no next cursor. A full page is never the end.
+Ending early loses records, so a list ends only on evidence: the server says so (no next cursor, no more pages, the
+total is reached by a page that is not full), or, where it says nothing, a page is empty after one that was not full. A
+full page is never the end. What contradicts itself, such as a full page without a cursor although the total says that
+there is more, is a failure and not an end.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.connectors.settings import Paging
+from noria.messages import Message
 from noria.metadata.macros import PagePosition
 from noria.metadata.paths import MISSING, at, put
 
@@ -24,13 +27,26 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a read stands; as JSON it is the cursor that the ledger keeps.
 
     `page` counts from 0, `row` is the offset of its first row; `token` is the server's own cursor or the next link;
-    `longest` is the longest page so far.
+    `longest` is the longest page so far, `total` the last total that the server gave. `beyond`: the page before was
+    not full, so that this one is only asked for to be sure: empty, it is the end. `refusable`: that page was the last
+    by all that is known, so that even a refusal of this one is the end.
     """
 
     page: int = 0
     row: int = 0
     token: str | None = None
     longest: int = 0
+    total: int = 0
+    beyond: bool = False
+    refusable: bool = False
+
+
+class Contradiction(Exception):
+    """A page that says that there is more, but not where. `message` says what it shows."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message.key)
+        self.message = message
 
 
 class Seen(NamedTuple):
@@ -79,38 +95,72 @@ class Pager:
             put(request, settings.cursor_param, place.token)
 
     def after(self, place: Place, seen: Seen) -> Place | None:
-        """The next page's place, or None when the list has ended."""
-        longest = max(place.longest, seen.rows)
-        following = Place(place.page + 1, place.row + seen.rows, None, longest)
+        """The next page's place, or None when the list has ended. Raises `Contradiction`."""
+        # Some servers count on the first page only, and say nothing or 0 from then on.
+        longest, total = max(place.longest, seen.rows), seen.total or place.total
+        following = Place(place.page + 1, place.row + seen.rows, None, longest, total)
+        more = at(seen.body, self.settings.more) if self.settings.more else MISSING
         if self.kind == "none":
+            if seen.total is not None and seen.total > seen.rows:
+                raise Contradiction(Message("paging.not_all", {"rows": seen.rows, "total": seen.total}))
             return None
-        if self.kind == "cursor":
-            token = at(seen.body, self.settings.next)
-            if token is MISSING or token is None or token == "" or token is False or str(token) == place.token:
+        if self.kind in ("cursor", "link"):
+            token = self._token(seen)
+            if token is None and (_says_yes(more) or (seen.rows >= self._size(longest) and following.row < total)):
+                raise Contradiction(Message("paging.no_cursor", {"rows": following.row, "total": total or "?"}))
+            if token is None or (token == place.token and seen.rows == 0) or _says_no(more):
                 return None
-            return msgspec.structs.replace(following, token=str(token))
+            return msgspec.structs.replace(following, token=token)
+        if more is not MISSING and more is not None:
+            return following if _says_yes(more) else None
+        return self._next_page(place, seen, following)
+
+    def before(self, place: Place) -> Place | None:
+        """The place of the page before; None where there is none, or where only the server knows."""
+        if self.kind not in ("page", "offset") or place.page == 0:
+            return None
+        row = max(0, place.row - self._size(place.longest))
+        return msgspec.structs.replace(place, page=place.page - 1, row=row, beyond=False, refusable=False)
+
+    def _token(self, seen: Seen) -> str | None:
+        """The server's own word for where the next page begins."""
         if self.kind == "link":
             match = _LINK_NEXT.search(seen.headers.get("Link", ""))
-            if match is None or match[1] == place.token:
-                return None
-            return msgspec.structs.replace(following, token=match[1])
-        return following if self._goes_on(place, seen, longest, following.row) else None
+            return match[1] if match else None
+        token = at(seen.body, self.settings.next)
+        return None if token in (MISSING, None, "", False) else str(token)
 
-    def _goes_on(self, place: Place, seen: Seen, longest: int, read: int) -> bool:
-        if seen.total is not None and read < seen.total:
-            # A short or even empty page in the middle (a filter behind the paging) is not the end, as long as the
-            # total promises pages; no further than that, so that a total that is never reached ends too.
-            return (
-                place.page + 1 < math.ceil(seen.total / max(1, min(self.size, longest or self.size))) or seen.rows > 0
-            )
+    def _size(self, longest: int) -> int:
+        """How many rows a full page has: the server's own limit may be smaller than what is asked for."""
+        return min(self.size, longest or self.size)
+
+    def _next_page(self, place: Place, seen: Seen, following: Place) -> Place | None:
+        if following.total:
+            if following.row < following.total:
+                # A short or even empty page in the middle (a filter behind the paging) is not the end, as long as the
+                # total promises pages; no further than that, so that a total that is never reached ends too.
+                pages = math.ceil(following.total / self._size(following.longest))
+                return following if seen.rows > 0 or place.page + 1 < pages else None
+            # A full page may have others behind it that came since the total was counted.
+            full = msgspec.structs.replace(following, beyond=True, refusable=True)
+            return full if seen.rows >= self.size else None
         if seen.rows == 0:
-            return False
-        if seen.rows >= self.size:
-            return True
-        if seen.total is not None:
-            return False
-        # Without a total a short first page may just be the server's own, smaller limit: such limits are round.
-        return seen.rows >= longest and seen.rows % 10 == 0
+            if place.beyond:
+                return None
+            row = place.row + self._size(place.longest)
+            return msgspec.structs.replace(following, row=row, beyond=True, refusable=True)
+        # Pages of a round number of rows may be all that the server gives at once.
+        short = seen.rows < following.longest or (seen.rows < self.size and seen.rows % 10 != 0)
+        return msgspec.structs.replace(following, beyond=seen.rows < self.size, refusable=short)
+
+
+def _says_yes(more: Any) -> bool:
+    """Whether a server's word for "there is more" says so; numbers and texts count as the server may mean them."""
+    return more not in (MISSING, None) and not _says_no(more)
+
+
+def _says_no(more: Any) -> bool:
+    return more is False or str(more).strip().lower() in ("false", "0", "", "no", "n")
 
 
 def _whole(value: Any) -> int | None:

@@ -45,7 +45,14 @@ class Envelope(msgspec.Struct, kw_only=True):
     success: Annotated[list[Any], Meta(description="表示成功的业务码 | codes that mean success")] = msgspec.field(
         default_factory=lambda: [0, 200]
     )
+    expired: Annotated[
+        list[Any], Meta(description="表示令牌失效的业务码 | codes that mean the token is no longer valid")
+    ] = msgspec.field(default_factory=list)
+    throttled: Annotated[list[Any], Meta(description="表示限流的业务码 | codes that mean too many requests")] = (
+        msgspec.field(default_factory=lambda: [429, 42901])
+    )
     message: Annotated[str, Meta(description="错误说明 | the error's text")] = ""
+    now: Annotated[str, Meta(description="对方当前时间 | the system's own time")] = ""
 
 
 class Paging(msgspec.Struct, kw_only=True):
@@ -59,6 +66,11 @@ class Paging(msgspec.Struct, kw_only=True):
     offset_param: Annotated[str, Meta(description="行偏移参数 | parameter of the row offset")] = "offset"
     cursor_param: Annotated[str, Meta(description="游标参数 | parameter of the cursor")] = "cursor"
     next: Annotated[str, Meta(description="下一游标的路径 | where the next cursor is")] = "next_cursor"
+    more: Annotated[str, Meta(description="是否还有下一页的路径 | where it says whether there is more")] = ""
+    restart: Annotated[
+        list[Any],
+        Meta(description="表示须从首页重读的状态码或业务码 | statuses or codes that ask to read from the first page"),
+    ] = msgspec.field(default_factory=list)
 
 
 class Limits(msgspec.Struct, kw_only=True):

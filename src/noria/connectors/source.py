@@ -9,13 +9,17 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
-from noria.connectors.envelope import Shape, error_word, unwrapped
-from noria.connectors.paging import Pager, Place, Seen
+from noria.connectors.clocks import clock_skew
+from noria.connectors.envelope import Shape, refuse_error_object, unwrapped
+from noria.connectors.failures import Failure
+from noria.connectors.paging import Contradiction, Pager, Place, Seen
 from noria.connectors.settings import HttpSettings
 from noria.connectors.transport import Answer, Transport
+from noria.messages import Message
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expressions import Macro, atoms, parse
 from noria.metadata.macros import PagePosition
+from noria.metadata.times import zone
 
 # Builds a plan's request for a page; None while it isn't known yet how the list is paged.
 BuildRequest = Callable[[PagePosition | None], dict[str, Any]]
@@ -23,12 +27,15 @@ BuildRequest = Callable[[PagePosition | None], dict[str, Any]]
 
 @dataclass(frozen=True)
 class SourcePage:
-    """A page of records, each as the bytes that came. `cursor`: where the next page begins, None at the end."""
+    """A page of records, each as the bytes that came. `cursor`: where the next page begins, None at the end;
+    `extra`: it was only asked for to be sure; `ended_by`: the refusal of it that was taken for the end."""
 
     records: list[bytes]
     cursor: str | None
     request: str
     total: int | None = None
+    extra: bool = False
+    ended_by: Message | None = None
 
 
 class Source:
@@ -53,8 +60,9 @@ class Source:
         self.parameters = parameters
         self.auth_codes = auth_codes
         self._items = metadata.items()
+        self._answered: tuple[Answer, float] | None = None
         # Cursors are looked for in the whole body; without one, the usual answer need not be taken apart for it.
-        plain = bool(settings.envelope.records) and settings.paging.type != "cursor"
+        plain = bool(settings.envelope.records) and settings.paging.type != "cursor" and not settings.paging.more
         self._shape = Shape(settings.envelope) if plain else None
         size = metadata.pagination.pageSize if metadata.pagination else settings.paging.size
         self._pager = Pager(
@@ -67,23 +75,63 @@ class Source:
         return xxh3_128_hexdigest(msgspec.json.encode([self.metadata.api, self.method, self._pager.size, asked]))
 
     async def fetch(self, cursor: str | None) -> SourcePage:
-        """The page at `cursor`; raises `Failure`."""
+        """The page at `cursor`; raises `Failure`, with `restart` where the list must be read from its start again."""
         place = msgspec.json.decode(cursor, type=Place) if cursor else Place()
-        answer = await self._answer(place)
-        records, total, body = unwrapped(
-            answer, self.settings.envelope, self.transport, self.auth_codes, shape=self._shape
-        )
-        following = self._pager.after(place, Seen(len(records), total, body, answer.headers))
-        return SourcePage(
-            records, msgspec.json.encode(following).decode() if following else None, answer.request, total
-        )
+        try:
+            answer, records, total, body = await self._page(place)
+            following = self._pager.after(place, Seen(len(records), total, body, answer.headers))
+        except Contradiction as contradiction:
+            raise Failure("transient", contradiction.message, request=self.metadata.api) from None
+        except Failure as failure:
+            failure.restart = place.page > 0 and any(
+                one in (failure.status, failure.code) or str(one) in (str(failure.status), str(failure.code))
+                for one in self.settings.paging.restart
+            )
+            if place.refusable and failure.kind == "permanent" and not failure.restart:
+                # The page before was short: a server that refuses what lies behind the end says no more than that.
+                return SourcePage([], None, failure.request, extra=True, ended_by=failure.message)
+            raise
+        self._answered = answer, self.transport.clock.now()
+        # An answer that counts nothing and shows something does not count.
+        counted = total if total or not records else None
+        return SourcePage(records, _text(following), answer.request, counted, extra=place.beyond)
 
-    async def _answer(self, place: Place) -> Answer:
+    def skew(self) -> float | None:
+        """How far the system's clock is ahead of ours, in seconds (below 0: behind), by the newest page; None when it
+        doesn't say."""
+        if self._answered is None:
+            return None
+        answer, at_ = self._answered
+        return clock_skew(answer, at_, self.settings.envelope.now, zone(self.settings.timezone))
+
+    def before(self, cursor: str | None) -> str | None:
+        """The cursor of the page before; None where there is none, or where only the server knows."""
+        place = msgspec.json.decode(cursor, type=Place) if cursor else Place()
+        return _text(self._pager.before(place))
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the server keeps the place, under a cursor that it may forget."""
+        return self._pager.kind in ("cursor", "link")
+
+    async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
+        """A page's answer, taken apart; once more with a new token when it says that the token is no longer valid."""
         used = await self.transport.authentication.token(self.transport)
         answer = await self._send(place)
-        if self.auth_codes and error_word(answer) in self.auth_codes and await self.transport.renewed(used):
-            return await self._send(place)
-        return answer
+        try:
+            return answer, *self._unwrapped(answer)
+        except Failure as failure:
+            if failure.kind != "auth" or not await self.transport.renewed(used):
+                raise
+        answer = await self._send(place)
+        return answer, *self._unwrapped(answer)
+
+    def _unwrapped(self, answer: Answer) -> tuple[list[bytes], int | None, Any]:
+        envelope = self.settings.envelope
+        records, total, body = unwrapped(answer, envelope, self.transport, self.auth_codes, shape=self._shape)
+        if not envelope.records and not envelope.code and len(records) == 1:
+            refuse_error_object(answer, self.metadata.id_paths(), self.transport)
+        return records, total, body
 
     async def _send(self, place: Place) -> Answer:
         if self._pager.kind == "link" and place.token is not None:
@@ -102,6 +150,10 @@ class Source:
         if self.parameters is None:
             return request
         return {name: value for name, value in request.items() if name in self.parameters}
+
+
+def _text(place: Place | None) -> str | None:
+    return None if place is None else msgspec.json.encode(place).decode()
 
 
 def _pages_by_macros(items: list[Item]) -> bool:

@@ -69,6 +69,19 @@ class CallbackSource:
                     found.append(Handed(plan, plan_id))
         return sorted(found, key=lambda one: one.plan.key)
 
+    @property
+    def remembers(self) -> bool:
+        """Rows are read in the order of their numbers: none can slip past."""
+        return True
+
+    def before(self, cursor: str | None) -> str | None:
+        """There is never a need to look back."""
+        return None
+
+    def skew(self) -> float | None:
+        """The ledger's times are ours."""
+        return None
+
     async def fetch(self, cursor: str | None) -> SourcePage:
         """The page at `cursor`."""
         handing = self._handing()

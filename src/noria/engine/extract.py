@@ -2,131 +2,158 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from xxhash import xxh3_128_digest
+import msgspec
 
-from noria.connectors.failures import Failure
 from noria.connectors.source import SourcePage
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
-from noria.engine.requests import Readable, source_of
-from noria.engine.retry import GiveUp, after_failure
+from noria.engine.motion import Signs, Usual
+from noria.engine.reading import Reading, Taken
+from noria.engine.requests import source_of, windowed
 from noria.ledger.runs import Read
-from noria.ledger.staging import Arrivals
+from noria.ledger.staging import Arrivals, StageCounts
 from noria.messages import Message
 from noria.metadata.macros import Moment
-from noria.metadata.plan import Plan
-from noria.metadata.times import shown_time, start_of
+from noria.metadata.plan import Plan, SweepOptions
+from noria.metadata.times import duration, shown_time, start_of
+
+# Clocks that differ by less than this are not worth a word.
+_SKEW_SAID = 60.0
 
 
 async def extract(job: Job) -> None:
     """Read the source to its end and stage every page; raises `Failure` when the source fails for good.
 
-    The watermark moves to the read's start, and only when the whole read ended well. While a page is staged the next
-    one is already being fetched.
+    The watermark moves to the read's start, and only when the whole read ended well.
     """
-    connection = job.source
     plan, ledger = job.plan, job.workspace.ledger
-    probe = source_of(job.workspace, plan, Moment(0, 0, connection.zone))
+    probe = source_of(job.workspace, plan, Moment(0, 0, job.source.zone))
     read = ledger.runs.begin_read(job.run, job.clock.now(), probe.signature(), float(plan.options.resume))
     moment = moment_of(job, read)
     source = source_of(job.workspace, plan, moment)
     if read.resumed and read.cursor is not None:
         job.workspace.observer.said(plan.key, Message("run.resumed", {"page": read.pages + 1}))
-    arrivals = arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids())
-    number, cursor, previous = read.pages, read.cursor, b""
-    fetching = asyncio.ensure_future(_fetch(job, source, cursor))
-    try:
-        while not job.stopping:
-            page = await fetching
-            digest = xxh3_128_digest(b",".join(page.records))
-            following = page.cursor
-            if page.records and digest == previous:
-                # A server that answers the same page again for ever has no more to give.
-                job.workspace.observer.said(plan.key, Message("run.page_repeated", {"page": number + 1}))
-                following = None
-            previous = digest
-            if following is not None:
-                if plan.source.metadata.delay:
-                    await job.clock.sleep(float(plan.source.metadata.delay))
-                fetching = asyncio.ensure_future(_fetch(job, source, following))
-            number += 1
-            _stage(job, read, number, page, following, arrivals(page.records))
-            if following is None:
-                break
-            await asyncio.sleep(0)
-        else:
-            return
-    finally:
-        if not fetching.done():
-            fetching.cancel()
-        elif not fetching.cancelled():
-            fetching.exception()
-    ledger.staging.settle_ambiguous(job.run, read, job.clock.now())
-    ledger.runs.end_read(job.run, read, moves_watermark=True)
+    staged = Staged(job, read, _counted=read.pages)
+    reading = Reading(
+        job,
+        source,
+        arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
+        staged,
+        windowed=windowed(plan.source.metadata),
+        cursor=read.cursor,
+        number=read.pages,
+        idle=read.idle,
+        signs=Signs.of(read.signs),
+        usual=msgspec.json.decode(read.usual, type=Usual) if read.usual else None,
+    )
+    if not await reading.run():
+        return
+    ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
+    watermark = watermark_of(job, read, source.skew(), settled=reading.settled)
+    usual = msgspec.json.encode(reading.signs.usual()).decode()
+    ledger.runs.end_read(job.run, staged.read, watermark, usual)
+
+
+def watermark_of(job: Job, read: Read, skew: float | None, *, settled: bool) -> float:
+    """Up to which time all of the source is staged after a whole read: its start, by the clock that is behind of the
+    two; less the sweep's window when the list never stood still."""
+    watermark = read.started_at
+    if skew is not None and abs(skew) >= _SKEW_SAID:
+        values = {"seconds": round(abs(skew))}
+        job.workspace.observer.said(
+            job.plan.key, Message("run.clock_ahead" if skew > 0 else "run.clock_behind", values)
+        )
+    # What the overlap bears is not worth moving the watermark for; half of it is kept for what is saved late.
+    if skew is not None and -skew > max(1.5, float(job.plan.options.overlap) / 2):
+        watermark += skew
+    return watermark if settled else watermark - _look_back(job.plan)
+
+
+def _look_back(plan: Plan) -> float:
+    """How far back to look where it isn't known what was read, in seconds."""
+    return window_of(plan) or duration(SweepOptions().window)
+
+
+def window_of(plan: Plan) -> float | None:
+    """How far back a sweep of the plan looks, in seconds; None when it looks at everything."""
+    window = (plan.options.sweep or SweepOptions()).window
+    return None if window == "all" else duration(window)
+
+
+@dataclass
+class Staged:
+    """Takes the pages of a read into the ledger. `news`: is told the ids that were missing and those that changed."""
+
+    job: Job
+    read: Read
+    news: Callable[[list[str], list[str]], None] = lambda missing, changed: None
+    _counted: int = -1
+
+    def page(
+        self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
+    ) -> Taken:
+        """Stage a page."""
+        job = self.job
+        # What an earlier look at the same page has counted is not counted again.
+        once_more = number <= self._counted
+        self._counted = max(self._counted, number)
+        counts = job.workspace.ledger.staging.stage(
+            job.run,
+            self.read,
+            number=number,
+            request=page.request,
+            arrivals=arrivals,
+            cursor=cursor,
+            now=job.clock.now(),
+            delivers_changes=job.plan.delivers_changes(),
+            overwrites=job.plan.overwrites(),
+            signs=lambda found: signs(_taken(found)).text(),
+        )
+        self.news(counts.missing, counts.changed)
+        total = job.counts
+        total.staged += counts.staged
+        total.duplicate += counts.duplicate
+        total.invalid += counts.invalid
+        total.skipped += counts.skipped
+        if not once_more:
+            total.unchanged += counts.unchanged
+            total.invalid += counts.still_invalid
+            total.skipped += counts.still_skipped
+        total.pages += 1
+        job.moved(page.total)
+        job.staged.set()
+        return _taken(counts)
+
+    def anew(self, signs: Signs) -> None:
+        """The list is gone over once more."""
+        self._counted = sys.maxsize
+        self.read = self.job.workspace.ledger.runs.read_again(
+            self.job.run, self.read, signs.text(), self.job.clock.now()
+        )
+
+
+def _taken(counts: StageCounts) -> Taken:
+    return Taken(counts.staged + counts.duplicate, len(counts.missing), counts.again, counts.same)
 
 
 def moment_of(job: Job, read: Read) -> Moment:
     """The times that this read's requests use: from the last watermark, less the overlap; first, the plan's start."""
     options, tz = job.plan.options, job.source.zone
-    if read.read_from is not None:
-        last = shown_time(read.read_from - float(options.overlap))
-    else:
+    if read.read_from is None:
         last = first_sync(job.plan, tz)
+    elif read.read_from > read.started_at:
+        # The clock was set back: when exactly the source was read last is not known any more.
+        last = shown_time(read.started_at - _look_back(job.plan))
+    else:
+        last = shown_time(read.read_from - float(options.overlap))
     return Moment(last_sync=last, now=read.started_at, tz=tz, lenient=options.lenient)
 
 
 def first_sync(plan: Plan, tz: ZoneInfo) -> float:
     """LAST_SYNC_TIME of a plan's first run, in epoch seconds (decision 7)."""
     return start_of("1970-01-01 00:00:00" if plan.options.start is None else plan.options.start, tz)
-
-
-def _stage(job: Job, read: Read, number: int, page: SourcePage, cursor: str | None, arrivals: Arrivals) -> None:
-    counts = job.workspace.ledger.staging.stage(
-        job.run,
-        read,
-        number=number,
-        request=page.request,
-        arrivals=arrivals,
-        cursor=cursor,
-        now=job.clock.now(),
-        delivers_changes=job.plan.delivers_changes(),
-        overwrites=job.plan.overwrites(),
-    )
-    total = job.counts
-    total.staged += counts.staged
-    total.unchanged += counts.unchanged
-    total.duplicate += counts.duplicate
-    total.invalid += counts.invalid
-    total.skipped += counts.skipped
-    total.pages += 1
-    job.moved(page.total)
-    job.staged.set()
-
-
-async def _fetch(job: Job, source: Readable, cursor: str | None) -> SourcePage:
-    """A page, tried again as the plan's retry says; raises `Failure` when that is used up."""
-    tries = throttles = 0
-    while True:
-        try:
-            return await source.fetch(cursor)
-        except Failure as failure:
-            if failure.kind == "throttled":
-                throttles += 1
-            else:
-                tries += 1
-            decision = after_failure(failure, tries, throttles, job.plan.options.retry)
-            if isinstance(decision, GiveUp) or job.stopping:
-                raise
-            job.counts.retried += 1
-            values = {
-                "what": failure.request,
-                "reason": failure.message,
-                "seconds": round(decision.seconds, 1),
-            }
-            job.workspace.observer.said(job.plan.key, Message("run.retry", values))
-            await job.sleep(decision.seconds)
-            if job.stopping:
-                raise

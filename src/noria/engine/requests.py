@@ -9,6 +9,8 @@ from noria.connectors.source import BuildRequest, SourcePage
 from noria.engine.callbacks import CallbackSource
 from noria.engine.workspace import Workspace
 from noria.mapping import Environment, MappingError, compile_mapping
+from noria.metadata.documents import Item, Metadata
+from noria.metadata.expressions import Macro, atoms, parse
 from noria.metadata.macros import Moment, PagePosition
 from noria.metadata.plan import Plan
 
@@ -20,8 +22,21 @@ class Readable(Protocol):
         """What is asked for: a read is only continued when this is the same."""
         ...
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the list can't move under the reader, because the other side keeps the place."""
+        ...
+
     async def fetch(self, cursor: str | None) -> SourcePage:
         """The page at `cursor`, None for the first; raises `Failure`."""
+        ...
+
+    def before(self, cursor: str | None) -> str | None:
+        """The cursor of the page before that at `cursor`; None where there is none."""
+        ...
+
+    def skew(self) -> float | None:
+        """Seconds that the other side's clock is ahead of ours; None when it doesn't say."""
         ...
 
 
@@ -31,6 +46,17 @@ def source_of(workspace: Workspace, plan: Plan, moment: Moment) -> Readable:
     if connection.connector.inside:
         return CallbackSource(workspace, plan, moment)
     return connection.source(plan, request_of(plan, moment))
+
+
+def windowed(metadata: Metadata) -> bool:
+    """Whether a request asks only for what changed since the last read."""
+    return any(_asks_for(item, "LAST_SYNC_TIME") for item in metadata.items())
+
+
+def _asks_for(item: Item, macro: str) -> bool:
+    if item.children:
+        return any(_asks_for(child, macro) for child in item.children)
+    return any(isinstance(atom, Macro) and atom.name == macro for atom in atoms(parse(item.value)))
 
 
 def request_of(plan: Plan, moment: Moment) -> BuildRequest:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from noria.ledger.reasons import stored
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.times import iso
@@ -30,8 +30,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Read:
-    """One pass over the source. `started_at` becomes the watermark when it ends well; `read_from` is the
-    LAST_SYNC_TIME that its requests use; `cursor` is where it goes on, `pages` how many are staged."""
+    """A read of the source. `started_at` becomes the watermark when it ends well; `read_from` is the LAST_SYNC_TIME
+    that its requests use; `cursor` is where it goes on, `pages` how many are staged; `idle`: seconds since its last
+    page; `signs`: what it showed of a list that moves, `usual`: what that list shows anyway (both JSON). `own`: the
+    plan's own read, which the ledger keeps the place of; others (sweeps) leave that alone."""
 
     read_id: int
     started_at: float
@@ -39,6 +41,10 @@ class Read:
     cursor: str | None = None
     pages: int = 0
     resumed: bool = False
+    idle: float = 0.0
+    signs: str | None = None
+    usual: str | None = None
+    own: bool = True
 
 
 class Runs:
@@ -148,7 +154,7 @@ class Runs:
         with self.store.transaction() as c:
             row = c.row(
                 "SELECT watermark, read_id, read_started_at, read_from, read_touched_at, read_cursor, read_pages,"
-                " read_signature FROM plans WHERE plan_id = :p",
+                " read_signature, read_signs, read_usual FROM plans WHERE plan_id = :p",
                 {"p": run.plan_id},
             )
             fresh = row.read_touched_at is not None and abs(now - row.read_touched_at) <= resume_within
@@ -160,25 +166,61 @@ class Runs:
                     row.read_cursor,
                     row.read_pages,
                     resumed=True,
+                    idle=abs(now - row.read_touched_at),
+                    signs=row.read_signs,
+                    usual=row.read_usual,
                 )
-            read = Read(row.read_id + 1, now, row.watermark)
+            usual = row.read_usual if row.read_signature == signature else None
+            read = Read(self._number(c, run), now, row.watermark, usual=usual)
             c.run(
                 "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
-                " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature"
-                " WHERE plan_id = :p",
-                {"read": read.read_id, "now": now, "signature": signature, "p": run.plan_id},
+                " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature,"
+                " read_signs = NULL, read_usual = :usual WHERE plan_id = :p",
+                {"read": read.read_id, "now": now, "signature": signature, "usual": usual, "p": run.plan_id},
             )
         return read
 
-    def end_read(self, run: Run, read: Read, moves_watermark: bool) -> None:
-        """The source was read to its end: the watermark becomes the read's start (never an earlier time)."""
+    def begin_sweep(self, run: Run, now: float, read_from: float) -> Read:
+        """Start reading a past window again, beside the plan's own read."""
+        with self.store.transaction() as c:
+            return Read(self._number(c, run), now, read_from, own=False)
+
+    def read_again(self, run: Run, read: Read, signs: str, now: float) -> Read:
+        """Go over the same list once more from its first page, as a read with a number of its own."""
+        with self.store.transaction() as c:
+            again = replace(read, read_id=self._number(c, run), cursor=None, pages=0, signs=signs, resumed=False)
+            if read.own:
+                c.run(
+                    "UPDATE plans SET read_id = :read, read_cursor = NULL, read_pages = 0, read_signs = :signs,"
+                    " read_touched_at = :now WHERE plan_id = :p AND read_id = :before",
+                    {"read": again.read_id, "signs": signs, "now": now, "p": run.plan_id, "before": read.read_id},
+                )
+        return again
+
+    @staticmethod
+    def _number(c: Transaction, run: Run) -> int:
+        """The number of a new read."""
+        return int(
+            c.value(
+                "UPDATE plans SET last_read_id = last_read_id + 1 WHERE plan_id = :p RETURNING last_read_id",
+                {"p": run.plan_id},
+            )
+        )
+
+    def end_read(self, run: Run, read: Read, watermark: float | None, usual: str | None = None) -> None:
+        """The source was read to its end: where the watermark stands now (None: where it stood; it never goes back,
+        unless it was ahead of the read itself)."""
+        if not read.own:
+            return
         with self.store.transaction() as c:
             c.run(
-                "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, watermark = CASE WHEN :moves = 1"
-                " THEN MAX(COALESCE(watermark, 0), :started) ELSE watermark END"
+                "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, read_signs = NULL, read_usual = :usual,"
+                " watermark = CASE WHEN :w IS NULL THEN watermark WHEN watermark > :started THEN :w"
+                " ELSE MAX(COALESCE(watermark, :w), :w) END"
                 " WHERE plan_id = :p AND read_id = :read",
                 {
-                    "moves": int(moves_watermark),
+                    "w": watermark,
+                    "usual": usual,
                     "started": read.started_at,
                     "p": run.plan_id,
                     "read": read.read_id,

@@ -50,8 +50,12 @@ plans = Table(
     Column("read_cursor", Text),
     Column("read_pages", BigInteger, nullable=False, server_default=text("0")),
     Column("read_signature", Text),
+    Column("last_read_id", BigInteger, nullable=False, server_default=text("0")),
+    Column("read_signs", Text),
+    Column("read_usual", Text),
     comment="where each plan stands: numbering, claims, watermark, and the read under way (read_started_at is null"
-    " when none is)",
+    " when none is); read_id is the plan's own read, last_read_id the newest of any (sweeps too); read_signs: what the"
+    " read showed of a list that moves; read_usual: what its list shows without moving",
 )
 
 leases = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,13 +44,23 @@ class Arrival(NamedTuple):
 @dataclass
 class StageCounts:
     """What became of a page's arrivals: staged + unchanged + duplicate are all of them; invalid and skipped are
-    those among them that are not to be delivered."""
+    those among the staged that are not to be delivered, still_invalid and still_skipped those among the unchanged.
+
+    `missing`: ids that the ledger had not heard of, `changed`: those that came with other content. `again`: ids that
+    this read had shown before ("" for a record without one), `same`: how many of them say the same.
+    """
 
     staged: int = 0
     unchanged: int = 0
     duplicate: int = 0
     invalid: int = 0
     skipped: int = 0
+    still_invalid: int = 0
+    still_skipped: int = 0
+    again: list[str] = field(default_factory=list)
+    same: int = 0
+    missing: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -83,7 +94,7 @@ _KNOWN_IDS = (
 # `stray <> 0` is what the partial index of strays is declared with; the plus keeps SQLite from reasoning it
 # away, and without statistics it would not choose that index by itself.
 _SAME_STRAY = (
-    "SELECT seq FROM records INDEXED BY records_strays"
+    "SELECT seq, read_id FROM records INDEXED BY records_strays"
     " WHERE plan_id = :p AND hash = :hash AND +stray = :stray AND stray <> 0"
     " AND COALESCE(id, '') = :id"
 )
@@ -100,9 +111,10 @@ _INSERT = (
 _INSERT_NEW = f"{_INSERT} ON CONFLICT DO NOTHING"
 _TOUCH = "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT value FROM json_each(:seqs))"
 _ADVANCE = (
-    "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now"
-    " WHERE plan_id = :p"
+    "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now,"
+    " read_signs = :signs WHERE plan_id = :p"
 )
+_NUMBERED = "UPDATE plans SET next_seq = :seq WHERE plan_id = :p"
 
 
 class Staging:
@@ -126,8 +138,10 @@ class Staging:
         now: float,
         delivers_changes: bool,
         overwrites: bool = False,
+        signs: Callable[[StageCounts], str | None] = lambda counts: None,
     ) -> StageCounts:
-        """Stage a page and remember where the read goes on, in one transaction.
+        """Stage a page and remember where the read goes on, in one transaction; `signs` is asked what the read is to
+        remember of the list besides.
 
         New and changed records are kept with their bytes; unchanged ones (same hash, or the same content spelled
         differently) only note that this read saw them. `overwrites`: two contents of an id in one read are an update,
@@ -138,10 +152,8 @@ class Staging:
             page = _Page(run, read, now, page_id, next_seq)
             self._sort(c, page, arrivals, delivers_changes, overwrites)
             self._write(c, page, number, request)
-            c.run(
-                _ADVANCE,
-                {"seq": page.next_seq, "cursor": cursor, "pages": number, "now": now, "p": run.plan_id},
-            )
+            place = {"cursor": cursor, "pages": number, "now": now, "signs": signs(page.counts)} if read.own else {}
+            c.run(_ADVANCE if read.own else _NUMBERED, {"seq": page.next_seq, "p": run.plan_id, **place})
         if page.bodies:
             self.pages.keep(page.page_id, page.bodies)
         return page.counts
@@ -166,13 +178,19 @@ class Staging:
             elif old is None:
                 seq = self._insert(page, Arrival(record_id, number, raw, skipped), digest)
                 known[record_id] = (seq, digest, read_id)
+                page.counts.missing.append(str(record_id))
             elif old[1] == digest:
                 page.counts.unchanged += 1
-                page.counts.skipped += skipped is not None
+                page.counts.still_skipped += skipped is not None
                 if old[2] != read_id:
                     page.touched.append(old[0])
                     known[record_id] = (old[0], digest, read_id)
+                else:
+                    page.counts.again.append(str(record_id))
+                    page.counts.same += 1
             else:
+                if old[2] == read_id:
+                    page.counts.again.append(str(record_id))
                 arrival = Arrival(record_id, number, raw, skipped)
                 known[record_id] = self._changed(c, page, arrival, digest, old, delivers_changes, overwrites)
 
@@ -192,6 +210,7 @@ class Staging:
         page.bodies = arrivals.raws
         page.next_seq += len(rows)
         page.counts.staged += len(rows)
+        page.counts.missing = list(arrivals.ids)  # type: ignore[arg-type]
         return True
 
     def _insert(self, page: _Page, arrival: Arrival, digest: bytes, stray: int = KNOWN) -> int:
@@ -231,7 +250,10 @@ class Staging:
         seen_here = any(insert[4] == digest and insert[8] == stray for insert in page.inserts)
         if row is not None or seen_here:
             page.counts.unchanged += 1
-            page.counts.invalid += 1
+            page.counts.still_invalid += 1
+            if stray == WITHOUT_ID and (row is None or row.read_id == page.read.read_id):
+                page.counts.again.append("")
+                page.counts.same += 1
             if row is not None:
                 page.touched.append(row.seq)
             return
@@ -263,8 +285,8 @@ class Staging:
             old_raw = self.pages.raw(row_page, position)
         if same_content(old_raw, arrival.raw):
             page.counts.unchanged += 1
-            if arrival.skipped is not None:
-                page.counts.skipped += 1
+            page.counts.same += seen_by == read_id
+            page.counts.still_skipped += arrival.skipped is not None
             if seen_by != read_id:
                 c.run(
                     "UPDATE records SET hash = :hash, read_id = :read WHERE plan_id = :p AND seq = :seq",
@@ -274,10 +296,12 @@ class Staging:
         if seen_by == read_id and not overwrites:
             if self._newest_version(c, page, arrival.id) == digest:
                 page.counts.unchanged += 1
+                page.counts.same += 1
             else:
                 reason = Message("reason.ambiguous_id", {"id": arrival.id})
                 self._stray(c, page, arrival, digest, AMBIGUOUS, reason)
             return old
+        page.counts.changed.append(str(arrival.id))
         if delivers_changes or own is not None or self._never_sent(c, keys):
             if own is not None:
                 page.inserts.remove(own)
@@ -285,6 +309,7 @@ class Staging:
             return self._replace(c, page, arrival, digest, old, row_page, position)
         if self._newest_version(c, page, arrival.id) == digest:
             page.counts.unchanged += 1
+            page.counts.changed.pop()
         else:
             self._version(c, page, arrival.id, "duplicate", None, digest, page.page_id, page.take(arrival.raw))
             page.counts.duplicate += 1

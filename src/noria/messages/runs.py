@@ -85,6 +85,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "回答中 {path} 处没有逐条结果：{answer}",
         "the answer has no results at {path}: {answer}",
     ),
+    "paging.not_all": (
+        "回答只有 {rows} 条，而总数是 {total}：请在连接的 paging 中写明分页方式，或删去 envelope.total",
+        "the answer has {rows} records of {total}: set the connection's paging, or remove envelope.total",
+    ),
+    "paging.no_cursor": (
+        "已读 {rows} 条，总数 {total}，却没有下一页的游标",
+        "{rows} records are read of {total}, but there is no cursor of a next page",
+    ),
     "http.token_refused": ("取令牌被拒绝：{answer}", "the token request was refused: {answer}"),
     "run.busy": ("方案正在执行（执行 {run}，{owner}）", "the plan is being run (run {run}, {owner})"),
     "run.busy_hint": ("等它结束后再试", "try again when it has ended"),
@@ -96,6 +104,30 @@ TEXTS: dict[str, tuple[str, str]] = {
     "run.page_repeated": (
         "第 {page} 页与前一页相同，视为结束",
         "page {page} is the same as the one before: taken as the end",
+    ),
+    "run.page_refused": (
+        "第 {page} 页被拒绝（{reason}）；前一页不满，视为结束",
+        "page {page} was refused ({reason}); the one before was not full: taken as the end",
+    ),
+    "run.moved": (
+        "读取期间列表有变动，从首页再读一遍",
+        "the list moved while it was read: it is gone over once more",
+    ),
+    "run.unsettled": (
+        "读了 {passes} 遍，列表仍在变动；下次执行会多回看一段时间",
+        "the list was still moving after {passes} passes: the next run looks back further",
+    ),
+    "run.restarted": (
+        "读取位置失效（{reason}），从首页重读",
+        "the place is lost ({reason}): reading from the first page",
+    ),
+    "run.clock_ahead": (
+        "对方时钟比本机快 {seconds} 秒",
+        "the source's clock is {seconds} s ahead of this machine's",
+    ),
+    "run.clock_behind": (
+        "对方时钟比本机慢 {seconds} 秒，水位以对方时钟为准",
+        "the source's clock is {seconds} s behind this machine's: the watermark follows it",
     ),
     "run.retry": ("{what}：{reason}；{seconds} 秒后重试", "{what}: {reason}; again in {seconds} s"),
     "run.doubt": (

@@ -1,0 +1,248 @@
+"""Reading a list to its end: page after page, again where it moved meanwhile, from the start where the server asks.
+
+What is done with a page is the caller's: staged by a run or a sweep, compared by a reconciliation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from xxhash import xxh3_128_digest
+
+from noria.connectors.failures import Failure
+from noria.connectors.source import SourcePage
+from noria.engine.job import Job
+from noria.engine.motion import MOST_PASSES, Signs, Usual
+from noria.engine.requests import Readable
+from noria.engine.retry import GiveUp, after_failure
+from noria.ledger.staging import Arrivals
+from noria.messages import Message
+
+# Pages in a row with nothing on them that this pass had not shown: the server goes round in a circle.
+_MOST_SAME, _MOST_AGAIN = 3, 100
+# After an interruption of more seconds the border is looked at even where the total is what it was.
+_LONG_IDLE = 60.0
+# How often a read is begun anew in one run because the server asks for it, or has lost the place.
+_MOST_RESTARTS = 3
+
+
+class Taken(NamedTuple):
+    """What a page brought: rows that are new or changed, ids that nobody had heard of, ids that this pass had shown
+    before, how many of them say the same."""
+
+    news: int
+    missing: int
+    again: list[str]
+    same: int
+
+
+class Taker(Protocol):
+    """Who takes the pages of a list. `page` keeps one: `cursor` is where the read goes on after it and `number` how
+    many pages it then has; `signs` gives what to remember with it, once it is known what the page brought. `anew` is
+    told that the list is gone over again from its first page."""
+
+    def page(
+        self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
+    ) -> Taken: ...
+
+    def anew(self, signs: Signs) -> None: ...
+
+
+class Reading:
+    """One read of a source's list. `run()` reads it to its end."""
+
+    def __init__(
+        self,
+        job: Job,
+        source: Readable,
+        arrivals: Callable[[list[bytes]], Arrivals],
+        taker: Taker,
+        *,
+        windowed: bool,
+        cursor: str | None = None,
+        number: int = 0,
+        idle: float = 0.0,
+        signs: Signs | None = None,
+        usual: Usual | None = None,
+    ) -> None:
+        self.job = job
+        self.source = source
+        self.arrivals = arrivals
+        self.taker = taker
+        self.windowed = windowed
+        self.cursor = cursor
+        self.number = number
+        self.idle = idle
+        self.signs = signs or Signs()
+        self.usual = usual or Usual()
+        self._shown: set[str | None] = set()
+        self._reread: set[str | None] = set()
+        self._looks = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether the list stood still long enough that nothing can have slipped past."""
+        return self.source.remembers or self.signs.settled(self.usual)
+
+    async def run(self) -> bool:
+        """Read to the end; False when the run was asked to stop before. Raises `Failure`."""
+        restarts = 0
+        while True:
+            try:
+                ended = await self._pass() and await self._front()
+            except Failure as failure:
+                lost = failure.restart or (self.source.remembers and self.cursor is not None)
+                if not lost or failure.kind in ("auth", "throttled") or restarts >= _MOST_RESTARTS:
+                    raise
+                restarts += 1
+                self._say("run.restarted", reason=failure.message)
+                self._anew(Signs(passes=self.signs.passes))
+                continue
+            if not ended:
+                return False
+            if self.settled:
+                return True
+            if self.signs.passes >= MOST_PASSES:
+                self._say("run.unsettled", passes=MOST_PASSES)
+                return True
+            self._say("run.moved")
+            self._anew(self.signs.next_pass())
+
+    def _anew(self, signs: Signs) -> None:
+        self.cursor, self.number, self.signs = None, 0, signs
+        self._shown, self._reread, self._looks = set(), set(), 0
+        self.taker.anew(signs)
+
+    async def _pass(self) -> bool:
+        """The pages from where the read stands to the last. While a page is taken the next is already on its way."""
+        previous, same, again, first = b"", 0, 0, self.cursor is None
+        fetching = asyncio.ensure_future(self._fetch(self.cursor))
+        try:
+            while not self.job.stopping:
+                page = await fetching
+                digest = xxh3_128_digest(b",".join(page.records))
+                if page.records and digest == previous:
+                    # A server that answers the same page again for ever has no more to give.
+                    if not page.extra:
+                        self._say("run.page_repeated", page=self.number + 1)
+                    return True
+                previous = digest
+                if page.ended_by is not None:
+                    self._say("run.page_refused", page=self.number + 1, reason=page.ended_by)
+                if page.cursor is not None:
+                    fetching = asyncio.ensure_future(self._fetch(page.cursor, pause=True))
+                if not first and page.records and self._in_question(page):
+                    await self._step_back()
+                first = False
+                taken, arrived = self._take(page)
+                same = same + 1 if arrived and taken.same >= arrived else 0
+                again = again + 1 if arrived and len(taken.again) >= arrived else 0
+                if page.cursor is None:
+                    return True
+                if same >= _MOST_SAME or again >= _MOST_AGAIN:
+                    self._say("run.page_repeated", page=self.number)
+                    return True
+                await asyncio.sleep(0)
+            return False
+        finally:
+            if not fetching.done():
+                fetching.cancel()
+            elif not fetching.cancelled():
+                fetching.exception()
+
+    def _in_question(self, page: SourcePage) -> bool:
+        if self.source.remembers:
+            return False
+        if self.idle > _LONG_IDLE and not self._shown:
+            return True
+        return self.signs.border_in_question(page.total, windowed=self.windowed)
+
+    def _take(self, page: SourcePage) -> tuple[Taken, int]:
+        """The next page of the list; gives what it brought and how many arrivals it had."""
+        arrivals = self.arrivals(page.records)
+        own = Counter(arrivals.ids)
+        before, reread = self._shown, self._reread
+        self._shown, self._reread = set(own), set()
+
+        def signs(taken: Taken) -> Signs:
+            # What a page has twice in itself, and what a look back has shown already, says nothing of motion.
+            again = [one for one in taken.again if own[one] < 2 and one not in reread]
+            flat = len(arrivals.ids) == len(page.records)
+            self.signs.page(len(page.records), page.total, again if flat else [], before)
+            self.signs.missing += taken.missing
+            return self.signs
+
+        self.number += 1
+        taken = self.taker.page(page, arrivals, self.number, page.cursor, signs)
+        self.cursor = page.cursor
+        return taken, len(arrivals.ids)
+
+    def _look_again(self, page: SourcePage) -> int:
+        """A page that was read before, taken once more; gives how many of its rows are new or changed."""
+        arrivals = self.arrivals(page.records)
+        self._reread |= set(arrivals.ids)
+
+        def signs(taken: Taken) -> Signs:
+            self.signs.missing += taken.missing
+            self.signs.shown += taken.missing
+            return self.signs
+
+        return self.taker.page(page, arrivals, self.number, self.cursor, signs).news
+
+    async def _step_back(self) -> None:
+        """Read the page before again, and those before that, as long as they show what was not there; all looks back
+        of a pass together cost no more than the pass."""
+        at = self.source.before(self.cursor)
+        while at is not None and not self.job.stopping:
+            if self._looks > self.number + 1:
+                self.signs.open = True
+                return
+            self._looks += 1
+            page = await self._fetch(at, pause=True)
+            if not self._look_again(page):
+                return
+            at = self.source.before(at)
+
+    async def _front(self) -> bool:
+        """When rows were pushed back, what pushed them is ahead of them: read from the first page on, as long as that
+        shows something new."""
+        if self.source.remembers or not self.signs.pushed:
+            return True
+        at: str | None = None
+        while not self.job.stopping:
+            page = await self._fetch(at, pause=True)
+            news = self._look_again(page)
+            self.signs.ahead += news
+            at = page.cursor
+            if not news or at is None:
+                return True
+        return False
+
+    async def _fetch(self, cursor: str | None, *, pause: bool = False) -> SourcePage:
+        """A page, tried again as the plan's retry says; raises `Failure` when that is used up."""
+        delay = self.job.plan.source.metadata.delay
+        if pause and delay:
+            await self.job.clock.sleep(float(delay))
+        tries = throttles = 0
+        while True:
+            try:
+                return await self.source.fetch(cursor)
+            except Failure as failure:
+                if failure.kind == "throttled":
+                    throttles += 1
+                else:
+                    tries += 1
+                decision = after_failure(failure, tries, throttles, self.job.plan.options.retry)
+                if isinstance(decision, GiveUp) or failure.restart or self.job.stopping:
+                    raise
+                self.job.counts.retried += 1
+                self._say("run.retry", what=failure.request, reason=failure.message, seconds=round(decision.seconds, 1))
+                await self.job.sleep(decision.seconds)
+                if self.job.stopping:
+                    raise
+
+    def _say(self, key: str, **values: object) -> None:
+        self.job.workspace.observer.said(self.job.plan.key, Message(key, values))
