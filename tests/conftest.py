@@ -64,9 +64,9 @@ class Project:
 
     def ledger(self, key: str, read: Callable[[Any, int], Any]) -> Any:
         """What `read(ledger, plan_id)` gives."""
-        from noria.ledger import open_ledger
+        from noria.ledger import ledger_of
 
-        with open_ledger(load_project(self.folder).ledger_url, self.folder) as ledger:
+        with ledger_of(load_project(self.folder)) as ledger:
             plan_id = ledger.runs.known_plan(key)
             assert plan_id is not None
             return read(ledger, plan_id)

@@ -326,11 +326,16 @@ async def test_retries_in_the_run_then_the_schedule_then_dead(ready: Project, si
         due = ready.records("users", state="failed")
         assert len(due) == 30
         waits.append(
-            round(ready.ledger("users", lambda ledger, plan: ledger.delivery.next_due(plan)) - ready.clock.time)
+            round(
+                ready.ledger("users", lambda ledger, plan: ledger.delivery.next_due(plan, ready.clock.time))
+                - ready.clock.time
+            )
         )
         early = await ready.run("users")
         assert early.counts.failed == 0, "not before it is due"
-        ready.clock.time = ready.ledger("users", lambda ledger, plan: ledger.delivery.next_due(plan)) + 30
+        ready.clock.time = (
+            ready.ledger("users", lambda ledger, plan: ledger.delivery.next_due(plan, ready.clock.time)) + 30
+        )
         await ready.run("users")
     assert ready.counts("users") == {"dead": 30}
     for seen, wanted in zip(waits, (20, 300, 3600, 14400, 72000), strict=True):

@@ -100,3 +100,42 @@ async def test_two_crontabs_extract_and_deliver_apart(project: Project, okki: An
     assert project.counts("users") == {"pending": 30}
     assert await ticking.to(at("2026-01-01 01:30:00")) == [("users", 30)]
     await ticking.workspace.close()
+
+
+async def test_sweeps_have_a_schedule_of_their_own(project: Project, okki: Any, sink: Any) -> None:
+    project.connections(connections(okki[1].url, sink[1].url))
+    remedy = {"crontab": "30 */2 * * *"}
+    project.plan("users", ("okki", {**USERS, "omissionRemedy": remedy}), ("sink", ITEMS), schedule="0 1 * * *")
+    nightly = {"sweep": {"schedule": "15 3 * * *"}}
+    project.plan("night", ("okki", USERS), ("sink", EMPTY), options=nightly)
+    ticking = Ticking(project)
+    assert await ticking.to(at("2026-01-01 00:00:00")) == []
+    assert await ticking.to(at("2026-01-01 01:00:00")) == [("users", 30)]
+    assert await ticking.to(at("2026-01-01 02:30:00")) == [("users", 0)]
+    assert ticking.done[0].sweep is not None and ticking.done[0].counts.unchanged == 30
+    assert await ticking.to(at("2026-01-01 03:15:00")) == [("night", 30)]
+    await ticking.workspace.close()
+
+
+async def test_what_falls_due_while_a_plan_runs_is_done_after(project: Project, okki: Any, sink: Any) -> None:
+    project.connections(connections(okki[1].url, sink[1].url))
+    options = {"sweep": {"schedule": "0 * * * *"}}
+    project.plan("users", ("okki", USERS), ("sink", ITEMS), schedule="0 * * * *", options=options)
+    ticking = Ticking(project)
+    await ticking.to(at("2026-01-01 00:30:00"))
+    assert [one.sweep is not None for one in ticking.done] == []
+    await ticking.to(at("2026-01-01 01:00:00"))
+    assert [one.sweep is not None for one in ticking.done] == [False]
+    await ticking.to(at("2026-01-01 01:00:05"))
+    assert [one.sweep is not None for one in ticking.done] == [True]
+    await ticking.workspace.close()
+
+
+async def test_a_clock_that_is_set_back_does_not_silence_a_schedule(project: Project, okki: Any, sink: Any) -> None:
+    project.connections(connections(okki[1].url, sink[1].url))
+    project.plan("users", ("okki", USERS), ("sink", ITEMS), schedule="*/10 * * * *")
+    ticking = Ticking(project)
+    await ticking.to(at("2026-01-02 00:05:00"))
+    assert await ticking.to(at("2026-01-01 00:05:00")) == []
+    assert await ticking.to(at("2026-01-01 00:10:00")) == [("users", 30)]
+    await ticking.workspace.close()

@@ -23,7 +23,7 @@ from noria.cli.output import LiveProgress, console, print_json, table
 from noria.cli.projects import write_template
 from noria.cli.records import show_story
 from noria.engine import Finished, Workspace, run_plan
-from noria.ledger import Ledger, open_ledger
+from noria.ledger import Ledger, ledger_of
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
@@ -109,7 +109,7 @@ class _Demo:
         first = self._runs()
         again = self._runs()
         project = load_project(self.folder)
-        with open_ledger(project.ledger_url, self.folder) as ledger:
+        with ledger_of(project) as ledger:
             proof = self._proof(ledger)
             seconds = time.monotonic() - started
             if not self.quiet:

@@ -13,7 +13,7 @@ import typer
 
 from noria.cli.options import HERE, IdOption, JsonOption, PlanArgument, ProjectOption, StateOption
 from noria.cli.output import console, print_json, state_text, table
-from noria.ledger import Ledger, open_ledger
+from noria.ledger import Ledger, ledger_of
 from noria.ledger.records import STATES
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
@@ -28,10 +28,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _ledger_of(project: Any, reference: str) -> Iterator[tuple[Ledger, int | None, str]]:
+def _opened(project: Any, reference: str) -> Iterator[tuple[Ledger, int | None, str]]:
     loaded = load_project(project)
     plan = loaded.plan(reference)
-    with open_ledger(loaded.ledger_url, loaded.folder) as ledger:
+    with ledger_of(loaded) as ledger:
         yield ledger, ledger.runs.known_plan(plan.key), plan.key
 
 
@@ -52,7 +52,7 @@ def records(
 ) -> None:
     """The ledger's records."""
     _checked(state)
-    with _ledger_of(project, plan) as (ledger, plan_id, _):
+    with _opened(project, plan) as (ledger, plan_id, _):
         found: Iterator[dict[str, Any]] = iter(())
         if plan_id is not None:
             shown_limit = limit if limit is not None or as_json else 50
@@ -80,7 +80,7 @@ def record(
     as_json: JsonOption = False,
 ) -> None:
     """One record's whole story."""
-    with _ledger_of(project, plan) as (ledger, plan_id, key):
+    with _opened(project, plan) as (ledger, plan_id, key):
         story = ledger.records.story(plan_id, record_id) if plan_id is not None else None
         if story is None:
             message = Message("record.unknown", {"id": record_id, "plan": key})
@@ -135,7 +135,7 @@ def export(
     if fmt not in ("jsonl", "csv"):
         message = Message("export.format", {"format": fmt})
         raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": "jsonl, csv"}))
-    with _ledger_of(project, plan) as (ledger, plan_id, _):
+    with _opened(project, plan) as (ledger, plan_id, _):
         if plan_id is None:
             return
         found = (ledger.records.with_bodies(plan_id, one) for one in ledger.records.select(plan_id, state=state))

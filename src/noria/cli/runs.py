@@ -34,7 +34,7 @@ from noria.engine.collector import rare_collections
 from noria.engine.extract import first_sync
 from noria.engine.preview import default_moment, preview, source_records
 from noria.engine.requests import source_of
-from noria.ledger import open_ledger
+from noria.ledger import ledger_of
 from noria.ledger.records import REPLAYABLE
 from noria.mapping import encode
 from noria.messages import Message, t
@@ -192,7 +192,7 @@ def _first_record(project: Project | None, plan: Plan) -> list[bytes]:
             "usage", Message("preview.needs_input"), plan=plan.key, hint=Message("preview.needs_input_hint")
         )
     if _ledger_exists(project):
-        with open_ledger(project.ledger_url, project.folder) as ledger:
+        with ledger_of(project) as ledger:
             plan_id = ledger.runs.known_plan(plan.key)
             first = next(ledger.records.select(plan_id, limit=1), None) if plan_id is not None else None
             if plan_id is not None and first is not None:
@@ -227,7 +227,7 @@ def preview_command(
         records, moment = _from_source(loaded, chosen, pages, redactor)
     ledger = None
     if loaded is not None and any(lookups_in(chosen)) and _ledger_exists(loaded):
-        ledger = open_ledger(loaded.ledger_url, loaded.folder)
+        ledger = ledger_of(loaded)
     try:
         asked = _asked(loaded, ledger, [lookup.plan for lookup, _ in lookups_in(chosen)]) if loaded else {}
         results = preview(chosen, records, moment, ledger, asked)
@@ -249,8 +249,8 @@ def _to_preview(reference: str, folder: Path) -> tuple[Project | None, Plan]:
 
 
 def _ledger_exists(project: Project) -> bool:
-    _, _, file = project.ledger_url.partition(":///")
-    return not project.ledger_url.startswith("sqlite") or (project.folder / file).is_file()
+    _, _, file = project.ledger.url.partition(":///")
+    return not project.ledger.url.startswith("sqlite") or (project.folder / file).is_file()
 
 
 def _asked(project: Project, ledger: Any, references: list[str]) -> dict[str, Asked]:
@@ -375,7 +375,7 @@ def replay(
         raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": ", ".join(REPLAYABLE)}))
     loaded = load_project(project)
     chosen = loaded.plan(plan)
-    with open_ledger(loaded.ledger_url, loaded.folder) as ledger:
+    with ledger_of(loaded) as ledger:
         plan_id = ledger.runs.known_plan(chosen.key)
         count = 0
         if plan_id is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from noria.connectors.auth import authentication_for
 from noria.connectors.declaration import Connector
 from noria.connectors.registry import connector_named
@@ -14,7 +16,7 @@ from noria.connectors.target import Target
 from noria.connectors.transport import Transport
 from noria.messages import Message
 from noria.metadata.clock import Clock, SystemClock
-from noria.metadata.documents import EMPTY_OPERATION
+from noria.metadata.documents import EMPTY_OPERATION, Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.secrets import Redactor, resolve_all
@@ -40,9 +42,9 @@ class Connection:
             clock=clock,
         )
 
-    def source(self, plan: Plan, build: BuildRequest) -> Source:
-        """The plan's list on this system; `build` makes the request of a page."""
-        return self.connector.source(self.transport, self.settings, plan.source.metadata, build)
+    def source(self, metadata: Metadata, build: BuildRequest) -> Source:
+        """A plan's list on this system; `build` makes the request of a page."""
+        return self.connector.source(self.transport, self.settings, metadata, build)
 
     def target(self, plan: Plan) -> Target | None:
         """The plan's way into this system; None for 写入空操作 without an endpoint, which writes nothing outside."""
@@ -65,6 +67,18 @@ class Connection:
             method=metadata.method,
             batch_size=size,
             batch_key=operation.rowsKey if operation is not None and batches else None,
+        )
+
+    def listing(self) -> Source | None:
+        """What this system has, as a list, as `write.listing` says; None where it can't be listed."""
+        listed = self.settings.write.listing
+        if listed is None:
+            return None
+        envelope = msgspec.structs.replace(self.settings.envelope, records=listed.records, total=listed.total)
+        settings = msgspec.structs.replace(self.settings, envelope=envelope)
+        metadata = Metadata(api=listed.api, id=listed.id)
+        return Source(
+            self.transport, settings, metadata, lambda _: dict(listed.params), auth_codes=self.connector.auth_codes
         )
 
     async def close(self) -> None:

@@ -10,6 +10,17 @@ from contextlib import asynccontextmanager
 from noria.connectors.settings import Limits
 from noria.metadata.clock import Clock
 
+# A server that orders a longer wait than this, in seconds, is not waited for: the request is refused here instead.
+LONGEST_HOLD = 300.0
+
+
+class Held(Exception):
+    """The server ordered a wait that has so many seconds to go."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
 
 class Limiter:
     """Lets a request through when every limit allows it, counted over sliding windows."""
@@ -32,7 +43,7 @@ class Limiter:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place to send one request in."""
+        """A place to send one request in; raises `Held` when that is too far off."""
         if self._places is not None:
             await self._places.acquire()
         try:
@@ -46,6 +57,8 @@ class Limiter:
 
     async def _wait(self) -> None:
         while (pause := self._pause()) > 0:
+            if self._not_before - self.clock.steady() > LONGEST_HOLD:
+                raise Held(self._not_before - self.clock.steady())
             self.waited += pause
             await self.clock.sleep(pause)
         now = self.clock.steady()

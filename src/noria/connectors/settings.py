@@ -90,6 +90,17 @@ class Verify(msgspec.Struct, kw_only=True):
     records: Annotated[str, Meta(description="结果列表路径 | where the found records are")] = ""
 
 
+class Listing(msgspec.Struct, kw_only=True):
+    """How to list what the target has, for reconciliations; paged as the connection's lists are."""
+
+    api: Annotated[str, Meta(min_length=1, description="列表接口 | the path of the list")]
+    params: Annotated[dict[str, Any], Meta(description="查询参数 | parameters")] = msgspec.field(default_factory=dict)
+    id: Annotated[str, Meta(min_length=1, description="列表中的主键 | an entry's id")] = "id"
+    records: Annotated[str, Meta(description="列表路径 | where the entries are")] = ""
+    total: Annotated[str, Meta(description="总数路径 | how many there are in all")] = ""
+    only_total: Annotated[bool, Meta(description="只比总数 | compare the total only")] = False
+
+
 class Write(msgspec.Struct, kw_only=True):
     """How records are written."""
 
@@ -104,6 +115,7 @@ class Write(msgspec.Struct, kw_only=True):
     result_message: Annotated[str, Meta(description="结果中的说明 | a result's text")] = "message"
     idempotency_header: Annotated[str, Meta(description="幂等键请求头 | header of the idempotency key")] = ""
     verify: Annotated[Verify | None, Meta(description="核实方法 | how to verify")] = None
+    listing: Annotated[Listing | None, Meta(description="列出目标数据，对账用 | how to list what is there")] = None
 
 
 class HttpSettings(msgspec.Struct, kw_only=True):

@@ -26,11 +26,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Written:
-    """What a target answered: for each row None when it was written, else why not."""
+    """What a target answered: for each row None when it was written, else why not. `silent`: the positions of rows that
+    it said nothing of; they may have been written."""
 
     answer: Answer
     kept: bytes
     rows: list[Message | None]
+    silent: frozenset[int] = frozenset()
 
 
 class Target:
@@ -80,7 +82,9 @@ class Target:
         """Send a body; raises `Failure`. `key` is the batch's idempotency key."""
         headers = {self.write.idempotency_header: key} if self.honours_keys else {}
         answer = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True)
-        return Written(answer, self.transport.kept(answer.body), self._results(answer, rows))
+        results = self._results(answer, rows)
+        silent = frozenset(i for i, one in enumerate(results) if one is not None and one.key == "reason.no_result")
+        return Written(answer, self.transport.kept(answer.body), results, silent)
 
     def _results(self, answer: Answer, rows: Sequence[Row]) -> list[Message | None]:
         """Each row's result; a target that gives none wrote them all."""
@@ -145,16 +149,16 @@ class Target:
         verify = self.write.verify
         if verify is None:
             return False
-        payload = msgspec.json.decode(row.payload)
+        payload = msgspec.json.decode(row.payload) if row.payload else {}
         own = payload.get(verify.param) if isinstance(payload, dict) else None
         asked = row.id if own is None else own
         answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
         envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
         found, _, _ = unwrapped(answer, envelope, self.transport)
-        return any(_agrees(payload, msgspec.json.decode(one)) for one in found)
+        return any(agrees(payload, msgspec.json.decode(one)) for one in found)
 
 
-def _agrees(sent: Any, found: Any) -> bool:
+def agrees(sent: Any, found: Any) -> bool:
     """Whether a found row shows what was sent, as far as it shows those fields at all."""
     if not isinstance(sent, dict) or not isinstance(found, dict):
         return bool(found == sent)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from noria.connectors.auth import Authentication
 from noria.connectors.failures import Failure, Kind
-from noria.connectors.limits import Limiter
+from noria.connectors.limits import Held, Limiter
 from noria.connectors.settings import Limits
 from noria.messages import Message
 from noria.metadata.clock import Clock
@@ -125,6 +125,15 @@ class Transport:
     ) -> Answer:
         """One request as it is, without authentication; raises `Failure`."""
         request = self.redactor.clean(f"{method} {url.human_repr()}")
+        try:
+            return await self._placed(method, url, body, headers, request, writes)
+        except Held as held:
+            message = Message("http.held", {"seconds": round(held.seconds)})
+            raise Failure("throttled", message, retry_after=held.seconds, request=request) from None
+
+    async def _placed(
+        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], request: str, writes: bool
+    ) -> Answer:
         async with self.limiter.place():
             if self._session is None:
                 self._session = aiohttp.ClientSession(

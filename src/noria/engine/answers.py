@@ -54,6 +54,8 @@ class Answers:
 
     def _decoded(self, rules: RowRules | None, raw: bytes) -> Any:
         """A stored record as its plan's rules have it; None where they can't be applied."""
+        if not raw:
+            return None  # pruned
         row = DECODER.decode(raw)
         if rules is None or not rules.derives or not isinstance(row, dict):
             return row
@@ -79,6 +81,8 @@ def rules_of(plan: Plan) -> RowRules:
 
 def decoded(raw: bytes) -> Row | Message:
     """A record's content, or why it has none that can be mapped."""
+    if not raw:
+        return Message("reason.pruned")
     try:
         row = DECODER.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -23,7 +23,8 @@ from noria.metadata.project import (
     problems_of,
 )
 from noria.metadata.secrets import literal_secrets, resolve_all
-from noria.metadata.validation import BLANK, nearest
+from noria.metadata.times import duration
+from noria.metadata.validation import BLANK, nearest, shown
 
 
 def check_project(project: Project | None, references: list[str], folder: Path) -> list[Problem]:
@@ -33,6 +34,7 @@ def check_project(project: Project | None, references: list[str], folder: Path) 
     files, missing = _files(project, references, folder)
     found += missing
     if project is not None:
+        found += _check_ledger(project)
         found += _check_connections(project)
     loaded = project.plans()[0] if project else []
     for file in files:
@@ -150,6 +152,20 @@ def _check_side(project: Project, plan: Plan, side: str) -> list[Problem]:
         *found,
         *connector.plan_problems(metadata, connector.settings(whole), f"$.{side}.metadata", side),
     ]
+
+
+def _check_ledger(project: Project) -> list[Problem]:
+    """How long the ledger keeps things."""
+    found = []
+    for name, value in msgspec.structs.asdict(project.ledger.keep).items():
+        try:
+            if value != "forever":
+                duration(value)
+        except ValueError:
+            message = Message("check.duration", {"value": shown(value)})
+            problem = Problem(message, f"$.ledger.keep.{name}", Message("check.keep_hint"))
+            found.append(msgspec.structs.replace(problem, plan=PROJECT_FILE))
+    return found
 
 
 def _check_connections(project: Project) -> list[Problem]:

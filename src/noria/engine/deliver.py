@@ -9,13 +9,11 @@ from noria.connectors.failures import Failure
 from noria.connectors.target import Target
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared, Preparer
-from noria.engine.sending import Sender
+from noria.engine.sending import BREAKER, Sender
 from noria.ledger.delivery import Due, Exempt
 from noria.messages import Message
 from noria.metadata.macros import Moment
 
-# Batches in a row that failed whole: from then on the target is left alone until a later run.
-_BREAKER = 10
 # Records that are taken up at once where documents are put together from many.
 _AT_ONCE = 5000
 
@@ -62,10 +60,17 @@ class _Delivery:
     @property
     def halted(self) -> bool:
         """Whether no further batch may be begun."""
-        broken = self.sender is not None and self.sender.failed_in_a_row >= _BREAKER
+        if self.sender is None:
+            return self.job.stopping
+        broken = self.sender.streak >= BREAKER
         if broken and not self.job.stopping and self.refused is None:
-            self.refused = Failure("transient", Message("run.target_unavailable", {"batches": _BREAKER}))
-        return self.job.stopping or self.refused is not None
+            self.refused = Failure("transient", Message("run.target_unavailable", {"batches": BREAKER}))
+        if self.refused is not None:
+            self.job.target_down()
+        throttled = self.sender.not_before > self.job.clock.now()
+        if throttled:
+            self.job.target_down()
+        return self.job.stopping or self.refused is not None or throttled
 
     async def _settle_doubt(self) -> None:
         """Batches that a run before this one left open, and those whose doubt is to be settled now."""

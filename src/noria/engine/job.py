@@ -27,6 +27,7 @@ class Job:
         self.staged = asyncio.Event()
         self.extracted = False
         self._stop = asyncio.Event()
+        self._target_down = False
         self._batches = 0
         self._before = self._requests()
 
@@ -34,6 +35,20 @@ class Job:
     def stopping(self) -> bool:
         """Whether the run was asked to stop."""
         return self._stop.is_set()
+
+    @property
+    def reading_stops(self) -> bool:
+        """Whether no further page is to be read: the run is asked to stop, or its target is down and the plan's source
+        then pauses."""
+        return self.stopping or (self._target_down and self.plan.options.target_down == "pause")
+
+    def target_down(self) -> None:
+        """The target is left alone for the rest of the run."""
+        self._target_down = True
+
+    def backlog(self) -> bool:
+        """Whether records that were staged before are due."""
+        return self.workspace.ledger.delivery.has_due(self.run.plan_id, self.clock.now())
 
     def stop(self) -> None:
         """Ask the run to stop."""

@@ -66,7 +66,7 @@ class Preparer:
         nothing waits for the plan that it looks into."""
         ready = Prepared()
         raws = self.job.workspace.ledger.delivery.raws(due)
-        if self.mapping.whole and not self.rules.derives:
+        if self.mapping.whole and not self.rules.derives and all(raws):
             ready.records, ready.payloads = due, raws
             return ready
         rows = self._rows(due, raws, ready)
@@ -131,16 +131,14 @@ class Preparer:
 
     def _rows(self, due: list[Due], raws: list[bytes], ready: Prepared) -> list[tuple[Due, Row]]:
         """The records' content as the source's rules have it; a record that has none is exempt."""
-        rows: list[tuple[Due, Row]] = []
-        try:
-            rows = list(zip(due, ROWS.decode(b"[" + b",".join(raws) + b"]"), strict=True))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            for record, raw in zip(due, raws, strict=True):
-                row = decoded(raw)
-                if isinstance(row, Message):
-                    ready.exempt.append(Exempt(record.seq, "invalid", row))
-                else:
-                    rows.append((record, row))
+        found = _all_decoded(raws)
+        rows: list[tuple[Due, Row]] = [] if found is None else list(zip(due, found, strict=True))
+        for record, raw in zip(due, raws, strict=True) if found is None else ():
+            row = decoded(raw)
+            if isinstance(row, Message):
+                ready.exempt.append(Exempt(record.seq, "invalid", row))
+            else:
+                rows.append((record, row))
         if not self.rules.derives:
             return rows
         env = self._environment()
@@ -161,3 +159,11 @@ class Preparer:
             waits_for=self.plan_ids[waiting.number],
             waits_seq=stood_at[waiting.number],
         )
+
+
+def _all_decoded(raws: list[bytes]) -> list[Row] | None:
+    """Records at once; None when one of them can't be read."""
+    try:
+        return ROWS.decode(b"[" + b",".join(raws) + b"]") if all(raws) else None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None

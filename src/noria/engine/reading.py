@@ -121,7 +121,7 @@ class Reading:
         previous, same, again, first = b"", 0, 0, self.cursor is None
         fetching = asyncio.ensure_future(self._fetch(self.cursor))
         try:
-            while not self.job.stopping:
+            while not self.job.reading_stops:
                 page = await fetching
                 digest = xxh3_128_digest(b",".join(page.records))
                 if page.records and digest == previous:
@@ -196,7 +196,7 @@ class Reading:
         """Read the page before again, and those before that, as long as they show what was not there; all looks back
         of a pass together cost no more than the pass."""
         at = self.source.before(self.cursor)
-        while at is not None and not self.job.stopping:
+        while at is not None and not self.job.reading_stops:
             if self._looks > self.number + 1:
                 self.signs.open = True
                 return
@@ -212,7 +212,7 @@ class Reading:
         if self.source.remembers or not self.signs.pushed:
             return True
         at: str | None = None
-        while not self.job.stopping:
+        while not self.job.reading_stops:
             page = await self._fetch(at, pause=True)
             news = self._look_again(page)
             self.signs.ahead += news
@@ -236,12 +236,12 @@ class Reading:
                 else:
                     tries += 1
                 decision = after_failure(failure, tries, throttles, self.job.plan.options.retry)
-                if isinstance(decision, GiveUp) or failure.restart or self.job.stopping:
+                if isinstance(decision, GiveUp) or failure.restart or self.job.reading_stops:
                     raise
                 self.job.counts.retried += 1
                 self._say("run.retry", what=failure.request, reason=failure.message, seconds=round(decision.seconds, 1))
                 await self.job.sleep(decision.seconds)
-                if self.job.stopping:
+                if self.job.reading_stops:
                     raise
 
     def _say(self, key: str, **values: object) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import msgspec
+
 from noria.connectors.failures import Failure
 from noria.connectors.source import BuildRequest, SourcePage
 from noria.engine.callbacks import CallbackSource
@@ -40,28 +42,33 @@ class Readable(Protocol):
         ...
 
 
-def source_of(workspace: Workspace, plan: Plan, moment: Moment) -> Readable:
-    """A plan's source: its system's list, or what other plans hand over to it."""
+def source_of(workspace: Workspace, plan: Plan, moment: Moment, items: list[Item] | None = None) -> Readable:
+    """A plan's source: its system's list, or what other plans hand over to it. `items`: another request than the
+    plan's."""
     connection = workspace.connection(plan, "source")
     if connection.connector.inside:
         return CallbackSource(workspace, plan, moment)
-    return connection.source(plan, request_of(plan, moment))
+    metadata = plan.source.metadata
+    if items is not None:
+        metadata = msgspec.structs.replace(metadata, request=items, otherRequest=None)
+    return connection.source(metadata, request_of(plan, metadata, moment))
 
 
 def windowed(metadata: Metadata) -> bool:
     """Whether a request asks only for what changed since the last read."""
-    return any(_asks_for(item, "LAST_SYNC_TIME") for item in metadata.items())
+    return any(asks_for(item, "LAST_SYNC_TIME") for item in metadata.items())
 
 
-def _asks_for(item: Item, macro: str) -> bool:
+def asks_for(item: Item, macro: str) -> bool:
+    """Whether a macro stands in an item, or in one below it."""
     if item.children:
-        return any(_asks_for(child, macro) for child in item.children)
+        return any(asks_for(child, macro) for child in item.children)
     return any(isinstance(atom, Macro) and atom.name == macro for atom in atoms(parse(item.value)))
 
 
-def request_of(plan: Plan, moment: Moment) -> BuildRequest:
-    """A function that makes the plan's request for a page. It raises `Failure` for a value that can't be made."""
-    mapping = compile_mapping(plan.source.metadata.items(), plan.maps, source=True, lenient=plan.options.lenient)
+def request_of(plan: Plan, metadata: Metadata, moment: Moment) -> BuildRequest:
+    """A function that makes a source's request for a page. It raises `Failure` for a value that can't be made."""
+    mapping = compile_mapping(metadata.items(), plan.maps, source=True, lenient=plan.options.lenient)
 
     def build(position: PagePosition | None) -> dict[str, Any]:
         try:

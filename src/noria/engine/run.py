@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from noria.connectors.failures import Failure
 from noria.engine.deliver import deliver
 from noria.engine.extract import extract
 from noria.engine.job import Job
+from noria.engine.reconcile import Reconciliation, reconcile
+from noria.engine.sweep import Sweep, sweep
 from noria.engine.workspace import Workspace
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
@@ -36,13 +38,25 @@ class Finished:
     started_at: float
     finished_at: float
     error: Message | None = None
+    sweep: Sweep | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `noria run --json` prints."""
+        """What `noria run --json` and `noria sweep --json` print."""
+        swept = {}
+        if self.sweep is not None:
+            swept = {
+                "from": iso(self.sweep.begin),
+                "to": iso(self.sweep.end),
+                "missing": self.sweep.missing,
+                "changed": self.sweep.changed,
+                "missing_count": self.sweep.missing_count,
+                "changed_count": self.sweep.changed_count,
+            }
         return {
             "plan": self.plan,
             "run_id": self.run_id,
             "status": self.status,
+            **swept,
             **self.counts.as_dict(),
             "watermark": iso(self.watermark),
             "started_at": iso(self.started_at),
@@ -58,35 +72,106 @@ async def run_plan(
     *,
     extracts: bool = True,
     delivers: bool = True,
+    swept: Sweep | None = None,
 ) -> Finished:
-    """Run a plan once: read its source, deliver until nothing is due (or only one of the two).
+    """Run a plan once: read its source, deliver until nothing is due (or only one of the two). With `swept` the source
+    is read in that window instead, and what was found is noted in it.
 
     Raises `NoriaError` when it can't begin (invalid plan, another run is active). A source or target that fails ends
     the run with status `failed`; what is staged stays staged, what is delivered stays delivered.
     """
+    kind = "sweep" if swept else "run" if extracts and delivers else "extract" if extracts else "deliver"
+
+    def work(job: Job) -> Awaitable[Message | None]:
+        return _halves(job, stop, extracts=extracts, delivers=delivers, swept=swept)
+
+    return replace(await _execute(workspace, plan, kind, work), sweep=swept)
+
+
+async def reconcile_plan(
+    workspace: Workspace,
+    plan: Plan,
+    stop: asyncio.Event | None = None,
+    *,
+    wanted: Sweep,
+    fixes: bool = False,
+    asks_target: bool = True,
+) -> tuple[Finished, Reconciliation]:
+    """Compare source, ledger and target; with `fixes`, stage and send what is missing or changed, and compare again.
+
+    Raises `NoriaError` as `run_plan` does; a side that can't be read ends with status `failed`.
+    """
+    finished, found = await _compare(workspace, plan, stop, wanted, asks_target, resends=fixes)
+    if not fixes or finished.status != "done" or found.equal():
+        return finished, found
+    again = Sweep(wanted.begin, wanted.end, wanted.dated)
+    staged = found.in_ledger.missing or found.in_ledger.changed
+    for state in ("failed", "dead"):
+        workspace.ledger.records.replay(workspace.ledger.runs.plan_id(plan.key), workspace.clock.now(), state=state)
+    await run_plan(workspace, plan, stop, extracts=bool(staged), swept=again if staged else None)
+    return await _compare(workspace, plan, stop, wanted, asks_target)
+
+
+async def _compare(
+    workspace: Workspace,
+    plan: Plan,
+    stop: asyncio.Event | None,
+    wanted: Sweep,
+    asks_target: bool,
+    *,
+    resends: bool = False,
+) -> tuple[Finished, Reconciliation]:
+    found = Reconciliation(plan.key)
+
+    async def work(job: Job) -> Message | None:
+        async def compare() -> None:
+            nonlocal found
+            found = await reconcile(job, wanted, asks_target=asks_target, resends=resends)
+
+        return await _both(job, [compare()], stop)
+
+    return await _execute(workspace, plan, "reconcile", work), found
+
+
+async def _execute(
+    workspace: Workspace, plan: Plan, kind: str, work: Callable[[Job], Awaitable[Message | None]]
+) -> Finished:
+    """One run of a plan under its lease: `work` does it, and gives the error that ended it, if one did."""
     workspace.checked(plan)
     source, target = workspace.connection(plan, "source"), workspace.connection(plan, "target")
     runs = workspace.ledger.runs
     started = workspace.clock.now()
-    kind = "run" if extracts and delivers else "extract" if extracts else "deliver"
     run = runs.begin(plan.key, plan.name, kind, started)
     job = Job(workspace, plan, run, source, target)
     status, error = "failed", None
     try:
-        halves = [*([_extract(job)] if extracts else []), *([deliver(job)] if delivers else [])]
-        job.extracted = not extracts
-        error = await _both(job, halves, stop)
+        error = await work(job)
         if job.stopping:
             status = "stopped"
         job.counts.waiting = workspace.ledger.records.waiting(run.plan_id)
         if not job.stopping and error is None:
-            status = "incomplete" if job.counts.troubled() else "done"
+            status = "incomplete" if job.counts.troubled() and kind != "reconcile" else "done"
     finally:
         job.moved()
         finished = workspace.clock.now()
         runs.finish(run, status, finished, job.counts.as_dict(), error)
     watermark = runs.watermark(run.plan_id)
     return Finished(plan.key, run.run_id, status, job.counts, watermark, started, finished, error)
+
+
+async def _halves(
+    job: Job, stop: asyncio.Event | None, *, extracts: bool, delivers: bool, swept: Sweep | None
+) -> Message | None:
+    """Both halves of a run, or one; gives the error that ended it, if one did."""
+    if extracts and delivers and job.plan.options.target_down == "pause" and job.backlog():
+        # Nothing more is read as long as nothing of what was read before gets through.
+        job.extracted = True
+        error = await _both(job, [deliver(job)], stop)
+        if error is not None or job.stopping:
+            return error
+    job.extracted = not extracts
+    halves = [*([_extract(job, swept)] if extracts else []), *([deliver(job)] if delivers else [])]
+    return await _both(job, halves, stop)
 
 
 async def _both(job: Job, work: list[Coroutine[Any, Any, None]], stop: asyncio.Event | None) -> Message | None:
@@ -113,9 +198,9 @@ async def _both(job: Job, work: list[Coroutine[Any, Any, None]], stop: asyncio.E
     return error
 
 
-async def _extract(job: Job) -> None:
+async def _extract(job: Job, swept: Sweep | None) -> None:
     try:
-        await extract(job)
+        await (extract(job) if swept is None else sweep(job, swept))
     finally:
         job.extracted = True
         job.staged.set()

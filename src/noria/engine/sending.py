@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import overload
 
 from noria.connectors.failures import Failure
 from noria.connectors.target import Row, Target, Written
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared
-from noria.engine.retry import Again, GiveUp, after_failure, next_round
+from noria.engine.retry import Again, GiveUp, after_failure, broke_down, next_round, not_its_fault
 from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
 from noria.ledger.records import rows_of
 from noria.messages import Message
+
+# Batches in a row that failed whole: from then on the target is left alone until a later run.
+BREAKER = 10
 
 
 class Sender:
@@ -23,7 +27,10 @@ class Sender:
         self.job = job
         self.target = target
         self.ledger = job.workspace.ledger.delivery
-        self.failed_in_a_row = 0
+        # Batches in a row that failed whole, and those of them that the target did not refuse.
+        self.streak = 0
+        self.away: list[int] = []
+        self.not_before = 0.0
         # Ids of records that are in a batch in doubt: newer content of theirs has to wait.
         self.doubted: set[str] = set()
 
@@ -67,6 +74,8 @@ class Sender:
         `doubt`: an earlier send of it may have been carried out.
         """
         tries = throttles = 0
+        # Twice in different runs the target broke down over this very batch: one of its rows may be the cause.
+        spoilt = all(record.rounds for record in batch.records if record.id)
         rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
@@ -76,6 +85,7 @@ class Sender:
                 doubt = doubt or failure.kind == "doubt"
                 throttles += failure.kind == "throttled"
                 tries += failure.kind != "throttled"
+                spoilt = spoilt and broke_down(failure)
                 attempt = _attempt(started, clock, failure)
                 if failure.kind == "doubt" and await self._doubt_settled(batch, payloads, attempt, tries):
                     return
@@ -88,12 +98,14 @@ class Sender:
                     if not self.job.stopping:
                         continue
                     decision, kept = GiveUp(failure.kind), None
-                if doubt and decision.kind != "permanent":
+                if decision.kind == "permanent" or (spoilt and not self.job.stopping):
+                    decision = replace(decision, divisible=True)
+                elif doubt:
                     # One try of them may have been carried out, whatever became of the others.
                     decision = GiveUp("auth" if decision.kind == "auth" else "doubt", decision.not_before, doubt=True)
                 await self._failed(batch, payloads, decision, failure, kept, tries + throttles)
                 return
-            self._settled(batch, written, started, tries + throttles + 1)
+            await self._settled(batch, payloads, written, started, tries + throttles + 1)
             return
 
     async def _pause(self, failure: Failure, seconds: float) -> None:
@@ -101,20 +113,34 @@ class Sender:
         self.job.workspace.observer.said(self.job.plan.key, Message("run.retry", values))
         await self.job.sleep(seconds)
 
-    def _settled(self, batch: OpenBatch, written: Written, started: float, attempts: int) -> None:
-        """The target answered: every row without a complaint is delivered."""
-        now = self.job.clock.now()
-        failed = [
-            self._exempt(record, reason, now)
-            for group, reason in zip(_groups(batch), written.rows, strict=True)
-            if reason is not None
-            for record in group
-        ]
+    async def _settled(
+        self, batch: OpenBatch, payloads: Sequence[bytes], written: Written, started: float, attempts: int
+    ) -> None:
+        """The target answered: every row without a complaint is delivered; one that it said nothing of is in doubt."""
+        lost = await self._never_came(batch, payloads, written)
+        now, failed = self.job.clock.now(), []
+        for place, (group, reason) in enumerate(zip(_groups(batch), written.rows, strict=True)):
+            if reason is None or (place in written.silent and lost is not None and place not in lost):
+                continue
+            hold = place in written.silent and lost is None and self.job.plan.options.on_doubt == "hold"
+            failed += [self._held(one, reason) if hold else self._exempt(one, reason, now) for one in group]
         outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
         answer = written.answer
         attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept)
         self._close(batch, "delivered" if outcome != "refused" else "failed", attempt, failed, attempts)
-        self.failed_in_a_row = 0
+        self.streak, self.away = 0, []
+
+    async def _never_came(self, batch: OpenBatch, payloads: Sequence[bytes], written: Written) -> set[int] | None:
+        """Which of the rows that the target said nothing of it does not have; None where it can't be asked."""
+        if not written.silent:
+            return set()
+        if not self.target.can_verify:
+            return None
+        groups = _groups(batch)
+        try:
+            return {i for i in written.silent if not await self.target.has(Row(groups[i][0].id, payloads[i]))}
+        except Failure:
+            return None
 
     def _exempt(self, record: Due, reason: Message, now: float, not_before: float = 0.0) -> Exempt:
         """A record that failed: its next retry, or dead when the schedule is used up."""
@@ -132,11 +158,19 @@ class Sender:
         attempt: Attempt | None,
         attempts: int,
     ) -> None:
-        if decision.kind == "permanent" and len(payloads) > 1 and self.failed_in_a_row < 10:
+        if len(payloads) > 1 and decision.divisible and self.streak < BREAKER:
             await self._bisect(batch, payloads, failure, attempt, attempts)
             return
-        self.failed_in_a_row += 1
         self._give_up(batch, decision, failure, attempt, attempts)
+        self.streak += 1
+        if decision.kind != "permanent":
+            self.away.append(batch.batch_id)
+        if self.streak == BREAKER:
+            now = self.job.clock.now()
+            due_at = not_its_fault(self.job.plan.options.retry, now)
+            revived = self.ledger.forgive(self.job.run, self.away, now, due_at)
+            self.job.counts.dead -= revived
+            self.job.counts.failed += revived
         if decision.kind == "auth":
             raise failure
 
@@ -153,6 +187,10 @@ class Sender:
             # HTTP says that the request itself is wrong. A business code inside an HTTP 200 says less: what it
             # complains of (a missing department, a locked document) may be mended by others, so that is tried again.
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
+        elif failure.kind == "throttled" or self.streak >= BREAKER:
+            self.not_before = max(self.not_before, now + decision.not_before)
+            due_at = not_its_fault(self.job.plan.options.retry, now, decision.not_before)
+            failed = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=due_at) for r in batch.records]
         else:
             failed = [self._exempt(r, failure.message, now, decision.not_before) for r in batch.records]
         if (decision.doubt or decision.kind == "doubt") and (self.target.honours_keys or self.target.can_verify):
@@ -210,6 +248,7 @@ class Sender:
             self.job.run, batch, state="delivered", attempt=attempt, failed=back, attempts=attempts, now=now
         )
         self.job.counts.delivered += len(batch.records) - len(back)
+        self.streak, self.away = 0, []
         self.job.moved()
         lost = [payload for _, payload in missing]
         rest = self.open("retry", _prepared([group for group, _ in missing], lost), None) if missing else None
@@ -218,9 +257,12 @@ class Sender:
         return True
 
     def _hold(self, batch: OpenBatch, attempt: Attempt | None, attempts: int, cause: Message) -> None:
-        reason = Message("reason.in_doubt", {"cause": cause})
-        held = [Exempt(r.seq, "held", reason, rounds=r.rounds) for r in batch.records]
-        self._close(batch, "failed", attempt, held, attempts)
+        self._close(batch, "failed", attempt, [self._held(r, cause) for r in batch.records], attempts)
+
+    @staticmethod
+    def _held(record: Due, cause: Message) -> Exempt:
+        """A record whose outcome nobody knows, kept for a person."""
+        return Exempt(record.seq, "held", Message("reason.in_doubt", {"cause": cause}), rounds=record.rounds)
 
     def _close(
         self, batch: OpenBatch, state: str, attempt: Attempt | None, failed: list[Exempt], attempts: int

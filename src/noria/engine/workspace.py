@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from noria.connectors import Connection, open_connection
-from noria.ledger import Ledger, open_ledger
+from noria.ledger import Ledger, ledger_of
 from noria.messages import Message
 from noria.metadata.check import check_plan
 from noria.metadata.clock import Clock, SystemClock
@@ -41,7 +41,7 @@ class Workspace:
     def ledger(self) -> Ledger:
         """The project's ledger, opened when first asked for."""
         if self._ledger is None:
-            self._ledger = open_ledger(self.project.ledger_url, self.project.folder)
+            self._ledger = ledger_of(self.project)
         return self._ledger
 
     def connection(self, plan: Plan, side: str) -> Connection:

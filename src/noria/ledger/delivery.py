@@ -71,6 +71,8 @@ class Attempt(NamedTuple):
     answer: bytes | None = None
 
 
+# A time that was noted in the future was noted before the clock was set back: what it says of later can't be trusted.
+_OF_THE_FUTURE = "{0}.updated_at > :now + 120"
 _FRESH = (
     "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, 0, NULL, NULL FROM records r"
     " WHERE r.plan_id = :p AND r.seq > :after AND r.stray = 0 AND NOT EXISTS"
@@ -82,10 +84,17 @@ _AGAIN = (
     " CASE WHEN e.waits_for IS NULL THEN NULL ELSE e.due_at END AS deadline, e.batch_id FROM exceptions e"
     " JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
     " WHERE e.plan_id = :p AND e.seq > :after AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR"
+    f" {_OF_THE_FUTURE.format('e')} OR"
     " (e.waits_for IS NOT NULL AND"
     " (SELECT w.next_seq FROM plans w WHERE w.plan_id = e.waits_for) > e.waits_seq))"
     " AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.batch_id = e.batch_id AND b.state = 'doubt')"
     " ORDER BY e.seq LIMIT :n"
+)
+
+
+_OF_BATCH = (
+    "plan_id = :p AND batch_id = :b AND seq BETWEEN (SELECT first_seq FROM batches WHERE batch_id = :b)"
+    " AND (SELECT last_seq FROM batches WHERE batch_id = :b)"
 )
 
 
@@ -116,6 +125,15 @@ class Delivery:
         """Failed records whose retry is due, replayed ones, and waiting ones whose wait may be over; not those in a
         batch in doubt, which are settled together."""
         return [Due(*row) for row in self.store.tuples(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
+
+    def has_due(self, plan_id: int, now: float) -> bool:
+        """Whether anything of the plan is to be delivered now, or to be settled."""
+        if self.fresh(plan_id, self.claimed(plan_id), 1) or self.again(plan_id, now, 0, 1):
+            return True
+        return bool(
+            self.store.tuples("SELECT 1 FROM batches WHERE plan_id = :p AND state = 'sending' LIMIT 1", p=plan_id)
+            or self._doubted(plan_id, now)
+        )
 
     def raws(self, records: Sequence[Due]) -> list[bytes]:
         """The records' bytes as they came."""
@@ -273,6 +291,29 @@ class Delivery:
         )
         c.run("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b", {"b": batch.batch_id})
 
+    def forgive(self, run: Run, batch_ids: Sequence[int], now: float, due_at: float) -> int:
+        """The target was away for all: what failed in these batches is tried again as if it had not been tried. Gives
+        how many of them were dead."""
+        revived = 0
+        reason = stored(Message("reason.target_away"))
+        with self.store.transaction() as c:
+            for batch_id in batch_ids:
+                own = {"p": run.plan_id, "b": batch_id, "due": due_at, "now": now, "run": run.run_id, "reason": reason}
+                c.run(
+                    "INSERT INTO events (plan_id, seq, at, state, reason, run_id) SELECT plan_id, seq, :now, 'failed',"
+                    f" :reason, :run FROM exceptions WHERE {_OF_BATCH} AND state = 'dead'",
+                    own,
+                )
+                revived += c.run(
+                    f"UPDATE exceptions SET state = 'failed' WHERE {_OF_BATCH} AND state = 'dead'", own
+                ).rowcount
+                c.run(
+                    "UPDATE exceptions SET rounds = rounds - 1, due_at = :due, updated_at = :now"
+                    f" WHERE {_OF_BATCH} AND state = 'failed' AND rounds > 0",
+                    own,
+                )
+        return revived
+
     def unfinished(self, run: Run) -> list[OpenBatch]:
         """Batches that an earlier run of the plan left `sending`: nobody knows yet what became of them."""
         rows = self.store.rows(
@@ -327,7 +368,7 @@ class Delivery:
         """The numbers of batches in doubt that somebody still waits for; with `now`, those to be settled then."""
         due = (
             " AND (EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id"
-            " AND e.state IN ('failed', 'pending') AND e.due_at <= :now)"
+            f" AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR {_OF_THE_FUTURE.format('e')}))"
             " OR (SELECT COUNT(*) FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id) < b.rows)"
         )
         rows = self.store.tuples(
@@ -351,9 +392,12 @@ class Delivery:
         """The seqs of a batch's records, in the order of its body."""
         return [seq for group in cls.groups(row) for seq in group]
 
-    def next_due(self, plan_id: int) -> float | None:
+    def next_due(self, plan_id: int, now: float) -> float | None:
         """When the next retry of the plan is due, in epoch seconds."""
         value = self.store.rows(
-            "SELECT MIN(due_at) FROM exceptions WHERE plan_id = :p AND state = 'failed'", p=plan_id
+            f"SELECT MIN(CASE WHEN {_OF_THE_FUTURE.format('e')} THEN :now ELSE e.due_at END) FROM exceptions e"
+            " WHERE e.plan_id = :p AND e.state = 'failed'",
+            p=plan_id,
+            now=now,
         )[0][0]
         return None if value is None else float(value)

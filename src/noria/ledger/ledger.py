@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
 from noria.ledger.lookups import Lookups
 from noria.ledger.pages import Pages
+from noria.ledger.pruning import Pruning
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
 from noria.ledger.staging import Staging
 from noria.ledger.store import Store, open_store
+from noria.metadata.project import Project
 
 
 class Ledger:
@@ -26,6 +29,8 @@ class Ledger:
         self.delivery = Delivery(store, pages)
         self.lookups = Lookups(store, pages)
         self.records = Records(store, pages)
+        self.comparing = Comparing(store, pages)
+        self.pruning = Pruning(store)
 
     def close(self) -> None:
         """Close the database."""
@@ -41,3 +46,8 @@ class Ledger:
 def open_ledger(url: str, folder: Path, *, synchronous: str = "NORMAL") -> Ledger:
     """Open (and create or migrate) the ledger at `url`; raises `NoriaError` when it can't be used."""
     return Ledger(open_store(url, folder, synchronous=synchronous))
+
+
+def ledger_of(project: Project) -> Ledger:
+    """Open a project's ledger; raises `NoriaError` when it can't be used."""
+    return open_ledger(project.ledger.url, project.folder, synchronous=project.ledger.synchronous)

@@ -20,13 +20,13 @@ class Pages:
         self._kept: OrderedDict[int, list[bytes]] = OrderedDict()
 
     def raws(self, page_id: int) -> list[bytes]:
-        """Every record of a page, each as the bytes that came."""
+        """Every record of a page, each as the bytes that came; empty ones when the page's body was pruned."""
         kept = self._kept.get(page_id)
         if kept is not None:
             self._kept.move_to_end(page_id)
             return kept
-        row = self.store.rows("SELECT body FROM pages WHERE page_id = :page", page=page_id)[0]
-        kept = [bytes(raw) for raw in _RAWS.decode(self.store.unpack(row[0]))]
+        body, rows = self.store.tuples("SELECT body, rows FROM pages WHERE page_id = :page", page=page_id)[0]
+        kept = [bytes(raw) for raw in _RAWS.decode(self.store.unpack(body))] if body else [b""] * rows
         self.keep(page_id, kept)
         return kept
 

@@ -78,7 +78,7 @@ class Records:
             seq=summary["seq"],
         )[0]
         raw = self.pages.raw(row.page_id, row.position)
-        return {**summary, "raw": msgspec.Raw(raw), "payload": self._payload(row.batch_id, row.seq)}
+        return {**summary, "raw": _shown(raw), "payload": self._payload(row.batch_id, row.seq)}
 
     def _payload(self, batch_id: int | None, seq: int) -> msgspec.Raw | None:
         if batch_id is None:
@@ -117,7 +117,7 @@ class Records:
                 "kind": v.kind,
                 "noted_at": iso(v.noted_at),
                 "hash": bytes(v.hash).hex(),
-                "raw": msgspec.Raw(self.pages.raw(v.page_id, v.position)),
+                "raw": _shown(self.pages.raw(v.page_id, v.position)),
             }
             for v in versions
         ]
@@ -254,6 +254,11 @@ class Records:
                 values,
             )
         return int(done.rowcount)
+
+
+def _shown(raw: bytes) -> msgspec.Raw | None:
+    """A record's bytes as JSON; None when they were pruned."""
+    return msgspec.Raw(raw) if raw else None
 
 
 def rows_of(body: bytes, path: str) -> list[msgspec.Raw]:

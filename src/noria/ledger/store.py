@@ -121,6 +121,13 @@ class Store:
         finally:
             connection.close()
 
+    def vacuum(self) -> None:
+        """Rewrite the database without the room that nothing needs any more."""
+        try:
+            self._writing.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise unusable(error) from error
+
     def pack(self, body: bytes) -> bytes:
         """A body as it is stored."""
         return self._compressor.compress(body)

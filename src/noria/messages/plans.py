@@ -331,6 +331,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{value} is not the path of a field: it must not have braces, bars or full-width commas",
     ),
     "check.id_braces_hint": ("这里写字段路径，例如 user_id", "write a field's path here, such as user_id"),
+    "check.keep_hint": ('写 90d、12h 这样的时长，或 "forever"', 'write a duration such as 90d or 12h, or "forever"'),
     "check.column_empty": ("列名是空的", "the name of a column is empty"),
     "check.column_empty_hint": ("写源记录的字段路径，或删去它", "write a path of the source's records, or remove it"),
     "check.lookup_in_source": (

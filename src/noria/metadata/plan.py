@@ -34,10 +34,14 @@ class LookupOptions(msgspec.Struct, kw_only=True):
 
 
 class SweepOptions(msgspec.Struct, kw_only=True):
-    """The second schedule that re-reads a past window (补漏)."""
+    """The second schedule that reads a past window again (补漏)."""
 
-    schedule: Annotated[str | None, Meta(description="cron")] = None
-    window: Annotated[int | float | str, Meta(description="window | e.g. 3d")] = "3d"
+    schedule: Annotated[
+        str | None, Meta(description="cron；缺省用 omissionRemedy.crontab | cron; default: omissionRemedy.crontab")
+    ] = None
+    window: Annotated[
+        int | float | str, Meta(description="回看多久，all 为全部 | how far back, e.g. 3d; all: everything")
+    ] = "3d"
 
 
 class Options(msgspec.Struct, kw_only=True):
@@ -49,6 +53,12 @@ class Options(msgspec.Struct, kw_only=True):
     on_doubt: Annotated[
         Literal["resend", "hold"], Meta(description="结果不明时 | when a send's outcome is unknown")
     ] = "resend"
+    target_down: Annotated[
+        Literal["stage", "pause"],
+        Meta(
+            description="目标不可用时源端继续入账或暂停 | while the target is down: go on staging, or pause the source"
+        ),
+    ] = "stage"
     on_change: Annotated[
         Literal["skip", "deliver"] | None,
         Meta(description="内容变化时；缺省按 idCheck | default: as idCheck says"),

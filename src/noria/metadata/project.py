@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 from msgspec import Meta
@@ -14,16 +14,36 @@ from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.exports import read_export
 from noria.metadata.files import duplicate_keys, read_json, read_json_text, read_toml
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
+from noria.metadata.times import duration
 from noria.metadata.validation import BLANK, mended, nearest, problems_in, validated
 from noria.metadata.valuemaps import ValueTable, table_from, tables_beside
 
 PROJECT_FILE = "noria.toml"
 
 
+class Keep(msgspec.Struct, kw_only=True):
+    """How long the ledger keeps what is not needed for its work: durations such as 90d, or "forever"."""
+
+    bodies: Annotated[int | float | str, Meta(description="源数据原文 | records as they came")] = "365d"
+    payloads: Annotated[int | float | str, Meta(description="发出的内容 | what was sent")] = "180d"
+    attempts: Annotated[int | float | str, Meta(description="每次尝试及其回答 | tries, with their answers")] = "90d"
+    runs: Annotated[int | float | str, Meta(description="执行记录 | runs")] = "365d"
+
+    def before(self, now: float) -> dict[str, float | None]:
+        """By name, the time up to which things may be let go; None for ever. Raises `ValueError` for no duration."""
+        kept = {name: getattr(self, name) for name in ("bodies", "payloads", "attempts", "runs")}
+        return {name: None if value == "forever" else now - duration(value) for name, value in kept.items()}
+
+
 class LedgerSettings(msgspec.Struct, kw_only=True):
-    """Where the ledger is."""
+    """Where the ledger is, how it writes, what it keeps."""
 
     url: Annotated[str, Meta(min_length=1, description="sqlite:///noria.db, postgresql://…")] = "sqlite:///noria.db"
+    synchronous: Annotated[
+        Literal["normal", "full"],
+        Meta(description="断电时：normal 可能丢最后几笔提交，full 不丢 | full: no commit is lost when the power fails"),
+    ] = "normal"
+    keep: Annotated[Keep, Meta(description="保留多久 | how long things are kept")] = msgspec.field(default_factory=Keep)
 
 
 class ProjectDocument(msgspec.Struct, kw_only=True):
@@ -38,7 +58,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """A loaded project. Plans are loaded one by one, so that a broken file stops only itself."""
 
     folder: Path
-    ledger_url: str
+    ledger: LedgerSettings
     connections: dict[str, dict[str, Any]]
     warnings: list[Problem]
 
@@ -98,7 +118,7 @@ def load_project(folder: Path) -> Project:
     document, warnings = validated(read_toml(file), ProjectDocument, "$", PROJECT_FILE)
     return Project(
         folder=folder,
-        ledger_url=document.ledger.url,
+        ledger=document.ledger,
         connections=document.connections,
         warnings=warnings,
     )

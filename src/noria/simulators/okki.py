@@ -11,14 +11,14 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from noria.simulators.faults import Faults
-from noria.simulators.okki_data import KEYS, Account, Money
+from noria.simulators.okki_data import Account, Money
+from noria.simulators.okki_motion import Motion, Mover, shown_time
 
 SCOPES = (
     "product company lead opportunity invoices user costInvoice paymentInvoice purchaseOrder warehouse"
@@ -76,6 +76,7 @@ class Okki:
         article: bool = False,
         token: str = "demo-token",
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.account = account
         self.client_id = client_id
@@ -85,6 +86,8 @@ class Okki:
         self.article = article
         self.fixed_token = token
         self.clock = clock
+        self.now = now
+        self.mover = Mover(account, now)
         self.requests: dict[str, int] = {}
         self.concurrent = self.max_concurrent = 0
         self.tokens: dict[str, tuple[float, set[str]]] = {}
@@ -95,7 +98,11 @@ class Okki:
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoints, the control endpoint's own, and a last one that knows nothing."""
-        control = [web.get("/_control/truth", self._truth), web.post("/_control/mutate", self._mutate)]
+        control = [
+            web.get("/_control/truth", self._truth),
+            web.post("/_control/mutate", self._mutate),
+            web.post("/_control/move", self._move),
+        ]
         if self.article:
             own = [
                 web.get("/v1/user/list", self._bare("users")),
@@ -123,6 +130,7 @@ class Okki:
             "users": len(self.account.users),
             "departments": len(self.account.departments),
             **self.account.counts,
+            "changes": len(self.account.journal),
             "max_concurrent": self.max_concurrent,
             "refused": self.refused[-100:],
         }
@@ -197,7 +205,7 @@ class Okki:
                 return result if isinstance(result, web.Response) else await result
             except Refused as refused:
                 self.refused.append({"path": request.path_qs, "reason": refused.message})
-                return envelope(None, refused.code, refused.message)
+                return self._envelope(None, refused.code, refused.message)
 
         return answer
 
@@ -215,12 +223,12 @@ class Okki:
         if request.path in known:
             return web.Response(status=405)
         self.refused.append({"path": request.path_qs, "reason": "Not Found Resource"})
-        return envelope(None, 404, "Not Found Resource")
+        return self._envelope(None, 404, "Not Found Resource")
 
     def _users(self, request: web.Request) -> web.Response:
         query = _query(request, {"enable_flag"})
         flag = query.get("enable_flag", "1")
-        return envelope([user for user in self.account.users if user["enable_flag"] == flag])
+        return self._envelope([user for user in self.account.users if user["enable_flag"] == flag])
 
     def _user(self, request: web.Request) -> web.Response:
         query = _query(request, {"user_id", "email", "nickname", "full_name"})
@@ -228,18 +236,18 @@ class Okki:
             raise Refused(404, "user_id cannot be empty")
         for user in self.account.users:
             if all(str(user.get(key)) == value for key, value in query.items()):
-                return envelope(user)
+                return self._envelope(user)
         raise Refused(404, "Not Found Resource")
 
     def _departments(self, request: web.Request) -> web.Response:
         _query(request, set())
-        return envelope({"list": self.account.departments, "count": len(self.account.departments)})
+        return self._envelope({"list": self.account.departments, "count": len(self.account.departments)})
 
     def _department(self, request: web.Request) -> web.Response:
         query = _query(request, {"department_id", "department_name"})
         for row in self.account.departments:
             if query.get("department_id") == row["id"] or query.get("department_name") == row["name"]:
-                return envelope({**row, "id": int(row["id"]), "layer": str(row["layer"])})
+                return self._envelope({**row, "id": int(row["id"]), "layer": str(row["layer"])})
         raise Refused(404, "Not Found Resource")
 
     def _list(self, request: web.Request) -> web.Response:
@@ -249,14 +257,15 @@ class Okki:
         if count > _MOST:
             raise Refused(400, f"Invalid query: count is at most {_MOST}")
         if query.get("removed") == "1":
-            return envelope({"list": [], **dict.fromkeys(totals, 0)})
+            return self._envelope({"list": [], **dict.fromkeys(totals, 0)})
         windowed = "start_time" in query or "end_time" in query
-        if windowed or self.account.changed.get(name):
+        self.mover.asked(name)
+        if windowed or self.account.moves(name):
             column = "create_time" if query.get("time_type") == "2" else "update_time"
             low, high = _bound(query.get("start_time"), False), _bound(query.get("end_time"), True)
-            rows = [row for row in self.account.rows(name) if low <= row[column] <= high]
+            rows = [row for row in self.account.rows(name) if not windowed or low <= (row[column] or "0") <= high]
             part = rows[(page - 1) * count : page * count]
-            return envelope({"list": part, **dict.fromkeys(totals, len(rows))})
+            return self._envelope({"list": part, **dict.fromkeys(totals, len(rows))})
         return web.Response(
             body=self._page(name, page, count, totals), content_type="application/json", charset="utf-8"
         )
@@ -268,7 +277,7 @@ class Okki:
             total = self.account.size(name)
             numbers = range((page - 1) * count, min(page * count, total))
             rows = [self.account.row(name, number) for number in numbers]
-            self._pages[key] = encoded({"list": rows, **dict.fromkeys(totals, total)})
+            self._pages[key] = encoded({"list": rows, **dict.fromkeys(totals, total)}, now=self.now())
             while len(self._pages) > 64:
                 self._pages.pop(next(iter(self._pages)))
         return self._pages[key]
@@ -292,7 +301,8 @@ class Okki:
     # --- control
 
     async def _truth(self, request: web.Request) -> web.Response:
-        rows = self.account.rows(request.query.get("list", "users"))
+        at = request.query.get("at")
+        rows = self.account.truth(request.query.get("list", "users"), int(at) if at else None)
         return web.Response(
             text="".join(_dumps(row) + "\n" for row in rows),
             content_type="application/jsonl",
@@ -305,35 +315,28 @@ class Okki:
             self.mutate(one["op"], one["list"], one.get("id"), one.get("fields") or {})
         return web.json_response({"ok": True})
 
+    async def _move(self, request: web.Request) -> web.Response:
+        try:
+            self.mover.set(msgspec.json.decode(await request.read(), type=Motion))
+        except (msgspec.MsgspecError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"ok": True})
+
     def mutate(self, op: str, name: str, row_id: object, fields: dict[str, Any]) -> None:
         """Insert, update or delete a row of a list; raises `KeyError` for a row that isn't there."""
-        key = KEYS[name]
-        if name not in ("users", "departments"):
-            if op == "insert":
-                raise KeyError("made lists are not inserted into")
-            self.account.changed.setdefault(name, {})[str(row_id)] = None if op == "delete" else fields
-            self._pages.clear()
-            return
-        rows = getattr(self.account, name)
-        if op == "insert":
-            rows.append(fields)
-            return
-        index = next(i for i, row in enumerate(rows) if str(row[key]) == str(row_id))
-        if op == "delete":
-            del rows[index]
-        else:
-            rows[index] = {**rows[index], **fields}
+        self.account.mutate(op, name, row_id, fields)
+        self._pages.clear()
+
+    def _envelope(self, data: Any, code: int = 200, message: str = "success") -> web.Response:
+        """The vendor's envelope around an answer's data."""
+        body = encoded(data, code, message, now=self.now())
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
-def envelope(data: Any, code: int = 200, message: str = "success") -> web.Response:
-    """The vendor's envelope around an answer's data."""
-    return web.Response(body=encoded(data, code, message), content_type="application/json", charset="utf-8")
-
-
-def encoded(data: Any, code: int = 200, message: str = "success") -> bytes:
+def encoded(data: Any, code: int = 200, message: str = "success", *, now: float) -> bytes:
     """The envelope's bytes; amounts keep their digits."""
-    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
-    return _dumps({"code": code, "message": message, "now": now, "data": data}).encode()
+    shown = shown_time(now)
+    return _dumps({"code": code, "message": message, "now": shown, "data": data}).encode()
 
 
 _MONEY = re.compile(r'"\\u0000([\d.]+)"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 _SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何林罗高"
 _GIVEN = (
@@ -38,26 +38,63 @@ NEVER = "1970-01-01 00:00:00"
 _FIRST_DAY = datetime(2024, 1, 1, 8, 0, 0, tzinfo=UTC)
 
 
+class Change(NamedTuple):
+    """One change of the account's data: `row` is what the row is from then on, None when it is deleted."""
+
+    list: str
+    op: str
+    id: str
+    row: dict[str, Any] | None
+
+
 @dataclass
 class Account:
-    """Users and departments as lists; companies, orders and leads by number, made when asked for."""
+    """Users and departments as lists; companies, orders and leads by number, made when asked for.
+
+    `order`: how a list is sorted, "newest" or "oldest" first by update time; as it was made where that isn't said.
+    `journal` keeps every change, so that `truth` knows the rows of any moment.
+    """
 
     seed: int
     users: list[dict[str, Any]] = field(default_factory=list)
     departments: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     changed: dict[str, dict[str, dict[str, Any] | None]] = field(default_factory=dict)
+    added: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    order: dict[str, str] = field(default_factory=dict)
+    journal: list[Change] = field(default_factory=list)
+    _first: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Every row of a list that a perfect reader would have now."""
-        if name == "users":
-            return list(self.users)
-        if name == "departments":
-            return list(self.departments)
-        return [row for row in (self.row(name, n) for n in range(self.size(name))) if row is not None]
+        if name in ("users", "departments"):
+            return list(getattr(self, name))
+        made = [row for row in (self.row(name, n) for n in range(self.size(name))) if row is not None]
+        found = [*made, *self.added.get(name, [])]
+        order = self.order.get(name)
+        if order:
+            found.sort(key=lambda row: row["update_time"] or "", reverse=order == "newest")
+        return found
+
+    def truth(self, name: str, at: int | None = None) -> list[dict[str, Any]]:
+        """The rows of a list after the first `at` changes of the journal (all, when that isn't said), by id."""
+        key = KEYS[name]
+        found = {str(row[key]): row for row in self._first.get(name) or self.rows(name)}
+        for change in self.journal[:at] if name in self._first else []:
+            if change.list != name:
+                continue
+            if change.row is None:
+                found.pop(change.id, None)
+            else:
+                found[change.id] = change.row
+        return list(found.values())
+
+    def moves(self, name: str) -> bool:
+        """Whether a made list is no longer as it was made."""
+        return bool(self.changed.get(name) or self.added.get(name) or self.order.get(name))
 
     def size(self, name: str) -> int:
-        """How many rows a made list has, deleted ones included."""
+        """How many rows a made list was made with, deleted ones included."""
         return self.counts.get(name, 0)
 
     def row(self, name: str, number: int) -> dict[str, Any] | None:
@@ -69,6 +106,47 @@ class Account:
             change = changes[key]
             return None if change is None else {**made, **change}
         return made
+
+    def new_row(self, name: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """A row that a made list does not have yet, with these fields."""
+        return {**MAKERS[name](self.seed, self.size(name) + len(self.added.get(name, []))), **fields}
+
+    def mutate(self, op: str, name: str, row_id: object, fields: dict[str, Any]) -> None:
+        """Insert, update or delete a row of a list; raises `KeyError` for a row that isn't there."""
+        self._first.setdefault(name, self.rows(name))
+        key, wanted = KEYS[name], str(row_id)
+        own: list[dict[str, Any]] = (
+            getattr(self, name) if name in ("users", "departments") else self.added.setdefault(name, [])
+        )
+        row: dict[str, Any] | None
+        if op == "insert":
+            row = fields if name in ("users", "departments") else self.new_row(name, fields)
+            own.append(row)
+            wanted = str(row[key])
+        else:
+            place = next((i for i, one in enumerate(own) if str(one[key]) == wanted), None)
+            if place is not None:
+                row = None if op == "delete" else {**own[place], **fields}
+                own[place : place + 1] = [] if row is None else [row]
+            elif name in ("users", "departments"):
+                raise KeyError(wanted)
+            else:
+                row = self._change(op, name, wanted, fields)
+        self.journal.append(Change(name, op, wanted, row))
+
+    def _change(self, op: str, name: str, wanted: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """Update or delete a row that was made."""
+        key = KEYS[name]
+        number = int(wanted) - int(MAKERS[name](self.seed, 0)[key])
+        row = self.row(name, number) if 0 <= number < self.size(name) else None
+        if row is None:
+            raise KeyError(wanted)
+        changes = self.changed.setdefault(name, {})
+        if op == "delete":
+            changes[wanted] = None
+            return None
+        changes[wanted] = {**(changes.get(wanted) or {}), **fields}
+        return {**row, **fields}
 
 
 KEYS = {

@@ -136,8 +136,16 @@ class Sink:
         return web.json_response({"code": status, "message": message}, status=status)
 
     async def _read(self, request: web.Request) -> web.Response:
-        wanted = next(iter(request.query.values()), None)
-        rows = [self.rows[wanted]] if wanted in self.rows else [] if wanted is not None else list(self.rows.values())
+        """A row by its id, under whatever name that is asked for; all of them; or a page of them, with their number."""
+        query = dict(request.query)
+        rows = list(self.rows.values())
+        if "page" in query:
+            page, size = int(query["page"]), int(query.get("size", "100"))
+            body = {"data": rows[(page - 1) * size : page * size], "total": len(rows)}
+            return web.json_response({"code": 200, "message": "success", **body})
+        wanted = next(iter(query.values()), None)
+        if wanted is not None:
+            rows = [self.rows[wanted]] if wanted in self.rows else []
         return web.json_response({"code": 200, "message": "success", "data": rows})
 
     async def _items(self, _: web.Request) -> web.Response:

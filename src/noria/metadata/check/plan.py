@@ -54,7 +54,8 @@ def check_options(plan: Plan) -> list[Problem]:
     durations: list[tuple[Any, str]] = [(options.lookup.wait, "$.options.lookup.wait")]
     if options.sweep is not None:
         found += check_cron(options.sweep.schedule, "$.options.sweep.schedule")
-        durations.append((options.sweep.window, "$.options.sweep.window"))
+        if options.sweep.window != "all":
+            durations.append((options.sweep.window, "$.options.sweep.window"))
     for value, path in durations:
         try:
             if duration(value) <= 0 and path.endswith("window"):

@@ -1,0 +1,382 @@
+"""Reconciliation (对账): what the source shows, what the ledger holds, what the target has, compared id by id.
+
+The source and, where it can be listed, the target are read page by page into a scratch database on disk, so that a
+million ids cost no memory; the ledger is then gone through in the order of ids beside it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
+
+from noria.connectors.source import SourcePage
+from noria.connectors.target import Row, agrees
+from noria.engine.extract import first_sync
+from noria.engine.identity import arrivals_of
+from noria.engine.job import Job
+from noria.engine.motion import Signs
+from noria.engine.reading import Reading, Taken
+from noria.engine.requests import Readable, source_of
+from noria.engine.sweep import NAMED, Sweep, request_items
+from noria.ledger.comparing import CHANGED, MISSING, SAME
+from noria.ledger.staging import Arrivals
+from noria.mapping import DECODER
+from noria.metadata.documents import Metadata
+from noria.metadata.macros import Moment
+from noria.metadata.paths import MISSING as NOTHING
+from noria.metadata.paths import at
+from noria.metadata.times import iso, shown_time
+
+_AT_ONCE = 500
+
+
+@dataclass
+class Differences:
+    """Ids that one side lacks, has beyond the source, or has with another content; the first of each are named."""
+
+    missing: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=lambda: {"missing": 0, "extra": 0, "changed": 0})
+    act: Callable[[str, str], None] = lambda kind, record_id: None
+
+    def note(self, kind: str, record_id: str) -> None:
+        """One more; `act` is told of each, also of those that are not named."""
+        self.act(kind, record_id)
+        self.counts[kind] += 1
+        named: list[str] = getattr(self, kind)
+        if len(named) < NAMED:
+            named.append(record_id)
+
+    def any(self) -> bool:
+        """Whether there is one."""
+        return any(self.counts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The ids by kind, and how many there are of each."""
+        return {"missing": self.missing, "extra": self.extra, "changed": self.changed, "counts": self.counts}
+
+
+@dataclass
+class Reconciliation:
+    """What a comparison found. A count is None where it can't be asked. `in_ledger` and `in_target`: how these differ
+    from the source; `moving`: the source's list did not stand still meanwhile."""
+
+    plan: str
+    begin: float | None = None
+    end: float | None = None
+    source: int = 0
+    ledger: int = 0
+    target: int | None = None
+    in_ledger: Differences = field(default_factory=Differences)
+    in_target: Differences | None = None
+    moving: bool = False
+
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not self.in_ledger.any() and not (self.in_target is not None and self.in_target.any())
+
+    def to_json(self) -> dict[str, Any]:
+        """What `noria reconcile --json` prints."""
+        sides = [side for side in (self.in_ledger, self.in_target) if side is not None]
+        both = {
+            kind: list(dict.fromkeys(one for side in sides for one in getattr(side, kind)))
+            for kind in ("missing", "extra", "changed")
+        }
+        return {
+            "plan": self.plan,
+            "equal": self.equal(),
+            "from": iso(self.begin),
+            "to": iso(self.end),
+            "source": self.source,
+            "ledger": self.ledger,
+            "target": self.target,
+            **both,
+            "in_ledger": self.in_ledger.to_json(),
+            "in_target": self.in_target.to_json() if self.in_target is not None else None,
+            "moving": self.moving,
+        }
+
+
+async def reconcile(job: Job, wanted: Sweep, *, asks_target: bool = True, resends: bool = False) -> Reconciliation:
+    """Compare; nothing is staged or sent. Raises `Failure` when source or target can't be read to their end.
+
+    `wanted`: the window of the source that is looked at (`begin` None: all of it). `resends`: what the target lacks or
+    has otherwise goes back to pending.
+    """
+    found = Reconciliation(job.plan.key, wanted.begin, wanted.end)
+    with _scratch() as scratch:
+        await _source(job, wanted, scratch, found)
+        if job.stopping:
+            return found
+        if wanted.begin is None:
+            _ledger(job, scratch, found)
+        else:
+            found.ledger = found.source - found.in_ledger.counts["missing"]
+        if asks_target:
+            with _resending(job, resends) as differences:
+                await _target(job, wanted, scratch, found, differences)
+    return found
+
+
+@contextmanager
+def _resending(job: Job, resends: bool) -> Iterator[Differences]:
+    """The target's differences; with `resends` their records go back to pending, many at a time."""
+    waiting: list[str] = []
+
+    def act(kind: str, record_id: str) -> None:
+        if resends and kind != "extra":
+            waiting.append(record_id)
+            if len(waiting) >= _AT_ONCE:
+                flush()
+
+    def flush() -> None:
+        job.workspace.ledger.comparing.resend(job.run, waiting, job.clock.now())
+        waiting.clear()
+
+    yield Differences(act=act)
+    if waiting:
+        flush()
+
+
+@contextmanager
+def _scratch() -> Iterator[sqlite3.Connection]:
+    with tempfile.TemporaryDirectory(prefix="noria-") as folder:
+        connection = sqlite3.connect(Path(folder) / "scratch.db", isolation_level=None)
+        try:
+            for statement in (
+                "PRAGMA journal_mode = OFF",
+                "PRAGMA synchronous = OFF",
+                "CREATE TABLE source (stray INTEGER, key TEXT, name TEXT, pass INTEGER, status TEXT,"
+                " PRIMARY KEY (stray, key)) WITHOUT ROWID",
+                "CREATE TABLE sent (key TEXT PRIMARY KEY, ids TEXT, payload BLOB, seen INTEGER DEFAULT 0)"
+                " WITHOUT ROWID",
+            ):
+                connection.execute(statement)
+            yield connection
+        finally:
+            connection.close()
+
+
+@dataclass
+class _Compared:
+    """Takes the source's pages into the scratch database, each arrival with what the ledger says of it."""
+
+    job: Job
+    scratch: sqlite3.Connection
+    current: int = 1
+
+    def page(
+        self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
+    ) -> Taken:
+        """Note what a page shows."""
+        statuses = self.job.workspace.ledger.comparing.statuses(self.job.run.plan_id, arrivals)
+        rows = []
+        for position, (one, name) in enumerate(zip(arrivals.ids, arrivals.numbers, strict=True)):
+            stray = position in arrivals.invalid or one is None
+            # What has no id is known by its content, and named by its number.
+            key = xxh3_128_hexdigest(arrivals.raws[position]) if stray else one
+            rows.append((int(stray), key, name or "?", self.current, statuses[position]))
+        asked = msgspec.json.encode([row[1] for row in rows]).decode()
+        before = {
+            (stray, key): seen
+            for stray, key, seen in self.scratch.execute(
+                "SELECT s.stray, s.key, s.pass FROM json_each(?) j CROSS JOIN source s"
+                " WHERE s.stray IN (0, 1) AND s.key = j.value",
+                [asked],
+            )
+        }
+        self.scratch.execute("BEGIN")
+        # A row that is shown twice with different contents (it changed meanwhile) counts as it was shown last.
+        self.scratch.executemany(
+            "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (stray, key) DO UPDATE SET pass = excluded.pass,"
+            " status = excluded.status",
+            rows,
+        )
+        self.scratch.execute("COMMIT")
+        again = [str(row[1]) for row in rows if before.get(row[:2]) == self.current]
+        new = len({row[:2] for row in rows} - before.keys())
+        counts = self.job.counts
+        counts.unchanged += len(rows)
+        counts.pages += 1
+        self.job.moved(page.total)
+        taken = Taken(new, new, again, len(again))
+        signs(taken)
+        return taken
+
+    def anew(self, signs: Signs) -> None:
+        """Another pass over the same list."""
+        self.current += 1
+
+
+async def _source(job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: Reconciliation) -> None:
+    plan = job.plan
+    begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
+    moment = Moment(shown_time(begin), wanted.end, job.source.zone, plan.options.lenient)
+    reading = Reading(
+        job,
+        source_of(job.workspace, plan, moment, request_items(plan.source.metadata, wanted)),
+        arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
+        _Compared(job, scratch),
+        windowed=True,
+    )
+    await reading.run()
+    found.moving = not reading.settled
+    found.source = scratch.execute("SELECT COUNT(*) FROM source").fetchone()[0]
+    for stray, key, name, status in scratch.execute(
+        "SELECT stray, key, name, status FROM source WHERE status <> ? ORDER BY stray, key", [SAME]
+    ):
+        found.in_ledger.note({MISSING: "missing", CHANGED: "changed"}[status], name if stray else key)
+
+
+def _ledger(job: Job, scratch: sqlite3.Connection, found: Reconciliation) -> None:
+    """The ledger's ids beside the source's, both in order: what only the ledger has."""
+    shown = (row[0] for row in scratch.execute("SELECT key FROM source WHERE stray = 0 ORDER BY key"))
+    strays = "SELECT COUNT(*) FROM source WHERE stray = 1 AND status = ?"
+    found.ledger = scratch.execute(strays, [SAME]).fetchone()[0]
+    here = next(shown, None)
+    for record_id in job.workspace.ledger.comparing.ids(job.run.plan_id):
+        found.ledger += 1
+        while here is not None and here < record_id:
+            here = next(shown, None)
+        if here != record_id:
+            found.in_ledger.note("extra", record_id)
+
+
+async def _target(
+    job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: Reconciliation, differences: Differences
+) -> None:
+    """The target, as far as it can be asked: its list, else record by record, else how many it has."""
+    target, listed = job.target.target(job.plan), job.target.settings.write.listing
+    if target is None or (listed is None and not target.can_verify):
+        return
+    if listed is not None and listed.only_total:
+        await _count(job, found)
+        return
+    found.in_target = differences
+    comparing, plan_id = job.workspace.ledger.comparing, job.run.plan_id
+    sent = comparing.sent(plan_id)
+    if wanted.begin is not None:
+        sent = (one for one in sent if _shown(scratch, one.ids))
+    found.target = 0
+    if listed is None:
+        for one in sent:
+            if await target.has(Row(one.ids[0], one.payload)):
+                found.target += 1
+            else:
+                for record_id in one.ids:
+                    differences.note("missing", record_id)
+    else:
+        scratch.execute("BEGIN")
+        scratch.executemany(
+            "INSERT OR REPLACE INTO sent (key, ids, payload) VALUES (?, ?, ?)",
+            (
+                (_key(one.payload, listed.id, one.ids[0]), msgspec.json.encode(one.ids).decode(), one.payload)
+                for one in sent
+            ),
+        )
+        scratch.execute("COMMIT")
+        source = job.target.listing()
+        assert source is not None
+        await _listed(job, source, listed.id, scratch, found, differences, whole=wanted.begin is None)
+        for row in scratch.execute("SELECT ids FROM sent WHERE seen = 0 ORDER BY key"):
+            for record_id in msgspec.json.decode(row[0]):
+                differences.note("missing", record_id)
+    for record_id in comparing.undelivered(plan_id):
+        if wanted.begin is None or _shown(scratch, [record_id]):
+            differences.note("missing", record_id)
+
+
+async def _count(job: Job, found: Reconciliation) -> None:
+    source = job.target.listing()
+    assert source is not None
+    page = await source.fetch(None)
+    if page.total is None:
+        return
+    found.target, found.in_target = page.total, Differences()
+    expected = sum(1 for _ in job.workspace.ledger.comparing.sent(job.run.plan_id))
+    for kind, number in (("missing", expected - page.total), ("extra", page.total - expected)):
+        found.in_target.counts[kind] = max(0, number)
+
+
+@dataclass
+class _Seen:
+    """Takes the pages of the target's list: each entry is looked for among what was sent."""
+
+    job: Job
+    scratch: sqlite3.Connection
+    found: Reconciliation
+    differences: Differences
+    whole: bool
+    current: int = 1
+
+    def page(
+        self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
+    ) -> Taken:
+        """Compare what a page shows."""
+        assert self.found.target is not None
+        again: list[str] = []
+        self.scratch.execute("BEGIN")
+        for key, raw in zip(arrivals.ids, arrivals.raws, strict=True):
+            if key is None:
+                continue
+            row = self.scratch.execute("SELECT ids, payload, seen FROM sent WHERE key = ?", [key]).fetchone()
+            if row is None:
+                # Remembered as seen, with nothing that was sent, so that it is counted once.
+                self.scratch.execute("INSERT INTO sent VALUES (?, '[]', NULL, ?)", [key, self.current])
+                self.found.target += self.whole
+                if self.whole:
+                    self.differences.note("extra", key)
+                continue
+            if row[2]:
+                again += [key] if row[2] == self.current else []
+                self.scratch.execute("UPDATE sent SET seen = ? WHERE key = ?", [self.current, key])
+                continue
+            self.found.target += 1
+            self.scratch.execute("UPDATE sent SET seen = ? WHERE key = ?", [self.current, key])
+            if row[1] and not agrees(DECODER.decode(row[1]), DECODER.decode(raw)):
+                for record_id in msgspec.json.decode(row[0]):
+                    self.differences.note("changed", record_id)
+        self.scratch.execute("COMMIT")
+        taken = Taken(0, len(arrivals.ids) - len(again), again, len(again))
+        signs(taken)
+        return taken
+
+    def anew(self, signs: Signs) -> None:
+        """Another pass over the same list."""
+        self.current += 1
+
+
+async def _listed(
+    job: Job,
+    source: Readable,
+    id_path: str,
+    scratch: sqlite3.Connection,
+    found: Reconciliation,
+    differences: Differences,
+    *,
+    whole: bool,
+) -> None:
+    arrivals = arrivals_of(Metadata(api="-", id=id_path), Moment(0, 0))
+    taker = _Seen(job, scratch, found, differences, whole)
+    await Reading(job, source, arrivals, taker, windowed=True).run()
+
+
+def _shown(scratch: sqlite3.Connection, ids: list[str]) -> bool:
+    """Whether the source showed one of these in the window."""
+    return any(scratch.execute("SELECT 1 FROM source WHERE stray = 0 AND key = ?", [one]).fetchone() for one in ids)
+
+
+def _key(payload: bytes, path: str, record_id: str) -> str:
+    """What a payload is known by in the target's list: its own id there, else the record's."""
+    body = DECODER.decode(payload) if payload else None
+    own = at(body, path) if isinstance(body, dict) else NOTHING
+    return record_id if own is NOTHING or own is None else str(own)

@@ -1,0 +1,128 @@
+"""Comparing the ledger with what a source shows and a target has: statuses of arrivals, sent payloads in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+from xxhash import xxh3_128_digest
+
+from noria.ledger.content import same_content
+from noria.ledger.delivery import Delivery
+from noria.ledger.exceptions import note_exceptions
+from noria.ledger.pages import Pages
+from noria.ledger.reasons import stored
+from noria.ledger.records import rows_of
+from noria.ledger.runs import Run
+from noria.ledger.staging import AMBIGUOUS, WITHOUT_ID, Arrivals
+from noria.ledger.store import Store
+from noria.messages import Message
+
+SAME, CHANGED, MISSING = "same", "changed", "missing"
+
+_KNOWN = (
+    "SELECT r.id, r.hash, r.page_id, r.position FROM json_each(:ids) j CROSS JOIN records r"
+    " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0"
+)
+_OTHER_CONTENT = (
+    "SELECT 1 FROM versions WHERE plan_id = :p AND id = :id AND kind = 'duplicate' AND hash = :hash"
+    " UNION SELECT 1 FROM records INDEXED BY records_strays"
+    " WHERE plan_id = :p AND hash = :hash AND stray <> 0 AND +stray = :ambiguous AND id = :id"
+)
+_STRAY = (
+    "SELECT 1 FROM records INDEXED BY records_strays"
+    " WHERE plan_id = :p AND hash = :hash AND stray <> 0 AND +stray = :without"
+)
+_DELIVERED = (
+    "SELECT r.seq, r.id FROM json_each(:seqs) j CROSS JOIN records r"
+    " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
+    " WHERE r.plan_id = :p AND r.seq = j.value AND r.stray = 0"
+    " AND CASE WHEN e.seq IS NULL THEN :kind = 'fresh' ELSE e.state IN ('delivered', 'held') AND e.batch_id = :b END"
+)
+
+
+class Sent(NamedTuple):
+    """A payload that was delivered, or may have been (held), and is what its records were sent with last (empty when it
+    is no longer kept); their ids."""
+
+    ids: list[str]
+    payload: bytes
+
+
+class Comparing:
+    """Reads what reconciliations compare."""
+
+    def __init__(self, store: Store, pages: Pages) -> None:
+        self.store = store
+        self.pages = pages
+
+    def statuses(self, plan_id: int, arrivals: Arrivals) -> list[str]:
+        """For each arrival whether the ledger has it, has another content of its id, or has not heard of it.
+
+        A content that is kept beside the record's own (a duplicate that idCheck holds back, an ambiguous one) is had.
+        """
+        asked = msgspec.json.encode(arrivals.ids).decode()
+        known = {row[0]: row[1:] for row in self.store.tuples(_KNOWN, ids=asked, p=plan_id)}
+        found = []
+        for position, (record_id, raw) in enumerate(zip(arrivals.ids, arrivals.raws, strict=True)):
+            digest = xxh3_128_digest(raw)
+            keys = {"p": plan_id, "hash": digest}
+            if position in arrivals.invalid or record_id is None:
+                had = self.store.tuples(_STRAY, **keys, without=WITHOUT_ID)
+                found.append(SAME if had else MISSING)
+            elif record_id not in known:
+                found.append(MISSING)
+            else:
+                own, page_id, place = known[record_id]
+                same = own == digest or self.store.tuples(_OTHER_CONTENT, **keys, id=record_id, ambiguous=AMBIGUOUS)
+                same = same or same_content(self.pages.raws(page_id)[place], raw)
+                found.append(SAME if same else CHANGED)
+        return found
+
+    def ids(self, plan_id: int) -> Iterator[str]:
+        """The ids of a plan's records, in the order of their UTF-8 bytes."""
+        for row in self.store.stream("SELECT id FROM records WHERE plan_id = :p AND stray = 0 ORDER BY id", p=plan_id):
+            yield row[0]
+
+    def undelivered(self, plan_id: int) -> Iterator[str]:
+        """The ids of records that are to be delivered and certainly are not."""
+        for row in self.store.stream(
+            "SELECT id FROM record_states WHERE plan_id = :p AND stray = 0"
+            " AND state IN ('pending', 'sending', 'failed', 'dead') ORDER BY seq",
+            p=plan_id,
+        ):
+            yield row[0]
+
+    def sent(self, plan_id: int) -> Iterator[Sent]:
+        """Every payload that was delivered (or may have been) and not sent anew since, batch by batch."""
+        for row in self.store.stream(
+            "SELECT * FROM batches WHERE plan_id = :p AND state <> 'sending' ORDER BY batch_id", p=plan_id
+        ):
+            groups = Delivery.groups(row)
+            seqs = msgspec.json.encode([seq for group in groups for seq in group]).decode()
+            ids = dict(self.store.tuples(_DELIVERED, seqs=seqs, p=plan_id, kind=row.kind, b=row.batch_id))
+            if not ids:
+                continue
+            # What was sent long ago may no longer be kept; that it was sent is.
+            payloads = rows_of(self.store.unpack(row.body), row.body_path) if row.body else [b""] * len(groups)
+            for group, payload in zip(groups, payloads, strict=True):
+                own = [ids[seq] for seq in group if seq in ids]
+                if own:
+                    yield Sent(own, bytes(payload))
+
+    def resend(self, run: Run, ids: Sequence[str], now: float) -> int:
+        """Records that were delivered, or may have been, and that the target turned out not to have go back to pending;
+        gives how many."""
+        asked = msgspec.json.encode(list(ids)).decode()
+        rows = self.store.tuples(
+            "SELECT s.seq FROM json_each(:ids) j CROSS JOIN record_states s"
+            " WHERE s.plan_id = :p AND s.id = j.value AND s.stray = 0 AND s.state IN ('delivered', 'held')",
+            ids=asked,
+            p=run.plan_id,
+        )
+        reason = stored(Message("reason.not_in_target"))
+        with self.store.transaction() as c:
+            again = [{"seq": row[0], "state": "pending", "reason": reason, "due_at": now} for row in rows]
+            note_exceptions(c, run, again, now)
+        return len(rows)

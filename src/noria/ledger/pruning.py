@@ -1,0 +1,104 @@
+"""Retention: what is kept how long. Ids, hashes, states and their history of records are kept for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from noria.ledger.store import Store
+
+# Rows changed in one transaction: others have their turn in between.
+_STEP = 500
+
+
+@dataclass
+class Pruned:
+    """How much was let go: bodies of pages, payloads of batches, tries, runs; and the bytes of the first three."""
+
+    bodies: int = 0
+    payloads: int = 0
+    attempts: int = 0
+    runs: int = 0
+    bytes: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return asdict(self)
+
+
+# A page is kept as long as one of its records may still be mapped: not claimed yet, or in a state that can be replayed.
+_PAGES = (
+    "SELECT g.page_id, LENGTH(g.body) FROM pages g JOIN plans p ON p.plan_id = g.plan_id"
+    " WHERE g.received_at < :before AND LENGTH(g.body) > 0 {spared} AND g.page_id NOT IN ("
+    " SELECT r.page_id FROM records r JOIN plans q ON q.plan_id = r.plan_id WHERE r.seq > q.claimed_seq AND r.stray = 0"
+    " UNION ALL SELECT r.page_id FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
+    " WHERE e.state NOT IN ('delivered', 'skipped'))"
+    " ORDER BY g.page_id"
+)
+# What was sent is kept as long as its outcome is open or a record may be sent as it was.
+_SETTLED_BATCHES = (
+    "b.state IN ('delivered', 'failed') AND b.batch_id NOT IN (SELECT e.batch_id FROM exceptions e"
+    " WHERE e.batch_id IS NOT NULL AND e.state NOT IN ('delivered', 'skipped'))"
+)
+_BATCHES = (
+    "SELECT b.batch_id, LENGTH(b.body) FROM batches b WHERE b.finished_at < :before AND b.body IS NOT NULL {spared}"
+    f" AND {_SETTLED_BATCHES} ORDER BY b.batch_id"
+)
+_NO_PAYLOAD = "UPDATE batches SET body = NULL WHERE batch_id = :n"
+_ATTEMPTS = (
+    "SELECT a.attempt_id, COALESCE(LENGTH(a.answer), 0) FROM attempts a JOIN batches b ON b.batch_id = a.batch_id"
+    f" WHERE a.started_at < :before {{spared}} AND {_SETTLED_BATCHES} ORDER BY a.attempt_id"
+)
+_RUNS = (
+    "SELECT r.run_id, 0 FROM runs r WHERE r.finished_at < :before AND r.run_id <= (SELECT MAX(n.run_id) FROM runs n"
+    " WHERE n.plan_id = r.plan_id) - 50 AND r.run_id NOT IN (SELECT l.run_id FROM leases l WHERE l.run_id IS NOT NULL)"
+    " ORDER BY r.run_id"
+)
+
+
+class Pruning:
+    """Lets go of what nobody will ask for any more."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def prune(
+        self,
+        *,
+        bodies: float | None,
+        payloads: float | None,
+        attempts: float | None,
+        runs: float | None,
+        spared: Sequence[int] = (),
+        only_counts: bool = False,
+    ) -> Pruned:
+        """Let go of what is older than these times (epoch seconds; None: nothing).
+
+        `spared`: plans whose content and answers others look into, which keep them. `only_counts`: change nothing.
+        """
+        done = Pruned()
+        numbers = ",".join(str(int(one)) for one in spared)
+        where = {table: f"AND {table}.plan_id NOT IN ({numbers})" if numbers else "" for table in ("g", "b")}
+        jobs = (
+            ("bodies", bodies, _PAGES.format(spared=where["g"]), "UPDATE pages SET body = x'' WHERE page_id = :n"),
+            ("payloads", payloads, _BATCHES.format(spared=where["b"]), _NO_PAYLOAD),
+            ("attempts", attempts, _ATTEMPTS.format(spared=where["b"]), "DELETE FROM attempts WHERE attempt_id = :n"),
+            ("runs", runs, _RUNS, "DELETE FROM runs WHERE run_id = :n"),
+        )
+        for name, before, chosen, change in jobs:
+            if before is None:
+                continue
+            found: list[tuple[Any, ...]] = self.store.tuples(chosen, before=before)
+            for first in range(0, len(found), _STEP):
+                part = found[first : first + _STEP]
+                if not only_counts:
+                    with self.store.transaction() as c:
+                        c.many(change, [{"n": row[0]} for row in part])
+                setattr(done, name, getattr(done, name) + len(part))
+                done.bytes += sum(row[1] for row in part)
+        return done
+
+    def compact(self) -> None:
+        """Give the space that was let go back to the file system; nobody else can write meanwhile."""
+        self.store.vacuum()
