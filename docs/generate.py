@@ -22,6 +22,8 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
         del sys.modules[name]
     from noria.cli.projects import options_of
     from noria.connectors import CONNECTORS
+    from noria.connectors.guarantees import guarantees
+    from noria.messages import t
     from noria.metadata.documents import (
         FilterCondition,
         GroupCalculate,
@@ -61,7 +63,13 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     yield "language.md", f"# {'元数据语言' if zh else 'The metadata language'}\n\n{made}\n\n" + "\n".join(_language(zh))
     for connector in CONNECTORS.values():
         options = _table(head, options_of(connector.settings_type))
-        text = f"# {connector.name}: {connector.title[0 if zh else 1]}\n\n{made}\n\n{options}\n"
+        kept = [(t(f"guarantee.{g.name}"), t(f"guarantee.holds_{g.holds}"), str(g.how)) for g in guarantees(connector)]
+        promises = "\n".join(f"| {' | '.join(row)} |" for row in kept)
+        text = (
+            f"# {connector.name}: {connector.title[0 if zh else 1]}\n\n{made}\n\n"
+            f"## {'保证' if zh else 'Guarantees'}\n\n| | | |\n|---|---|---|\n{promises}\n\n"
+            f"## {'设置' if zh else 'Settings'}\n\n{options}\n"
+        )
         if connector.endpoints:
             text += f"\n## {'接口' if zh else 'Endpoints'}\n\n| | | |\n|---|---|---|\n"
             for endpoint in connector.endpoints:

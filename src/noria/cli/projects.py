@@ -11,6 +11,7 @@ import typer
 
 from noria.cli.options import HERE, JsonOption, OptionalPlans, ProjectOption
 from noria.cli.output import console, print_json, problem_lines, table
+from noria.connectors.guarantees import guarantees
 from noria.connectors.registry import CONNECTORS, connector_named
 from noria.connectors.settings import HttpSettings
 from noria.engine.checking import check_project
@@ -111,10 +112,16 @@ def connectors(
     options = [row for row in options_of(connector.settings_type)]
     if as_json:
         endpoints = [msgspec.to_builtins(endpoint) for endpoint in connector.endpoints]
-        print_json({"name": connector.name, "title": connector.title[0], "options": options, "endpoints": endpoints})
+        promises = [{"name": one.name, "holds": one.holds, "how": str(one.how)} for one in guarantees(connector)]
+        title = connector.title[0]
+        print_json({"name": name, "title": title, "guarantees": promises, "options": options, "endpoints": endpoints})
         return
     out = console()
     out.print(f"{connector.name}  {connector.title[LANGUAGES.index(language())]}", style="bold")
+    shown = table(t("column.guarantee"), "", t("column.how"))
+    for one in guarantees(connector):
+        shown.add_row(t(f"guarantee.{one.name}"), t(f"guarantee.holds_{one.holds}"), str(one.how))
+    out.print(shown)
     shown = table(t("column.option"), t("column.type"), t("column.default"), t("column.meaning"))
     for row in options:
         shown.add_row(row["name"], row["type"], row["default"], row["meaning"])

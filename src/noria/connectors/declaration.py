@@ -44,6 +44,7 @@ class Connector:
     auth_codes: frozenset[str] = frozenset()
     paged_by: str = ""
     inside: bool = False  # reads and writes nothing outside
+    upserts: bool = False  # a write with a known id changes that record and makes no other
     strict_parameters: Callable[[HttpSettings], bool] = field(default=lambda settings: False)
 
     def problems(self, name: str, table: dict[str, Any], path: str) -> list[Problem]:

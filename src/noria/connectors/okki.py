@@ -109,6 +109,7 @@ OKKI = Connector(
     endpoints=_endpoints(),
     auth_codes=frozenset({"access_denied"}),
     paged_by="start_index",
+    upserts=True,
     # The vendor's API refuses parameters it doesn't know; the article's server is sent what the plan says.
     strict_parameters=lambda settings: settings.auth.type == "oauth2",
 )

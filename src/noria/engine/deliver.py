@@ -117,7 +117,7 @@ class _Delivery:
         while not self.halted:
             self.job.staged.clear()
             finished = self.job.extracted
-            due = self.ledger.fresh(self.plan_id, after, self.size)
+            due = self.ledger.fresh(self.plan_id, after, self.size, self.job.run.run_id)
             if len(due) < self.size and not finished:
                 await self.job.staged.wait()
                 continue
@@ -158,14 +158,14 @@ class _Delivery:
         whole.exempt += blocked
         self.job.counts.invalid += sum(one.state == "invalid" for one in whole.exempt)
         for ready in whole.parts(self.size):
-            await self._room({record.id for record in ready.records})
+            await self._room(ready.records)
             if self.halted:
                 return
             await self._send("retry", ready, None)
 
     async def _claim(self, kind: str, due: list[Due], claimed_to: int | None) -> None:
         """Map records, claim them, and start sending them as soon as there is room."""
-        await self._room({record.id for record in due})
+        await self._room(due)
         if self.halted:
             return
         due, blocked = self._unblocked(due)
@@ -190,7 +190,7 @@ class _Delivery:
     def _unblocked(self, due: list[Due]) -> tuple[list[Due], list[Exempt]]:
         """Records that may be sent; one whose older content is in a batch in doubt goes after that is settled."""
         doubted = self.sender.doubted if self.sender is not None else set()
-        if doubted.isdisjoint(record.id for record in due):
+        if not doubted or doubted.isdisjoint(record.id for record in due):
             return due, []
         now, reason = self.job.clock.now(), Message("reason.after_doubt")
         blocked = [
@@ -218,9 +218,10 @@ class _Delivery:
         self.job.counts.delivered += len(ready.records)
         self.job.moved()
 
-    async def _room(self, ids: set[str]) -> None:
+    async def _room(self, due: Sequence[Due]) -> None:
         """Wait until another batch may be begun: fewer than `concurrency` are on their way, and none of them holds
         an older content of one of these records."""
+        ids = {record.id for record in due} if self.sending else set()
         while self.sending:
             same = [task for task, sent in self.sending.items() if not sent.isdisjoint(ids)]
             if len(self.sending) < self.job.plan.options.concurrency and not same:

@@ -10,7 +10,7 @@ import msgspec
 from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.job import Job
 from noria.ledger.delivery import Due, Exempt
-from noria.mapping import ROWS, Environment, MappingError, Waiting, compile_mapping, encode, grouping_of
+from noria.mapping import ROWS, Environment, MappingError, Waiting, compile_mapping, encode, encode_all, grouping_of
 from noria.messages import Message
 from noria.metadata.macros import Moment
 from noria.metadata.times import duration
@@ -69,16 +69,15 @@ class Preparer:
         if self.mapping.whole and not self.rules.derives and all(raws):
             ready.records, ready.payloads = due, raws
             return ready
-        rows = self._rows(due, raws, ready)
+        records, rows = self._rows(due, raws, ready)
         env = self._environment()
-        stood_at = self.answers.fill([row for _, row in rows], env)
+        stood_at = self.answers.fill(rows, env)
         payload_of = self.mapping.payload
         try:
-            ready.payloads = [encode(payload_of(row, env)) for _, row in rows]
-            ready.records = [record for record, _ in rows]
+            ready.payloads = encode_all([payload_of(row, env) for row in rows])
+            ready.records = records
         except (MappingError, Waiting):
-            ready.payloads = []
-            for record, row in rows:
+            for record, row in zip(records, rows, strict=True):
                 self._one([record], row, env, stood_at, ready)
         return ready
 
@@ -86,9 +85,9 @@ class Preparer:
         """Payloads of the documents that a grouping makes of records, in the order of their first records."""
         assert self.grouping is not None
         ready = Prepared()
-        rows = self._rows(due, self.job.workspace.ledger.delivery.raws(due), ready)
+        records, rows = self._rows(due, self.job.workspace.ledger.delivery.raws(due), ready)
         groups: dict[tuple[str, ...], list[tuple[Due, Row]]] = {}
-        for record, row in rows:
+        for record, row in zip(records, rows, strict=True):
             try:
                 groups.setdefault(self.grouping.key(row), []).append((record, row))
             except MappingError as error:
@@ -103,11 +102,11 @@ class Preparer:
                 documents += [([group[i][0] for i in positions], document) for document, positions in made]
         env = self._environment()
         stood_at = self.answers.fill([document for _, document in documents], env)
-        for records, document in documents:
+        for merged, document in documents:
             before = len(ready.payloads)
-            self._one(records, document, env, stood_at, ready)
+            self._one(merged, document, env, stood_at, ready)
             if len(ready.payloads) > before:
-                ready.sizes.append(len(records))
+                ready.sizes.append(len(merged))
         return ready
 
     def _environment(self) -> Environment:
@@ -129,26 +128,29 @@ class Preparer:
             ready.records += records
             ready.payloads.append(payload)
 
-    def _rows(self, due: list[Due], raws: list[bytes], ready: Prepared) -> list[tuple[Due, Row]]:
-        """The records' content as the source's rules have it; a record that has none is exempt."""
-        found = _all_decoded(raws)
-        rows: list[tuple[Due, Row]] = [] if found is None else list(zip(due, found, strict=True))
-        for record, raw in zip(due, raws, strict=True) if found is None else ():
-            row = decoded(raw)
-            if isinstance(row, Message):
-                ready.exempt.append(Exempt(record.seq, "invalid", row))
-            else:
-                rows.append((record, row))
+    def _rows(self, due: list[Due], raws: list[bytes], ready: Prepared) -> tuple[list[Due], list[Row]]:
+        """Records with their content as the source's rules have it, beside each other; one that has none is exempt."""
+        records, rows = due, _all_decoded(raws)
+        if rows is None:
+            records, rows = [], []
+            for record, raw in zip(due, raws, strict=True):
+                row = decoded(raw)
+                if isinstance(row, Message):
+                    ready.exempt.append(Exempt(record.seq, "invalid", row))
+                else:
+                    records.append(record)
+                    rows.append(row)
         if not self.rules.derives:
-            return rows
+            return records, rows
         env = self._environment()
-        derived: list[tuple[Due, Row]] = []
-        for record, row in rows:
+        kept, derived = [], []
+        for record, row in zip(records, rows, strict=True):
             try:
-                derived.append((record, self.rules.derived(row, env)))
+                derived.append(self.rules.derived(row, env))
+                kept.append(record)
             except MappingError as error:
                 ready.exempt.append(Exempt(record.seq, "invalid", error.message))
-        return derived
+        return kept, derived
 
     def _waits(self, record: Due, waiting: Waiting, deadline: float, stood_at: list[int]) -> Exempt:
         return Exempt(

@@ -163,13 +163,15 @@ class Reading:
     def _take(self, page: SourcePage) -> tuple[Taken, int]:
         """The next page of the list; gives what it brought and how many arrivals it had."""
         arrivals = self.arrivals(page.records)
-        own = Counter(arrivals.ids)
         before, reread = self._shown, self._reread
-        self._shown, self._reread = set(own), set()
+        self._shown, self._reread = set(arrivals.ids), set()
 
         def signs(taken: Taken) -> Signs:
-            # What a page has twice in itself, and what a look back has shown already, says nothing of motion.
-            again = [one for one in taken.again if own[one] < 2 and one not in reread]
+            again = taken.again
+            if again:
+                # What a page has twice in itself, and what a look back has shown already, says nothing of motion.
+                own = Counter(arrivals.ids)
+                again = [one for one in again if own[one] < 2 and one not in reread]
             flat = len(arrivals.ids) == len(page.records)
             self.signs.page(len(page.records), page.total, again if flat else [], before)
             self.signs.missing += taken.missing

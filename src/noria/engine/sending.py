@@ -119,7 +119,8 @@ class Sender:
         """The target answered: every row without a complaint is delivered; one that it said nothing of is in doubt."""
         lost = await self._never_came(batch, payloads, written)
         now, failed = self.job.clock.now(), []
-        for place, (group, reason) in enumerate(zip(_groups(batch), written.rows, strict=True)):
+        complaints = zip(_groups(batch), written.rows, strict=True) if any(written.rows) else ()
+        for place, (group, reason) in enumerate(complaints):
             if reason is None or (place in written.silent and lost is not None and place not in lost):
                 continue
             hold = place in written.silent and lost is None and self.job.plan.options.on_doubt == "hold"

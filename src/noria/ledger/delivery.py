@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.ledger.exceptions import note_exceptions
+from noria.ledger.handover import Handover
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Run
@@ -109,16 +110,21 @@ def _grouped(seqs: list[int], sizes: Sequence[int]) -> list[Any]:
 class Delivery:
     """Claims records, keeps batches and their attempts."""
 
-    def __init__(self, store: Store, pages: Pages) -> None:
+    def __init__(self, store: Store, pages: Pages, handover: Handover) -> None:
         self.store = store
         self.pages = pages
+        self.handover = handover
 
     def claimed(self, plan_id: int) -> int:
         """Up to which seq the plan's records have been claimed."""
         return int(self.store.rows("SELECT claimed_seq FROM plans WHERE plan_id = :p", p=plan_id)[0][0])
 
-    def fresh(self, plan_id: int, after: int, limit: int) -> list[Due]:
-        """The next records that were never claimed, in the order they were staged."""
+    def fresh(self, plan_id: int, after: int, limit: int, run_id: int = 0) -> list[Due]:
+        """The next records that were never claimed, in the order they were staged; of what the run `run_id` has just
+        staged itself perhaps fewer than there are."""
+        handed = self.handover.take(run_id, after, limit)
+        if handed is not None:
+            return handed
         return list(map(Due._make, self.store.tuples(_FRESH, p=plan_id, after=after, n=limit)))
 
     def again(self, plan_id: int, now: float, after: int, limit: int) -> list[Due]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
+from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
 from noria.ledger.pages import Pages
 from noria.ledger.pruning import Pruning
@@ -23,10 +24,10 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.identity: str = store.rows("SELECT value FROM facts WHERE name = 'identity'")[0][0]
-        pages = Pages(store)
+        pages, handover = Pages(store), Handover()
         self.runs = Runs(store)
-        self.staging = Staging(store, pages)
-        self.delivery = Delivery(store, pages)
+        self.staging = Staging(store, pages, handover)
+        self.delivery = Delivery(store, pages, handover)
         self.lookups = Lookups(store, pages)
         self.records = Records(store, pages)
         self.comparing = Comparing(store, pages)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
 from xxhash import xxh3_128_digest
 
 from noria.ledger.content import same_content
+from noria.ledger.delivery import Due
 from noria.ledger.exceptions import note_exceptions
+from noria.ledger.handover import Handover
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Read, Run
@@ -65,7 +68,7 @@ class StageCounts:
 
 @dataclass
 class _Page:
-    """The rows that a page adds, gathered before they are written together."""
+    """The rows that a page adds, gathered before they are written together. `whole`: it had nothing but new records."""
 
     run: Run
     read: Read
@@ -77,6 +80,7 @@ class _Page:
     touched: list[int] = field(default_factory=list)
     exceptions: list[dict[str, Any]] = field(default_factory=list)
     counts: StageCounts = field(default_factory=StageCounts)
+    whole: bool = False
 
     def take(self, raw: bytes) -> int:
         self.bodies.append(raw)
@@ -120,9 +124,10 @@ _NUMBERED = "UPDATE plans SET next_seq = :seq WHERE plan_id = :p"
 class Staging:
     """Puts pages into the ledger."""
 
-    def __init__(self, store: Store, pages: Pages) -> None:
+    def __init__(self, store: Store, pages: Pages, handover: Handover) -> None:
         self.store = store
         self.pages = pages
+        self.handover = handover
         # Whether a plan's last page held new records only: then the next one probably does, too.
         self._all_new: dict[int, bool] = {}
 
@@ -156,6 +161,10 @@ class Staging:
             c.run(_ADVANCE if read.own else _NUMBERED, {"seq": page.next_seq, "p": run.plan_id, **place})
         if page.bodies:
             self.pages.keep(page.page_id, page.bodies)
+        if page.whole:
+            self.handover.put(run.run_id, next_seq, _due(arrivals, next_seq, page_id))
+        elif page.next_seq > next_seq:
+            self.handover.forget()
         return page.counts
 
     def _sort(self, c: Transaction, page: _Page, arrivals: Arrivals, delivers_changes: bool, overwrites: bool) -> None:
@@ -207,7 +216,7 @@ class Staging:
             c.run("ROLLBACK TO all_new")
             return False
         c.run("RELEASE all_new")
-        page.bodies = arrivals.raws
+        page.bodies, page.whole = arrivals.raws, True
         page.next_seq += len(rows)
         page.counts.staged += len(rows)
         page.counts.missing = list(arrivals.ids)  # type: ignore[arg-type]
@@ -422,6 +431,15 @@ class Staging:
                 c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
                 c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
         return len(rows)
+
+
+def _due(arrivals: Arrivals, first_seq: int, page_id: int) -> list[Due]:
+    """A page of new records as they are delivered."""
+    ids: Any = arrivals.ids
+    shown: Any = arrivals.numbers
+    if None in shown:
+        shown = [own if number is None else number for own, number in zip(ids, shown, strict=True)]
+    return list(map(Due, range(first_seq, first_seq + len(ids)), ids, shown, repeat(page_id), range(len(ids))))
 
 
 def _all_different(ids: list[str | None]) -> bool:

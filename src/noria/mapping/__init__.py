@@ -4,7 +4,7 @@ the `request` list compiled into a function from record to payload."""
 from noria.mapping.compiler import Mapping, compile_mapping
 from noria.mapping.grouping import Grouping, grouping_of
 from noria.mapping.rows import RowRules
-from noria.mapping.values import DECODER, ROWS, Environment, Key, MappingError, Waiting, encode
+from noria.mapping.values import DECODER, ROWS, Environment, Key, MappingError, Waiting, encode, encode_all
 
 __all__ = [
     "DECODER",
@@ -18,5 +18,6 @@ __all__ = [
     "Waiting",
     "compile_mapping",
     "encode",
+    "encode_all",
     "grouping_of",
 ]

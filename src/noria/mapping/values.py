@@ -23,6 +23,12 @@ ROWS = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
 
+
+def encode_all(values: list[Any]) -> list[bytes]:
+    """Each value's JSON, as `encode` gives it; many at a time are cheaper."""
+    return _ENCODER.encode_lines(values).split(b"\n")[:-1]
+
+
 Key = tuple[str | tuple[str, ...], ...]
 
 

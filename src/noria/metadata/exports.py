@@ -24,7 +24,7 @@ from noria.metadata.documents import (
     ValueMap,
 )
 from noria.metadata.errors import Problem
-from noria.metadata.validation import BLANK, fits, shown
+from noria.metadata.validation import BLANK, fits, shown, type_info
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 # Keys whose truth is written as text or number, as sheets and forms do; elsewhere that is a mistake.
@@ -39,7 +39,7 @@ def read_export(value: Any, type_: Any, path: str = "$") -> tuple[Any, list[Prob
     What can't be read otherwise stays as it is, for the check of types to complain of.
     """
     found: list[Problem] = []
-    return _read(value, inspect.type_info(type_), path, found), found
+    return _read(value, type_info(type_), path, found), found
 
 
 def _read(value: Any, info: inspect.Type, path: str, found: list[Problem]) -> Any:

@@ -7,6 +7,7 @@ warning with the nearest known name, or else as a hint.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,10 +43,16 @@ def nearest(name: str, known: list[str]) -> str | None:
     return found[0] if found else None
 
 
+@cache
+def type_info(type_: Any) -> inspect.Type:
+    """What msgspec knows of a type; worked out once."""
+    return inspect.type_info(type_)
+
+
 def problems_in(value: Any, type_: Any, path: str = "$") -> list[Problem]:
     """Every place where `value` does not fit `type_`; wrong types are errors, unknown keys warnings."""
     found: list[Problem] = []
-    _walk(value, inspect.type_info(type_), path, found)
+    _walk(value, type_info(type_), path, found)
     return found
 
 
@@ -62,7 +69,7 @@ def mended(value: Any, type_: Any) -> Any:
 
     What must not be missing is `BLANK`, or empty. Problems at such a place have been found already.
     """
-    info = inspect.type_info(type_)
+    info = type_info(type_)
     fixed = _mended(value, info)
     return _blank(info) if fixed is _GONE else fixed
 

@@ -1,0 +1,60 @@
+"""What a connector can promise about records: how a send in doubt is settled, how a list is read without gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from noria.connectors.declaration import Connector
+from noria.connectors.settings import HttpSettings
+from noria.messages import Message
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """One promise: its name in the catalogue (`guarantee.<name>`), whether it holds ("yes", "no", or "setting" where a
+    connection's settings decide), and how."""
+
+    name: str
+    holds: str
+    how: Message
+
+
+def guarantees(connector: Connector) -> list[Guarantee]:
+    """The promises of a connector with its default settings."""
+    if connector.inside:
+        return [Guarantee("order", "yes", Message("guarantee.order_how"))]
+    given = {"connector": connector.name, "base_url": "http://localhost"}
+    settings = connector.to_http(msgspec.convert(given, connector.settings_type))
+    return [*_writing(connector, settings), *_reading(settings)]
+
+
+def _writing(connector: Connector, settings: HttpSettings) -> list[Guarantee]:
+    write = settings.write
+    keys = Message("guarantee.keys_how", {"header": write.idempotency_header or "write.idempotency_header"})
+    verify = Message("guarantee.verify_how", {"api": write.verify.api if write.verify else "write.verify"})
+    found = [
+        Guarantee("keys", "yes" if write.idempotency_header else "setting", keys),
+        Guarantee("verify", "yes" if write.verify else "setting", verify),
+        Guarantee("on_doubt", "yes", Message("guarantee.on_doubt_how")),
+        Guarantee("results", "yes" if write.results else "setting", Message("guarantee.results_how")),
+        Guarantee("bisect", "yes" if write.batch_size > 1 else "setting", Message("guarantee.bisect_how")),
+        Guarantee("order", "yes", Message("guarantee.order_how")),
+        Guarantee(
+            "reconcile", "yes" if write.listing or write.verify else "setting", Message("guarantee.reconcile_how")
+        ),
+    ]
+    upserts = Guarantee("upsert", "yes", Message("guarantee.upsert_how"))
+    return [upserts, *found] if connector.upserts else found
+
+
+def _reading(settings: HttpSettings) -> list[Guarantee]:
+    paging = settings.paging
+    kind = "guarantee.cursor_how" if paging.type in ("cursor", "link") else "guarantee.pages_how"
+    codes = ", ".join(map(str, paging.restart))
+    restart = Message("guarantee.restart_how", {"codes": codes or "paging.restart"})
+    return [
+        Guarantee("paging", "yes" if paging.type != "none" else "setting", Message(kind)),
+        Guarantee("restart", "yes" if codes or paging.type in ("cursor", "link") else "setting", restart),
+    ]
