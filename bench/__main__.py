@@ -49,20 +49,24 @@ def ratio(pairs: list[tuple[Figures, Figures]], key: str) -> tuple[float, float,
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def speed(records: int, rounds: int) -> list[tuple[Figures, Figures]]:
-    """Both sides in turn, so that a machine that slows down slows both."""
-    pairs = []
+def speed(records: int, rounds: int) -> dict[str, list[tuple[Figures, Figures]]]:
+    """All sides in turn, so that a machine that slows down slows each: the bare loop, then noria with a ledger that
+    is synchronous=NORMAL and with one that is FULL. Gives the pairs (bare, noria) of each."""
+    pairs: dict[str, list[tuple[Figures, Figures]]] = {"normal": [], "full": []}
+
+    def shown(name: str, figures: Figures) -> str:
+        return f"{name} {figures['seconds'] / records * 1e6:5.1f} µs ({figures['cpu'] / records * 1e6:5.1f} CPU)"
+
     with server(records) as url:
         for _ in range(rounds):
             bare, _rest = measured("bench.bare", url, str(records))
-            with tempfile.TemporaryDirectory() as folder:
-                own, _rest = whole(url, Path(folder))
-            pairs.append((bare, own))
-            shown = (
-                f"  bare {bare['seconds'] / records * 1e6:5.1f} µs ({bare['cpu'] / records * 1e6:5.1f} CPU)"
-                f"   noria {own['seconds'] / records * 1e6:5.1f} µs ({own['cpu'] / records * 1e6:5.1f} CPU)"
-            )
-            print(shown, flush=True)
+            line = "  " + shown("bare", bare)
+            for synchronous, kept in pairs.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    own, _rest = whole(url, Path(folder), "--synchronous", synchronous)
+                kept.append((bare, own))
+                line += "   " + shown(f"noria, {synchronous.upper()}", own)
+            print(line, flush=True)
     return pairs
 
 
@@ -75,10 +79,13 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.only in (None, "speed"):
         print(f"a whole run of {chosen.records:,} records: pages of 200, batches of 200, SQLite ledger")
-        pairs = speed(chosen.records, chosen.rounds)
-        for key, name in (("seconds", "records per second"), ("cpu", "CPU per record")):
-            median, low, high = ratio(pairs, key)
-            print(f"{name}: {median:.2f} of the bare loop's ({low:.2f} to {high:.2f})")
+        for synchronous, pairs in speed(chosen.records, chosen.rounds).items():
+            for key, name in (("seconds", "records per second"), ("cpu", "CPU per record")):
+                median, low, high = ratio(pairs, key)
+                print(
+                    f"synchronous={synchronous.upper()}, {name}: {median:.2f} of the bare loop's"
+                    f" ({low:.2f} to {high:.2f})"
+                )
     if chosen.only in (None, "profile"):
         print("\nwhere the time goes (top ten by own time; the profiler slows Python code down, not C)")
         with server(20_000) as url, tempfile.TemporaryDirectory() as folder:

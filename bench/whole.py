@@ -55,17 +55,20 @@ base_url = "{url}"
 envelope = {{ records = "data.list", total = "data.count", code = "code", success = [200] }}
 paging = {{ type = "page", page_param = "start_index", size_param = "count", size = 200 }}
 write = {{ batch_size = 200 }}
+
+[ledger]
+synchronous = "{synchronous}"
 """
 
 
-def project(folder: Path, url: str, first_page: int, pages: int | None) -> None:
+def project(folder: Path, url: str, synchronous: str, first_page: int, pages: int | None) -> None:
     """Write the benchmark's project; it reads from `first_page` on, `pages` of them (default: all)."""
     plan = json.loads(json.dumps(PLAN))
     plan["source"]["metadata"]["request"] = [{"field": "start_index", "value": str(first_page)}]
     if pages is not None:
         plan["source"]["metadata"]["request"].append({"field": "last", "value": str(first_page + pages - 1)})
     (folder / "plans").mkdir(parents=True, exist_ok=True)
-    (folder / "noria.toml").write_text(SETTINGS.format(url=url), encoding="utf-8")
+    (folder / "noria.toml").write_text(SETTINGS.format(url=url, synchronous=synchronous), encoding="utf-8")
     (folder / "plans" / "bench.json").write_text(json.dumps(plan), encoding="utf-8")
 
 
@@ -83,10 +86,11 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--start-page", type=int, default=1)
+    parser.add_argument("--synchronous", choices=("normal", "full"), default="normal")
     parser.add_argument("--upto", type=int, default=None, help="stop after this record")
     chosen = parser.parse_args()
     pages = None if chosen.upto is None else chosen.upto // PAGE - chosen.start_page + 1
-    project(chosen.folder, chosen.url, chosen.start_page, pages)
+    project(chosen.folder, chosen.url, chosen.synchronous, chosen.start_page, pages)
     # An empty ledger is made before: creating one happens once in a project's life, not once a run.
     open_ledger("sqlite:///noria.db", chosen.folder).close()
     profile = cProfile.Profile() if chosen.profile else None
