@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test bench lint serve format clean
+.PHONY: demo test soak bench lint serve format clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -30,6 +30,10 @@ lint: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+# As many generated schedules of each kind as SCHEDULES says; one that fails is kept among the tests.
+soak: $(STAMP)
+	@NORIA_SOAK=$(or $(SCHEDULES),5000) $(BIN)/python -m pytest -n 2 tests/faults/test_schedules.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench

@@ -54,14 +54,16 @@ async def extract(job: Job) -> None:
     if not await reading.run():
         return
     ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
-    watermark = watermark_of(job, read, source.skew(), settled=reading.settled)
+    watermark = watermark_of(job, read, source.skew(), reading.signs.behind, settled=reading.settled)
     usual = msgspec.json.encode(reading.signs.usual()).decode()
     ledger.runs.end_read(job.run, staged.read, watermark, usual)
 
 
-def watermark_of(job: Job, read: Read, skew: float | None, *, settled: bool) -> float:
+def watermark_of(job: Job, read: Read, skew: float | None, behind: float, *, settled: bool) -> float:
     """Up to which time all of the source is staged after a whole read: its start, by the clock that is behind of the
-    two; less the sweep's window when the list never stood still."""
+    two; less the sweep's window when the list never stood still. `skew`: by how much the source's clock is ahead now;
+    `behind`: by how much it was behind at most while the list was read, which began by a clock that may have been set
+    since. Both in seconds."""
     watermark = read.started_at
     if skew is not None and abs(skew) >= _SKEW_SAID:
         values = {"seconds": round(abs(skew))}
@@ -69,8 +71,8 @@ def watermark_of(job: Job, read: Read, skew: float | None, *, settled: bool) -> 
             job.plan.key, Message("run.clock_ahead" if skew > 0 else "run.clock_behind", values)
         )
     # What the overlap bears is not worth moving the watermark for; half of it is kept for what is saved late.
-    if skew is not None and -skew > max(1.5, float(job.plan.options.overlap) / 2):
-        watermark += skew
+    if behind > float(job.plan.options.overlap) / 2:
+        watermark -= behind
     return watermark if settled else watermark - _look_back(job.plan)
 
 

@@ -28,7 +28,8 @@ class Signs(msgspec.Struct, omit_defaults=True):
     `passes`: the number of this pass over the list. `total`: the newest total. `shown`: rows, each once. `pushed`: rows
     shown again right on the next page; `twice`: a digest of those shown again anywhere else. `ahead`: rows that were
     found in front afterwards, `missing`: rows that this pass showed and the ledger had not heard of. `open`: borders
-    that were looked at in vain.
+    that were looked at in vain. `behind`: by how many seconds the other side's clock was behind ours at most, in all
+    passes.
     """
 
     passes: int = 1
@@ -39,6 +40,7 @@ class Signs(msgspec.Struct, omit_defaults=True):
     ahead: int = 0
     missing: int = 0
     open: bool = False
+    behind: float = 0.0
 
     @classmethod
     def of(cls, text: str | None) -> Signs:
@@ -84,4 +86,8 @@ class Signs(msgspec.Struct, omit_defaults=True):
 
     def next_pass(self) -> Signs:
         """Those of another pass over the same list."""
-        return Signs(passes=self.passes + 1)
+        return Signs(passes=self.passes + 1, behind=self.behind)
+
+    def restarted(self) -> Signs:
+        """Those of this pass when it begins once more."""
+        return Signs(passes=self.passes, behind=self.behind)

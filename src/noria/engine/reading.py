@@ -81,6 +81,7 @@ class Reading:
         self._shown: set[str | None] = set()
         self._reread: set[str | None] = set()
         self._looks = 0
+        self._clock_seen = False
 
     @property
     def settled(self) -> bool:
@@ -99,10 +100,11 @@ class Reading:
                     raise
                 restarts += 1
                 self._say("run.restarted", reason=failure.message)
-                self._anew(Signs(passes=self.signs.passes))
+                self._anew(self.signs.restarted())
                 continue
             if not ended:
                 return False
+            self._see_clock()
             if self.settled:
                 return True
             if self.signs.passes >= MOST_PASSES:
@@ -175,12 +177,20 @@ class Reading:
             flat = len(arrivals.ids) == len(page.records)
             self.signs.page(len(page.records), page.total, again if flat else [], before)
             self.signs.missing += taken.missing
+            if not self._clock_seen:
+                self._see_clock()
             return self.signs
 
         self.number += 1
         taken = self.taker.page(page, arrivals, self.number, page.cursor, signs)
         self.cursor = page.cursor
         return taken, len(arrivals.ids)
+
+    def _see_clock(self) -> None:
+        """Note how far the source's clock is behind: at the first page of this run and at the last, as either clock may
+        be set in between."""
+        self._clock_seen = True
+        self.signs.behind = max(self.signs.behind, -(self.source.skew() or 0.0))
 
     def _look_again(self, page: SourcePage) -> int:
         """A page that was read before, taken once more; gives how many of its rows are new or changed."""

@@ -56,15 +56,7 @@ class Sender:
             "SELECT body_path FROM batches WHERE batch_id = :b", b=batch.batch_id
         )[0]
         payloads = [bytes(raw) for raw in rows_of(batch.body, row.body_path)]
-        if self.target.can_verify:
-            try:
-                if await self._verified(batch, payloads, None, 0):
-                    return
-            except Failure as failure:
-                self._give_up(batch, GiveUp("doubt"), failure, None, 0)
-                return
-        elif not self.target.honours_keys and self.job.plan.options.on_doubt == "hold":
-            self._hold(batch, None, 0, Message("reason.interrupted"))
+        if await self._doubt_settled(batch, payloads, None, 0):
             return
         await self.send(batch, payloads, doubt=True)
 
@@ -117,7 +109,15 @@ class Sender:
         self, batch: OpenBatch, payloads: Sequence[bytes], written: Written, started: float, attempts: int
     ) -> None:
         """The target answered: every row without a complaint is delivered; one that it said nothing of is in doubt."""
-        lost = await self._never_came(batch, payloads, written)
+        answer = written.answer
+        lost: set[int] | None = set() if not written.silent else None
+        if written.silent and self.target.can_verify:
+            cause = Attempt(started, answer.seconds, "doubt", answer.request, answer.status, None, written.kept)
+            silent = sorted(written.silent)
+            there = await self._asked(batch, payloads, silent, cause, attempts, must=True)
+            if there is None:
+                return
+            lost = {place for place, found in zip(silent, there, strict=True) if not found}
         now, failed = self.job.clock.now(), []
         complaints = zip(_groups(batch), written.rows, strict=True) if any(written.rows) else ()
         for place, (group, reason) in enumerate(complaints):
@@ -126,22 +126,9 @@ class Sender:
             hold = place in written.silent and lost is None and self.job.plan.options.on_doubt == "hold"
             failed += [self._held(one, reason) if hold else self._exempt(one, reason, now) for one in group]
         outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
-        answer = written.answer
         attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept)
         self._close(batch, "delivered" if outcome != "refused" else "failed", attempt, failed, attempts)
         self.streak, self.away = 0, []
-
-    async def _never_came(self, batch: OpenBatch, payloads: Sequence[bytes], written: Written) -> set[int] | None:
-        """Which of the rows that the target said nothing of it does not have; None where it can't be asked."""
-        if not written.silent:
-            return set()
-        if not self.target.can_verify:
-            return None
-        groups = _groups(batch)
-        try:
-            return {i for i in written.silent if not await self.target.has(Row(groups[i][0].id, payloads[i]))}
-        except Failure:
-            return None
 
     def _exempt(self, record: Due, reason: Message, now: float, not_before: float = 0.0) -> Exempt:
         """A record that failed: its next retry, or dead when the schedule is used up."""
@@ -217,29 +204,66 @@ class Sender:
             if half is not None:
                 await self.send(half, payloads[part])
 
-    async def _doubt_settled(self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt, tries: int) -> bool:
-        """After a send that may have been carried out: whether that was settled without sending again."""
+    async def _doubt_settled(
+        self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt | None, tries: int
+    ) -> bool:
+        """After a send that may have been carried out: whether that was settled without sending again. Where only the
+        target can tell, and it can't be asked either, the batch stays in doubt. Raises `Failure` (`auth`)."""
         if self.target.can_verify:
-            try:
-                return await self._verified(batch, payloads, attempt, tries)
-            except Failure:
-                return False
+            everywhere = range(len(payloads))
+            there = await self._asked(batch, payloads, everywhere, attempt, tries, must=not self.target.honours_keys)
+            return there is None or (any(there) and await self._verified(batch, payloads, there, attempt, tries))
         if not self.target.honours_keys and self.job.plan.options.on_doubt == "hold":
-            self._hold(batch, attempt, tries, attempt.reason or Message("reason.interrupted"))
+            cause = attempt.reason if attempt is not None else None
+            self._hold(batch, attempt, tries, cause or Message("reason.interrupted"))
             return True
         return False
 
+    async def _asked(
+        self,
+        batch: OpenBatch,
+        payloads: Sequence[bytes],
+        places: Sequence[int],
+        attempt: Attempt | None,
+        tries: int,
+        *,
+        must: bool,
+    ) -> Sequence[bool] | None:
+        """Which of the rows at `places` the target has. It is asked again as the plan's retry says where it `must` be
+        known, and else the rows count as not there; None where it never said and the batch was left in doubt."""
+        groups = _groups(batch)
+        asked = throttles = 0
+        while True:
+            try:
+                return [await self.target.has(Row(groups[at][0].id, payloads[at])) for at in places]
+            except Failure as failure:
+                if not must and failure.kind != "auth":
+                    return [False] * len(places)
+                throttles += failure.kind == "throttled"
+                asked += failure.kind != "throttled"
+                decision = after_failure(failure, asked, throttles, self.job.plan.options.retry)
+                if isinstance(decision, Again):
+                    await self._pause(failure, decision.seconds)
+                    if not self.job.stopping:
+                        continue
+                    decision = GiveUp("doubt")
+                refused = decision.kind == "auth"
+                decision = GiveUp("auth" if refused else "doubt", decision.not_before, doubt=True)
+                self._give_up(batch, decision, failure, attempt, tries)
+                if refused:
+                    raise
+                return None
+
     async def _verified(
-        self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt | None, attempts: int
+        self,
+        batch: OpenBatch,
+        payloads: Sequence[bytes],
+        there: Sequence[bool],
+        attempt: Attempt | None,
+        attempts: int,
     ) -> bool:
-        """Ask the target for every row: all there, the batch is delivered; some, the rest goes as a batch of its own;
-        none, it is to be sent again. Raises `Failure` when the target can't be asked."""
-        there = [
-            await self.target.has(Row(group[0].id, payload))
-            for group, payload in zip(_groups(batch), payloads, strict=True)
-        ]
-        if not any(there):
-            return False
+        """The target has rows of a batch: all of them, and it is delivered; some, and the rest goes as a batch of its
+        own."""
         now = self.job.clock.now()
         groups = _groups(batch)
         missing = [(g, p) for g, p, found in zip(groups, payloads, there, strict=True) if not found]

@@ -34,18 +34,20 @@ class SystemClock:
 
 
 class FakeClock:
-    """A clock that moves only when somebody sleeps on it: waiting takes no time. For tests, ours and yours."""
+    """A clock that moves only when somebody sleeps on it: waiting takes no time. For tests, ours and yours. `set`: by
+    how many seconds somebody has set the machine's clock since."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self.time = now
+        self.set = 0.0
         self.slept: list[float] = []
 
     def now(self) -> float:
         """Epoch seconds."""
-        return self.time
+        return self.time + self.set
 
     def steady(self) -> float:
-        """The same hands."""
+        """The same hands, as if nobody had set them."""
         return self.time
 
     async def sleep(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 import msgspec
@@ -266,9 +267,7 @@ class Okki:
             rows = [row for row in self.account.rows(name) if not windowed or low <= (row[column] or "0") <= high]
             part = rows[(page - 1) * count : page * count]
             return self._envelope({"list": part, **dict.fromkeys(totals, len(rows))})
-        return web.Response(
-            body=self._page(name, page, count, totals), content_type="application/json", charset="utf-8"
-        )
+        return self._answer(self._page(name, page, count, totals))
 
     def _page(self, name: str, page: int, count: int, totals: tuple[str, ...]) -> bytes:
         """A page of an unchanged list, made once."""
@@ -329,8 +328,12 @@ class Okki:
 
     def _envelope(self, data: Any, code: int = 200, message: str = "success") -> web.Response:
         """The vendor's envelope around an answer's data."""
-        body = encoded(data, code, message, now=self.now())
-        return web.Response(body=body, content_type="application/json", charset="utf-8")
+        return self._answer(encoded(data, code, message, now=self.now()))
+
+    def _answer(self, body: bytes) -> web.Response:
+        """An answer with the date of the vendor's clock."""
+        date = {"Date": formatdate(self.now(), usegmt=True)}
+        return web.Response(body=body, headers=date, content_type="application/json", charset="utf-8")
 
 
 def encoded(data: Any, code: int = 200, message: str = "success", *, now: float) -> bytes:

@@ -39,12 +39,14 @@ _FIRST_DAY = datetime(2024, 1, 1, 8, 0, 0, tzinfo=UTC)
 
 
 class Change(NamedTuple):
-    """One change of the account's data: `row` is what the row is from then on, None when it is deleted."""
+    """One change of the account's data: `row` is what the row is from then on, None when it is deleted; `at`: when it
+    was made, as the vendor writes times (empty where nobody said)."""
 
     list: str
     op: str
     id: str
     row: dict[str, Any] | None
+    at: str = ""
 
 
 @dataclass
@@ -109,9 +111,10 @@ class Account:
 
     def new_row(self, name: str, fields: dict[str, Any]) -> dict[str, Any]:
         """A row that a made list does not have yet, with these fields."""
-        return {**MAKERS[name](self.seed, self.size(name) + len(self.added.get(name, []))), **fields}
+        number = self.size(name) + sum(one.list == name and one.op == "insert" for one in self.journal)
+        return {**MAKERS[name](self.seed, number), **fields}
 
-    def mutate(self, op: str, name: str, row_id: object, fields: dict[str, Any]) -> None:
+    def mutate(self, op: str, name: str, row_id: object, fields: dict[str, Any], at: str = "") -> None:
         """Insert, update or delete a row of a list; raises `KeyError` for a row that isn't there."""
         self._first.setdefault(name, self.rows(name))
         key, wanted = KEYS[name], str(row_id)
@@ -132,7 +135,7 @@ class Account:
                 raise KeyError(wanted)
             else:
                 row = self._change(op, name, wanted, fields)
-        self.journal.append(Change(name, op, wanted, row))
+        self.journal.append(Change(name, op, wanted, row, at))
 
     def _change(self, op: str, name: str, wanted: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         """Update or delete a row that was made."""

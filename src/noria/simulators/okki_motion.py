@@ -61,9 +61,8 @@ class Mover:
             times = {"late": shown_time(self.now() - chance.randrange(3_600, 2 * 86_400)), "untimed": None}
             moment = times.get(kind, now)
             for _ in range(chance.randrange(2, 5) if kind == "burst" else 1):
-                self.account.mutate(
-                    "insert", name, None, dict.fromkeys(("create_time", "update_time", "edit_time"), moment)
-                )
+                fields = dict.fromkeys(("create_time", "update_time", "edit_time"), moment)
+                self.account.mutate("insert", name, None, fields, now)
             return
         rows = self.account.rows(name)
         if not rows:
@@ -71,12 +70,12 @@ class Mover:
         row = chance.choice(rows)
         row_id = row[KEYS[name]]
         if kind == "delete":
-            self.account.mutate("delete", name, row_id, {})
+            self.account.mutate("delete", name, row_id, {}, now)
             return
-        fields: dict[str, object] = {"name": f"{row['name']}~{len(self.account.journal)}"}
+        changed: dict[str, object] = {"name": f"{row['name']}~{len(self.account.journal)}"}
         if kind == "update":
-            fields |= {"update_time": now, "edit_time": now}
-        self.account.mutate("update", name, row_id, fields)
+            changed |= {"update_time": now, "edit_time": now}
+        self.account.mutate("update", name, row_id, changed, now)
 
 
 def shown_time(seconds: float) -> str:
