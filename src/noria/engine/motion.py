@@ -25,11 +25,11 @@ class Usual(msgspec.Struct, omit_defaults=True):
 class Signs(msgspec.Struct, omit_defaults=True):
     """What the pages of one pass showed; kept in the ledger as JSON, page by page.
 
-    `passes`: the number of this pass over the list. `total`: the newest total. `shown`: rows, each once. `pushed`: rows
-    shown again right on the next page; `twice`: a digest of those shown again anywhere else. `ahead`: rows that were
-    found in front afterwards, `missing`: rows that this pass showed and the ledger had not heard of. `open`: borders
-    that were looked at in vain. `behind`: by how many seconds the other side's clock was behind ours at most, in all
-    passes.
+    `passes`: the number of this pass over the list. `total`: the newest total. `shown`: rows, each once. `pushed`:
+    rows shown again right on the next page; `twice`: a digest of those shown again anywhere else. `ahead`: rows
+    that were found in front afterwards, `missing`: rows that this pass showed and the ledger had not heard of.
+    `open`: borders that were looked at in vain; `unlooked`: the last page gives cause for a look back that is still
+    to come. `behind`: by how many seconds the other side's clock was behind ours at most, in all passes.
     """
 
     passes: int = 1
@@ -40,6 +40,7 @@ class Signs(msgspec.Struct, omit_defaults=True):
     ahead: int = 0
     missing: int = 0
     open: bool = False
+    unlooked: bool = False
     behind: float = 0.0
 
     @classmethod

@@ -121,6 +121,9 @@ class Reading:
     async def _pass(self) -> bool:
         """The pages from where the read stands to the last. While a page is taken the next is already on its way."""
         previous, same, again, first = b"", 0, 0, self.cursor is None
+        if self.signs.unlooked:
+            # The run before this one ended between a page and the look back that it gave cause for.
+            await self._step_back(self.source.before(self.cursor))
         fetching = asyncio.ensure_future(self._fetch(self.cursor))
         try:
             while not self.job.reading_stops:
@@ -134,12 +137,19 @@ class Reading:
                 previous = digest
                 if page.ended_by is not None:
                     self._say("run.page_refused", page=self.number + 1, reason=page.ended_by)
-                if page.cursor is not None:
+                looks = not first and bool(page.records) and self._in_question(page)
+                if page.cursor is not None and not looks:
                     fetching = asyncio.ensure_future(self._fetch(page.cursor, pause=True))
-                if not first and page.records and self._in_question(page):
-                    await self._step_back()
                 first = False
+                self.signs.unlooked = looks
+                here = self.cursor
                 taken, arrived = self._take(page)
+                if looks:
+                    # What is asked later shows newer content, so it has to be taken later, too: the look back after
+                    # this page, the next page after the look back.
+                    await self._step_back(here)
+                    if page.cursor is not None:
+                        fetching = asyncio.ensure_future(self._fetch(page.cursor, pause=True))
                 same = same + 1 if arrived and taken.same >= arrived else 0
                 again = again + 1 if arrived and len(taken.again) >= arrived else 0
                 if page.cursor is None:
@@ -204,19 +214,20 @@ class Reading:
 
         return self.taker.page(page, arrivals, self.number, self.cursor, signs).news
 
-    async def _step_back(self) -> None:
-        """Read the page before again, and those before that, as long as they show what was not there; all looks back
-        of a pass together cost no more than the pass."""
-        at = self.source.before(self.cursor)
+    async def _step_back(self, cursor: str | None) -> None:
+        """Read the page before that at `cursor` again, and those before it, as long as they show what was not there;
+        all looks back of a pass together cost no more than the pass."""
+        at = self.source.before(cursor)
         while at is not None and not self.job.reading_stops:
             if self._looks > self.number + 1:
                 self.signs.open = True
-                return
+                break
             self._looks += 1
             page = await self._fetch(at, pause=True)
             if not self._look_again(page):
-                return
+                break
             at = self.source.before(at)
+        self.signs.unlooked = self.job.reading_stops
 
     async def _front(self) -> bool:
         """When rows were pushed back, what pushed them is ahead of them: read from the first page on, as long as that

@@ -48,7 +48,8 @@ class Exempt(NamedTuple):
 class OpenBatch:
     """A batch that is `sending`: the body as sent, the idempotency key, and its records in the body's order.
 
-    `sizes`: how many records each payload of the body holds, where that is not one.
+    `sizes`: how many records each payload of the body holds, where that is not one. `again`: it is not just claimed,
+    but one of which the ledger knew already.
     """
 
     batch_id: int
@@ -56,8 +57,8 @@ class OpenBatch:
     key: str
     body: bytes
     records: Sequence[Due]
-    tries: int = 0
     sizes: tuple[int, ...] = ()
+    again: bool = False
 
 
 class Attempt(NamedTuple):
@@ -259,7 +260,7 @@ class Delivery:
                 "UPDATE batches SET state = :state, finished_at = :now WHERE batch_id = :b",
                 {"state": state, "now": now, "b": batch.batch_id},
             )
-            if batch.kind == "retry" or batch.tries:
+            if batch.kind == "retry" or batch.again:
                 self._settle(c, run, batch, {one.seq for one in failed}, attempts, now)
             if failed:
                 own = {"batch_id": batch.batch_id, "attempts": attempts}
@@ -349,7 +350,7 @@ class Delivery:
         records = [Due(*found[seq]) if seq in found else Due(seq, "", "", 0, 0) for seq in seqs]
         body = self.store.unpack(row.body)
         sizes = tuple(len(group) for group in self.groups(row)) if row.members is not None else ()
-        return OpenBatch(row.batch_id, row.kind, row.key, body, records, row.tries, sizes)
+        return OpenBatch(row.batch_id, row.kind, row.key, body, records, sizes, again=True)
 
     def doubtful(self, plan_id: int, now: float) -> list[OpenBatch]:
         """Batches in doubt that are to be settled now: their records are due again (or were replayed), or one of them
