@@ -102,6 +102,14 @@ async def test_a_change_at_one_border_costs_one_page(project: Project) -> None:
     assert [one["page"] for one in server.asked].count("2") == 2 and len(server.asked) == 7
 
 
+async def test_rows_in_front_cost_no_second_pass(project: Project) -> None:
+    """What was pushed back is seen again, and what pushed it is looked for where it must be: 5 pages, one border, and
+    the front, which shows nothing new."""
+    server = MovingList(rows(45), {2: insert(100, 101)})
+    await read(project, server)
+    assert ids(project) == {*range(45), 100, 101} and len(server.asked) == 5 + 1 + 1
+
+
 @pytest.mark.parametrize("since", [SINCE, []], ids=["windowed", "whole"])
 async def test_without_totals_borders_are_looked_at_where_no_later_read_would_show_the_row(
     project: Project, since: Any

@@ -79,6 +79,16 @@ async def test_a_filter_that_empties_a_page_is_not_the_end(project: Project, emp
     assert finished.status == "done" and ids(project) == [n for n in everything if n not in hidden]
 
 
+@pytest.mark.parametrize("later", [{}, {"total": 0}])
+async def test_a_total_that_is_said_once_promises_as_much(project: Project, later: Page) -> None:
+    def page(number: int, _: int) -> Page:
+        says = {"total": 45} if number == 1 else later
+        return {"data": [] if number in (2, 3) else cut(list(range(45)), number), **says}
+
+    await read(project, Scripted(page))
+    assert ids(project) == [*range(10), *range(30, 45)]
+
+
 async def test_without_a_total_one_emptied_page_is_not_the_end(project: Project) -> None:
     def page(number: int, _: int) -> Page:
         return {"data": [] if number == 3 else cut(list(range(45)), number)}

@@ -138,6 +138,7 @@ class Reading:
                 if page.ended_by is not None:
                     self._say("run.page_refused", page=self.number + 1, reason=page.ended_by)
                 looks = not first and bool(page.records) and self._in_question(page)
+                more = max(0, (page.total or 0) - (self.signs.total or 0))
                 if page.cursor is not None and not looks:
                     fetching = asyncio.ensure_future(self._fetch(page.cursor, pause=True))
                 first = False
@@ -147,7 +148,7 @@ class Reading:
                 if looks:
                     # What is asked later shows newer content, so it has to be taken later, too: the look back after
                     # this page, the next page after the look back.
-                    await self._step_back(here)
+                    await self._step_back(here, more)
                     if page.cursor is not None:
                         fetching = asyncio.ensure_future(self._fetch(page.cursor, pause=True))
                 same = same + 1 if arrived and taken.same >= arrived else 0
@@ -214,9 +215,10 @@ class Reading:
 
         return self.taker.page(page, arrivals, self.number, self.cursor, signs).news
 
-    async def _step_back(self, cursor: str | None) -> None:
+    async def _step_back(self, cursor: str | None, more: int = 0) -> None:
         """Read the page before that at `cursor` again, and those before it, as long as they show what was not there;
-        all looks back of a pass together cost no more than the pass."""
+        all looks back of a pass together cost no more than the pass. `more`: how many rows the list has gained, which
+        explain as many that were pushed back when they are found here."""
         at = self.source.before(cursor)
         while at is not None and not self.job.reading_stops:
             if self._looks > self.number + 1:
@@ -224,8 +226,11 @@ class Reading:
                 break
             self._looks += 1
             page = await self._fetch(at, pause=True)
-            if not self._look_again(page):
+            news = self._look_again(page)
+            if not news:
                 break
+            self.signs.ahead += min(news, more)
+            more -= min(news, more)
             at = self.source.before(at)
         self.signs.unlooked = self.job.reading_stops
 
