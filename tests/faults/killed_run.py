@@ -1,6 +1,6 @@
-"""A run that kills itself (SIGKILL) before its N-th step, a step being a ledger statement, a commit or a request.
+"""A run that is sent a signal before its N-th step (see `fatal.py` for what a step is).
 
-Usage: killed_run.py FOLDER PLAN N. Prints the number of steps when it ends before.
+Usage: killed_run.py FOLDER PLAN N [SIGNAL, default KILL]. Prints the number of steps and the status when it ends.
 """
 
 from __future__ import annotations
@@ -10,76 +10,26 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
-from noria.connectors.transport import Transport
+import pytest
+
 from noria.engine import Workspace, run_plan
-from noria.ledger.store import Store, Transaction
 from noria.metadata.project import load_project
+from tests.faults.fatal import Steps
 
-steps = 0
-fatal = int(sys.argv[3])
-
-
-def step() -> None:
-    """Count, and die at the fatal one."""
-    global steps
-    steps += 1
-    if steps == fatal:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def watched(kind: Any, name: str) -> None:
-    """Put a step before a method."""
-    method = getattr(kind, name)
-    if asyncio.iscoroutinefunction(method):
-
-        async def waited(self: Any, *args: Any, **kwargs: Any) -> Any:
-            step()
-            result = await method(self, *args, **kwargs)
-            step()
-            return result
-
-        setattr(kind, name, waited)
-        return
-
-    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
-        step()
-        return method(self, *args, **kwargs)
-
-    setattr(kind, name, called)
-
-
-class Commits:
-    """The writing connection, with a step before each statement that begins or ends a transaction."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def execute(self, statement: str, *args: Any) -> Any:
-        """Run it."""
-        step()
-        return self._connection.execute(statement, *args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+NUMBER = signal.Signals[f"SIG{sys.argv[4] if len(sys.argv) > 4 else 'KILL'}"]
 
 
 async def main() -> None:
-    """One run."""
-    for name in ("run", "many", "value", "row", "rows"):
-        watched(Transaction, name)
-    watched(Transport, "raw")
-    opened = Store.__init__
-
-    def opening(self: Store, engine: Any) -> None:
-        opened(self, engine)
-        self._writing = Commits(self._writing)
-
-    Store.__init__ = opening  # type: ignore[method-assign]
+    """One run, stopped by SIGTERM as the command stops it."""
+    steps = Steps(lambda: os.kill(os.getpid(), NUMBER))
+    steps.fatal = int(sys.argv[3])
+    steps.watch(pytest.MonkeyPatch())
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Workspace(load_project(Path(sys.argv[1]))) as workspace:
-        await run_plan(workspace, workspace.project.plan(sys.argv[2]))
-    print(steps)
+        finished = await run_plan(workspace, workspace.project.plan(sys.argv[2]), stop)
+    print(steps.count, finished.status)
 
 
 asyncio.run(main())

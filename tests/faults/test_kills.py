@@ -1,15 +1,25 @@
-"""kill -9 between any two steps of a run: nothing is lost, nothing is doubled, the next run needs no telling."""
+"""Point 7 of the ways to lose or double records: a process that is killed, asked to end, started twice; a disk that is
+full; a ledger that others lock. Nothing is lost, nothing is doubled, and the next run needs no telling."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
 import shutil
+import sqlite3
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from noria.ledger import store
+from noria.metadata.errors import NoriaError
+from noria.simulators.okki import Okki
+from noria.simulators.okki_data import make_account
+from noria.simulators.server import serve
 from tests.conftest import COMPANIES, DEPARTMENTS, EMPTY, Project, connections, environment
 
 TARGET = {
@@ -21,59 +31,190 @@ TARGET = {
         {"field": "top", "value": "_findCollection find name from departments where layer={{nothing}}"},
     ],
 }
-PARTS = 6
+SMALL_PAGES = {**COMPANIES, "request": [{"field": "count", "value": "5"}]}
+# How many points of a run are tried: by SIGKILL, and by SIGTERM.
+POINTS, ENDS = 200, 30
+PARTS = 10
+ROOT = Path(__file__).parents[2]
 
 
-async def killed(folder: Path, fatal: int) -> tuple[int, str]:
-    """The run in a process of its own, killed before step `fatal`; its exit code and what it printed."""
+async def child(*arguments: str, limit: int | None = None) -> tuple[int, str]:
+    """A Python process of its own; its exit code and what it printed. `limit`: the largest file it can write, bytes."""
+
+    def small() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(Path(__file__).parent / "killed_run.py"),
-        str(folder),
-        "companies",
-        str(fatal),
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
-        env=environment(),
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment(PYTHONPATH=str(ROOT)),
+        preexec_fn=small,
     )
     out, _ = await process.communicate()
     return process.returncode or 0, out.decode()
 
 
-def _prepared(project: Project, okki: Any, sink: Any) -> None:
-    project.connections(connections(okki[1].url, sink[1].url))
-    project.plan("companies", ("okki", COMPANIES), ("sink", TARGET), options={"concurrency": 2})
-    project.plan("departments", ("okki", DEPARTMENTS), ("sink", EMPTY))
-    # The ledger is there before: what is killed is a run, not its creation.
-    project.clock.time = 0
+async def killed(folder: Path, fatal: int, name: str = "KILL") -> tuple[int, str]:
+    """The run of `companies` in a process of its own, which gets a signal before step `fatal`."""
+    return await child(str(Path(__file__).parent / "killed_run.py"), str(folder), "companies", str(fatal), name)
+
+
+class Bench:
+    """A project with an empty ledger that can be put back as it was."""
+
+    def __init__(self, project: Project, okki: Any, sink: Any) -> None:
+        self.project, self.sink = project, sink[0]
+        self.total = okki[0].account.size("companies")
+        project.connections(connections(okki[1].url, sink[1].url))
+        project.plan("companies", ("okki", SMALL_PAGES), ("sink", TARGET), options={"concurrency": 2, "batch_size": 4})
+        project.plan("departments", ("okki", DEPARTMENTS), ("sink", EMPTY))
+        # The ledger is there before: what dies is a run, not its creation.
+        store.open_store("sqlite:///noria.db", project.folder).close()
+        shutil.copy(project.folder / "noria.db", project.folder / "empty.db")
+
+    def again(self) -> None:
+        for leftover in self.project.folder.glob("noria.db*"):
+            leftover.unlink()
+        shutil.copy(self.project.folder / "empty.db", self.project.folder / "noria.db")
+        self.sink.forget()
+
+    async def carried_on(self, point: object) -> None:
+        """The next run brings everything to its end, the one after finds nothing to do."""
+        self.project.clock.time = time.time() + 1
+        finished = await self.project.run("companies")
+        state = self.sink.state()
+        assert finished.status == "done", f"{point}: {finished.error}"
+        assert (state["unique"], state["duplicates"], state["updates"]) == (self.total, [], 0), point
+        assert self.project.counts("companies") == {"delivered": self.total}, point
+        again = await self.project.run("companies")
+        assert (again.counts.unchanged, again.counts.delivered) == (self.total, 0), point
+
+
+@pytest.fixture
+def bench(project: Project, okki: Any, sink: Any) -> Bench:
+    return Bench(project, okki, sink)
+
+
+async def steps_of(bench: Bench) -> int:
+    """How many steps a run has that nobody disturbs."""
+    code, printed = await killed(bench.project.folder, -1)
+    steps, status = printed.split()
+    assert (code, status) == (0, "done") and int(steps) > POINTS
+    return int(steps)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_a_run_killed_at_any_step_is_carried_on(project: Project, okki: Any, sink: Any, part: int) -> None:
-    _prepared(project, okki, sink)
-    async with project.workspace() as workspace:
-        assert workspace.ledger.identity
-    fresh = project.folder / "noria.db"
-    empty = project.folder / "empty.db"
-    shutil.copy(fresh, empty)
-    code, printed = await killed(project.folder, -1)
-    assert code == 0
-    steps = int(printed)
-    assert steps > 100
-    import time
+async def test_a_run_killed_at_any_step_is_carried_on(bench: Bench, part: int) -> None:
+    steps = await steps_of(bench)
+    for point in range(part, POINTS, PARTS):
+        fatal = 1 + point * steps // POINTS
+        bench.again()
+        await killed(bench.project.folder, fatal)
+        await bench.carried_on(f"killed before step {fatal} of {steps}")
 
-    for fatal in range(1 + part, steps, max(1, steps // (10 * PARTS)) * PARTS):
-        for leftover in project.folder.glob("noria.db*"):
-            leftover.unlink()
-        shutil.copy(empty, fresh)
-        sink[0].forget()
-        code, _ = await killed(project.folder, fatal)
-        if code == 0:
-            continue  # steps of concurrent sends come in another order from run to run; this one had fewer
-        project.clock.time = time.time() + 1
-        finished = await project.run("companies")
-        state = sink[0].state()
-        assert finished.status == "done", f"step {fatal}: {finished.error}"
-        assert (state["unique"], state["duplicates"], state["updates"]) == (45, [], 0), f"step {fatal}"
-        assert project.counts("companies") == {"delivered": 45}, f"step {fatal}"
-        again = await project.run("companies")
-        assert (again.counts.unchanged, again.counts.delivered) == (45, 0), f"step {fatal}"
+
+@pytest.mark.parametrize("part", range(2))
+async def test_a_run_asked_to_end_at_any_step_ends_in_order(bench: Bench, part: int) -> None:
+    steps = await steps_of(bench)
+    for point in range(part, ENDS, 2):
+        fatal = 1 + point * steps // ENDS
+        bench.again()
+        code, printed = await killed(bench.project.folder, fatal, "TERM")
+        assert code == 0 and printed.split()[1] in ("stopped", "done"), f"step {fatal}: {printed}"
+        await bench.carried_on(f"asked to end before step {fatal} of {steps}")
+
+
+@pytest.mark.parametrize("kib", [60, 100, 140, 180, 220, 260])
+async def test_a_process_on_a_full_disk_loses_nothing(bench: Bench, kib: int) -> None:
+    """No file can grow beyond this size: the error names the ledger, and with room again the run is carried on."""
+    code, printed = await child(
+        "-m", "noria", "run", "companies", "--project", str(bench.project.folder), "--json", limit=kib * 1024
+    )
+    if code:
+        assert "Traceback" not in printed
+    await bench.carried_on(f"{kib} KiB")
+    assert kib > 200 or code, "there was room"
+
+
+@pytest.mark.parametrize("pages", [0, 1, 2, 3, 5, 9, 14, 20])
+async def test_a_full_database_names_itself_and_loses_nothing(
+    project: Project, sink: Any, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database can grow by so many pages: full while staging, while claiming, after the target has answered."""
+    account = make_account(3, users=0, departments=1, companies=600, orders=0, leads=0, invalid=0)
+    async with serve(Okki(account)) as running:
+        bench = Bench(project, (Okki(account), running), sink)
+        await _filled(bench, pages, monkeypatch)
+
+
+async def _filled(bench: Bench, pages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = False
+    begin = store.Store.transaction
+
+    def limited(self: store.Store) -> Any:
+        size = self._writing.execute("PRAGMA page_count").fetchone()[0]
+        if not hasattr(self, "_room"):
+            self._room = size + pages  # type: ignore[attr-defined]
+        self._writing.execute(f"PRAGMA max_page_count = {self._room}")  # type: ignore[attr-defined]
+        return begin(self)
+
+    monkeypatch.setattr(store.Store, "transaction", limited)
+    try:
+        await bench.project.run("companies")
+    except NoriaError as error:
+        assert error.code == "ledger" and "full" in str(error), error
+        full = True
+    monkeypatch.setattr(store.Store, "transaction", begin)
+    assert full
+    await bench.carried_on(f"{pages} pages")
+
+
+async def test_a_ledger_that_others_lock_is_waited_for_and_then_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(bench.project.folder / "noria.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(NoriaError) as caught:
+        await bench.project.run("companies")
+    assert caught.value.code == "ledger" and "locked" in str(caught.value)
+    assert bench.sink.state()["applied"] == 0
+    other.execute("ROLLBACK")
+    await bench.carried_on("locked from the beginning")
+
+
+@pytest.mark.parametrize("answered", [0, 1, 3])
+async def test_a_ledger_that_is_locked_on_the_way_loses_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, answered: int
+) -> None:
+    """From the moment on at which the target has answered so many batches nobody can write to the ledger."""
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(bench.project.folder / "noria.db", isolation_level=None, check_same_thread=False)
+    apply = bench.sink._apply
+
+    def applied(path: str, rows: list[Any]) -> bytes:
+        answer: bytes = apply(path, rows)
+        if len(bench.sink.bodies) == answered + 1:
+            other.execute("BEGIN IMMEDIATE")
+        return answer
+
+    monkeypatch.setattr(bench.sink, "_apply", applied)
+    with pytest.raises(NoriaError) as caught:
+        await bench.project.run("companies")
+    assert caught.value.code == "ledger"
+    other.execute("ROLLBACK")
+    await bench.carried_on(f"locked after {answered}")
+
+
+async def test_two_processes_started_for_one_plan(bench: Bench) -> None:
+    """One runs, the others say who does; the target is written once."""
+    bench.sink.latency = 0.05
+    arguments = ("-m", "noria", "run", "companies", "--project", str(bench.project.folder), "--json")
+    ended = await asyncio.gather(*(child(*arguments) for _ in range(3)))
+    done = [json.loads(printed) for code, printed in ended if code == 0]
+    assert done and all(code in (0, 3) for code, _ in ended), ended
+    bench.sink.latency = 0
+    await bench.carried_on("three at once")

@@ -40,7 +40,7 @@ async def test_documents_survive_a_kill_at_any_step(project: Project, okki: Any,
     shutil.copy(fresh, empty)
     code, printed = await killed(project.folder, -1)
     assert code == 0
-    steps = int(printed)
+    steps = int(printed.split()[0])
     whole = {key: row["ids"] for key, row in sink[0].rows.items()}
     assert len(whole) > 2 and sum(len(ids.split(",")) for ids in whole.values()) == 45
     for fatal in range(1 + part, steps, max(1, steps // (7 * PARTS)) * PARTS):

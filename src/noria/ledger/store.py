@@ -87,7 +87,9 @@ class Store:
             try:
                 yield self._transaction
             except BaseException:
-                self._writing.execute("ROLLBACK")
+                # A full disk ends the transaction by itself.
+                if self._writing.in_transaction:
+                    self._writing.execute("ROLLBACK")
                 raise
             self._writing.execute("COMMIT")
         except sqlite3.Error as error:
