@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from noria.cli.main import main
 from noria.engine import Finished, Workspace, run_plan
 from noria.metadata.clock import FakeClock
 from noria.metadata.project import load_project
@@ -94,6 +95,20 @@ def project(tmp_path: Path) -> Project:
     folder = tmp_path / "project"
     folder.mkdir()
     return Project(folder)
+
+
+@pytest.fixture
+def called(capsys: pytest.CaptureFixture[str]) -> Any:
+    """`main(arguments)` in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return call
 
 
 @pytest.fixture

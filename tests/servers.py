@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiohttp import web
+
+from noria.simulators.server import Simulator, serve
 
 
 @asynccontextmanager
@@ -21,6 +25,28 @@ async def listening(routes: list[web.RouteDef]) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def beside(simulator: Simulator) -> Iterator[str]:
+    """A simulator that answers in a thread of its own, for tests that call commands; gives its address."""
+    ready, end = threading.Event(), asyncio.Event()
+    found: list[Any] = []
+
+    async def answer() -> None:
+        async with serve(simulator) as running:
+            found.extend([running.url, asyncio.get_running_loop()])
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(answer()), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield found[0]
+    finally:
+        found[1].call_soon_threadsafe(end.set)
+        thread.join(10)
 
 
 class MovingList:

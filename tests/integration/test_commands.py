@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from noria.cli.main import main
 from tests.conftest import SEED, environment
 
 NORIA = [sys.executable, "-m", "noria"]
@@ -49,20 +48,6 @@ def simulator(name: str, *arguments: str) -> Iterator[dict[str, str]]:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         process.stdout.close()
-
-
-@pytest.fixture
-def called(capsys: pytest.CaptureFixture[str]) -> Any:
-    """`main(arguments)` in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")

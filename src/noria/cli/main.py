@@ -75,13 +75,13 @@ def _wrong_usage(error: Any, as_json: bool) -> int:
 
 
 def _failed(error: NoriaError, as_json: bool) -> int:
-    redactor = Redactor()
+    redactor, code = Redactor(), 2 if error.code == "usage" else 1
     if as_json:
         print_json({"error": {k: redactor.clean(v) for k, v in error.to_json().items()}})
-        return 1
+        return code
     if isinstance(error, InvalidDocument):
         problem_lines(problems_of(error))
-        return 1
+        return code
     out = console(stderr=True)
     place = "  ".join(part for part in (error.plan, error.path) if part)
     out.print("[red]✗[/] ", end="")
@@ -91,4 +91,4 @@ def _failed(error: NoriaError, as_json: bool) -> int:
     )
     if error.hint:
         out.print(f"  → {error.hint}", style="cyan", markup=False)
-    return 1
+    return code

@@ -172,7 +172,7 @@ def fields_command(
     records = input_records(input_file) if input_file is not None else _first_record(loaded, chosen)
     row = decoded(records[0]) if records else {}
     if isinstance(row, Message):
-        raise NoriaError("usage", row, plan=plan, hint=Message("preview.input_hint"))
+        raise NoriaError("input", row, plan=plan, hint=Message("preview.input_hint"))
     print_json([_without_defaults(item) for item in items_from(row)])
 
 
@@ -222,7 +222,7 @@ def preview_command(
         records, moment = input_records(input_file), default_moment(time.time())
     elif loaded is None or not chosen.source.connection:
         message = Message("preview.needs_input")
-        raise NoriaError("usage", message, plan=plan, hint=Message("preview.needs_input_hint"))
+        raise NoriaError("input", message, plan=plan, hint=Message("preview.needs_input_hint"))
     else:
         records, moment = _from_source(loaded, chosen, pages, redactor)
     ledger = None
