@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--records", type=int, default=60_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("speed", "profile", "memory", "size", "mapping"), default=None)
+    parser.add_argument("--only", choices=("speed", "profile", "memory", "reconcile", "size", "mapping"), default=None)
     chosen = parser.parse_args()
     if chosen.only in (None, "speed"):
         print(f"a whole run of {chosen.records:,} records: pages of 200, batches of 200, SQLite ledger")
@@ -99,6 +99,8 @@ def main() -> None:
                 peaks.append(whole(url, Path(folder))[0]["peak"])
         more = peaks[1] - peaks[0]
         print(f"\nmemory: {peaks[0]:.0f} MiB for 20,000 records, {peaks[1]:.0f} MiB for 200,000 (+{more:.0f})")
+    if chosen.only in (None, "reconcile"):
+        reconcile()
     if chosen.only in (None, "mapping"):
         compiled, _ = measured("bench.mapping")
         print("\nthe compiled mapping (best of several rounds, all in turn)")
@@ -106,6 +108,19 @@ def main() -> None:
             print(f"{case}: " + ", ".join(f"{value:.2f} {name}" for name, value in figures.items()))  # type: ignore[attr-defined]
     if chosen.only in (None, "size"):
         size()
+
+
+def reconcile() -> None:
+    """What comparing source, ledger and target takes, for few and for many ids."""
+    seen = []
+    for records in (20_000, 200_000):
+        with server(records) as url, tempfile.TemporaryDirectory() as folder:
+            whole(url, Path(folder))
+            seen.append((records, measured("bench.reconcile", folder)[0]))
+    for records, figures in seen:
+        each = figures["seconds"] / records * 1e6
+        print(f"\nreconciling {records:,} ids on three sides: {figures['peak']:.0f} MiB, {each:.0f} µs an id", end="")
+    print()
 
 
 def size() -> None:

@@ -120,10 +120,10 @@ async def sink() -> AsyncIterator[tuple[Sink, Running]]:
 
 
 @pytest.fixture
-async def okki() -> AsyncIterator[tuple[Okki, Running]]:
-    """A simulated OKKI account: 30 users in 5 departments, 45 companies, 25 orders."""
+async def okki(project: Project) -> AsyncIterator[tuple[Okki, Running]]:
+    """A simulated OKKI account on the project's clock: 30 users in 5 departments, 45 companies, 25 orders."""
     account = make_account(3, users=30, departments=5, companies=45, orders=25, leads=7, invalid=0)
-    simulator = Okki(account)
+    simulator = Okki(account, now=project.clock.now)
     async with serve(simulator) as running:
         yield simulator, running
 

@@ -34,6 +34,8 @@ TARGET = {
 SMALL_PAGES = {**COMPANIES, "request": [{"field": "count", "value": "5"}]}
 # How many points of a run are tried: by SIGKILL, and by SIGTERM.
 POINTS, ENDS = 200, 30
+# Coverage would double the time, and the processes that die tell it nothing.
+pytestmark = pytest.mark.no_cover
 PARTS = 10
 ROOT = Path(__file__).parents[2]
 
@@ -216,7 +218,8 @@ async def test_two_processes_started_for_one_plan(bench: Bench) -> None:
     bench.sink.latency = 0.05
     arguments = ("-m", "noria", "run", "companies", "--project", str(bench.project.folder), "--json")
     ended = await asyncio.gather(*(child(*arguments) for _ in range(3)))
-    done = [json.loads(printed) for code, printed in ended if code == 0]
-    assert done and all(code in (0, 3) for code, _ in ended), ended
+    answers = [(code, json.loads(printed)) for code, printed in ended]
+    assert any(code == 0 for code, _ in answers)
+    assert all(code == 0 or answer["error"]["code"] == "busy" for code, answer in answers), answers
     bench.sink.latency = 0
     await bench.carried_on("three at once")

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from tests.faults.world import HIDDEN, SHOWN, Schedule, Shape, Step, live
 
+# Coverage would double the time that two thousand schedules take.
+pytestmark = pytest.mark.no_cover
 KEPT = Path(__file__).parent / "schedules"
 # Schedules a shape, in `make test`; `make soak` says more.
 EXAMPLES = int(os.environ.get("NORIA_SOAK", "250"))

@@ -47,4 +47,4 @@ def _of_body(answer: Answer, received_at: float, path: str, tz: ZoneInfo) -> flo
         skew = parse_time(said, tz).timestamp() - received_at
     except (msgspec.DecodeError, RecursionError, ValueError, TypeError):
         return None
-    return skew - round(skew / _STEP) * _STEP
+    return skew - round(skew / _STEP) * _STEP if abs(skew) <= _MOST else None
