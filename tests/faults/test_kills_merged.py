@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import COMPANIES, Project, connections
-from tests.faults.test_kills import killed
+from tests.faults.test_kills import Killer, killer
 
 MERGED = {
     "api": "/items",
@@ -27,10 +27,13 @@ MERGED = {
     ],
 }
 PARTS = 3
+__all__ = ["killer"]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_documents_survive_a_kill_at_any_step(project: Project, okki: Any, sink: Any, part: int) -> None:
+async def test_documents_survive_a_kill_at_any_step(
+    project: Project, okki: Any, sink: Any, killer: Killer, part: int
+) -> None:
     project.connections(connections(okki[1].url, sink[1].url))
     project.plan("companies", ("okki", COMPANIES), ("sink", MERGED), options={"batch_size": 2})
     project.clock.time = 0
@@ -38,9 +41,9 @@ async def test_documents_survive_a_kill_at_any_step(project: Project, okki: Any,
         assert workspace.ledger.identity
     fresh, empty = project.folder / "noria.db", project.folder / "empty.db"
     shutil.copy(fresh, empty)
-    code, printed = await killed(project.folder, -1)
+    code, said = await killer(project.folder, -1)
     assert code == 0
-    steps = int(printed.split()[0])
+    steps = int(said[0])
     whole = {key: row["ids"] for key, row in sink[0].rows.items()}
     assert len(whole) > 2 and sum(len(ids.split(",")) for ids in whole.values()) == 45
     for fatal in range(1 + part, steps, max(1, steps // (7 * PARTS)) * PARTS):
@@ -48,7 +51,7 @@ async def test_documents_survive_a_kill_at_any_step(project: Project, okki: Any,
             leftover.unlink()
         shutil.copy(empty, fresh)
         sink[0].forget()
-        code, _ = await killed(project.folder, fatal)
+        code, _ = await killer(project.folder, fatal)
         if code == 0:
             continue
         project.clock.time = time.time() + 1
