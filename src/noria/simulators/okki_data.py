@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 _SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何林罗高"
@@ -101,7 +102,7 @@ class Account:
 
     def row(self, name: str, number: int) -> dict[str, Any] | None:
         """Row `number` of a made list, as it is now; None when it was deleted."""
-        made = MAKERS[name](self.seed, number)
+        made = dict(_made(name, self.seed, number))
         changes = self.changed.get(name, {})
         key = str(made[KEYS[name]])
         if key in changes:
@@ -275,3 +276,9 @@ def _lead(seed: int, n: int) -> dict[str, Any]:
 
 
 MAKERS = {"companies": _company, "orders": _order, "leads": _lead}
+
+
+@lru_cache(maxsize=1024)
+def _made(name: str, seed: int, number: int) -> dict[str, Any]:
+    """A row of a made list, which lists that move are asked for again and again; to be copied."""
+    return MAKERS[name](seed, number)
