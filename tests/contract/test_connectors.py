@@ -634,6 +634,44 @@ async def test_http_an_answer_to_a_write_that_is_no_success(body: bytes, kind: s
     assert caught.value.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (web.json_response({"errcode": 40013, "errmsg": "invalid appid"}).text, "permanent"),
+        ('{"success": false, "message": "locked"}', "permanent"),
+        ('{"success": "false"}', "permanent"),
+        ('{"ok": 0}', "permanent"),
+        ('{"error": "failed"}', "permanent"),
+        ("<html><body>系统维护中</body></html>", "doubt"),
+        ("<!DOCTYPE html><title>login</title>", "doubt"),
+        ('{"errcode": 0, "errmsg": "ok", "error": null, "success": true}', None),
+        ('{"error": "none", "errors": []}', None),
+        ("ok", None),
+        ("", None),
+        ('[{"id": 1}]', None),
+    ],
+)
+async def test_http_without_an_envelope_a_target_that_plainly_failed_is_believed(answer: str, kind: str | None) -> None:
+    async def post(_: web.Request) -> web.Response:
+        return web.Response(text=answer, content_type="text/html")
+
+    async with listening([web.post("/items", post)]) as url:
+        own = target(connection := opened({"connector": "http", "base_url": url}))
+        try:
+            await own.send(own.body([rows("a")[0].payload]), "k", rows("a"))
+            found = None
+        except Failure as failure:
+            found = failure.kind
+        await connection.close()
+    assert found == kind
+
+
+@pytest.mark.parametrize("flag", ["false", "0", 0, "N", "fail", None, False, ""])
+async def test_http_a_row_whose_flag_says_no_in_any_spelling_failed(flag: Any) -> None:
+    found = await _results({"r": [{"id": "a", "ok": flag}, {"id": "b", "ok": "true"}, {"id": "c", "ok": 1}]}, {}, *"abc")
+    assert [one is None for one in found] == [False, True, True]
+
+
 async def test_http_the_key_goes_in_its_header_and_verification_compares_content(kept: Any) -> None:
     write = {"idempotency_header": "Idempotency-Key", "verify": {"api": "/items", "param": "id", "records": "data"}}
     connection = opened({"connector": "http", "base_url": kept[1], "write": write})

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from noria.connectors.failures import Failure
+from noria.connectors.flags import says_no, says_nothing
 from noria.connectors.settings import Envelope
 from noria.connectors.transport import Answer, Transport
 from noria.messages import Message
@@ -164,16 +165,17 @@ def refuse_code(
 
 
 def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transport) -> None:
-    """Raise `Failure` for an object that is taken for a record, but has no id and says that something failed."""
+    """Raise `Failure` for an object that says that something failed, where no envelope is declared; not for one that
+    has an id, and so may be a record."""
     try:
         body = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, RecursionError):
         return
     if not isinstance(body, dict) or any(at(body, path) is not MISSING for path in id_paths):
         return
-    failed = [name for name in ("success", "ok") if body.get(name) is False]
-    failed += [name for name in _ERROR_CODES if str(body.get(name, 0)).strip() not in ("0", "", "None")]
-    failed += [name for name in ("error", "errors") if body.get(name)]
+    failed = [name for name in ("success", "ok") if body.get(name) is not None and says_no(body[name])]
+    failed += [name for name in _ERROR_CODES if not says_nothing(body.get(name))]
+    failed += [name for name in ("error", "errors") if not says_nothing(body.get(name))]
     if failed:
         values = {"code": shown(body[failed[0]]), "answer": transport.excerpt(answer.body)}
         kept = transport.kept(answer.body)

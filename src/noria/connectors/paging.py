@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from noria.connectors.flags import says_no
 from noria.connectors.settings import Paging
 from noria.messages import Message
 from noria.metadata.macros import PagePosition
@@ -160,7 +161,7 @@ def _says_yes(more: Any) -> bool:
 
 
 def _says_no(more: Any) -> bool:
-    return more is False or str(more).strip().lower() in ("false", "0", "", "no", "n")
+    return more is not MISSING and more is not None and says_no(more)
 
 
 def _whole(value: Any) -> int | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from noria.connectors.envelope import refuse_code, unwrapped
+from noria.connectors.envelope import refuse_code, refuse_error_object, unwrapped
 from noria.connectors.failures import Failure
+from noria.connectors.flags import says_no
 from noria.connectors.settings import HttpSettings
 from noria.connectors.transport import Answer, Transport
 from noria.messages import Message
@@ -89,6 +90,10 @@ class Target:
     def _results(self, answer: Answer, rows: Sequence[Row]) -> list[Message | None]:
         """Each row's result; a target that gives none wrote them all."""
         if not self.write.results and not self.settings.envelope.code:
+            # Nothing is declared: what plainly says that it failed, or is no answer of an API, is heeded all the same.
+            if answer.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+                raise self.transport.not_json(answer, writes=True)
+            refuse_error_object(answer, [], self.transport)
             return [None] * len(rows)
         try:
             body: Any = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw] | list[Any])
@@ -137,7 +142,7 @@ class Target:
             return Message("reason.no_result")
         flag = at(result, self.write.result_ok)
         good = self.write.result_ok_values
-        fine = any(flag == g or str(flag) == str(g) for g in good) if good is not None else bool(flag)
+        fine = any(flag == g or str(flag) == str(g) for g in good) if good is not None else not says_no(flag)
         if fine and flag is not MISSING:
             return None
         said = at(result, self.write.result_message)
