@@ -668,7 +668,9 @@ async def test_http_without_an_envelope_a_target_that_plainly_failed_is_believed
 
 @pytest.mark.parametrize("flag", ["false", "0", 0, "N", "fail", None, False, ""])
 async def test_http_a_row_whose_flag_says_no_in_any_spelling_failed(flag: Any) -> None:
-    found = await _results({"r": [{"id": "a", "ok": flag}, {"id": "b", "ok": "true"}, {"id": "c", "ok": 1}]}, {}, *"abc")
+    found = await _results(
+        {"r": [{"id": "a", "ok": flag}, {"id": "b", "ok": "true"}, {"id": "c", "ok": 1}]}, {}, *"abc"
+    )
     assert [one is None for one in found] == [False, True, True]
 
 
