@@ -54,7 +54,10 @@ connector = "http"
 base_url = "{url}"
 envelope = {{ records = "data.list", total = "data.count", code = "code", success = [200] }}
 paging = {{ type = "page", page_param = "start_index", size_param = "count", size = 200 }}
-write = {{ batch_size = 200 }}
+
+[connections.server.write]
+batch_size = 200
+listing = {{ api = "/list", id = "order_id", records = "data.list", total = "data.count" }}
 
 [ledger]
 synchronous = "{synchronous}"

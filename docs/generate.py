@@ -23,7 +23,6 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     from noria.cli.projects import options_of
     from noria.connectors import CONNECTORS
     from noria.connectors.guarantees import guarantees
-    from noria.messages import t
     from noria.metadata.documents import (
         FilterCondition,
         GroupCalculate,
@@ -63,8 +62,7 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     yield "language.md", f"# {'元数据语言' if zh else 'The metadata language'}\n\n{made}\n\n" + "\n".join(_language(zh))
     for connector in CONNECTORS.values():
         options = _table(head, options_of(connector.settings_type))
-        kept = [(t(f"guarantee.{g.name}"), t(f"guarantee.holds_{g.holds}"), str(g.how)) for g in guarantees(connector)]
-        promises = "\n".join(f"| {' | '.join(row)} |" for row in kept)
+        promises = "\n".join(f"| {' | '.join(one.words())} |" for one in guarantees(connector))
         text = (
             f"# {connector.name}: {connector.title[0 if zh else 1]}\n\n{made}\n\n"
             f"## {'保证' if zh else 'Guarantees'}\n\n| | | |\n|---|---|---|\n{promises}\n\n"

@@ -120,7 +120,7 @@ def connectors(
     out.print(f"{connector.name}  {connector.title[LANGUAGES.index(language())]}", style="bold")
     shown = table(t("column.guarantee"), "", t("column.how"))
     for one in guarantees(connector):
-        shown.add_row(t(f"guarantee.{one.name}"), t(f"guarantee.holds_{one.holds}"), str(one.how))
+        shown.add_row(*one.words())
     out.print(shown)
     shown = table(t("column.option"), t("column.type"), t("column.default"), t("column.meaning"))
     for row in options:

@@ -8,17 +8,21 @@ import msgspec
 
 from noria.connectors.declaration import Connector
 from noria.connectors.settings import HttpSettings
-from noria.messages import Message
+from noria.messages import Message, t
 
 
 @dataclass(frozen=True)
 class Guarantee:
-    """One promise: its name in the catalogue (`guarantee.<name>`), whether it holds ("yes", "no", or "setting" where a
+    """One promise: its name in the catalogue (`guarantee.<name>`), whether it holds ("yes", or "setting" where a
     connection's settings decide), and how."""
 
     name: str
     holds: str
     how: Message
+
+    def words(self) -> tuple[str, str, str]:
+        """The same in the reader's language."""
+        return t(f"guarantee.{self.name}"), t(f"guarantee.holds_{self.holds}"), str(self.how)
 
 
 def guarantees(connector: Connector) -> list[Guarantee]:

@@ -17,7 +17,7 @@ from noria.connectors.source import SourcePage
 from noria.engine.job import Job
 from noria.engine.motion import MOST_PASSES, Signs, Usual
 from noria.engine.requests import Readable
-from noria.engine.retry import GiveUp, after_failure
+from noria.engine.retry import GiveUp, Tries
 from noria.ledger.staging import Arrivals
 from noria.messages import Message
 
@@ -254,16 +254,12 @@ class Reading:
         delay = self.job.plan.source.metadata.delay
         if pause and delay:
             await self.job.clock.sleep(float(delay))
-        tries = throttles = 0
+        tries = Tries(self.job.plan.options.retry)
         while True:
             try:
                 return await self.source.fetch(cursor)
             except Failure as failure:
-                if failure.kind == "throttled":
-                    throttles += 1
-                else:
-                    tries += 1
-                decision = after_failure(failure, tries, throttles, self.job.plan.options.retry)
+                decision = tries.after(failure)
                 if isinstance(decision, GiveUp) or failure.restart or self.job.reading_stops:
                     raise
                 self.job.counts.retried += 1

@@ -49,6 +49,28 @@ def after_failure(failure: Failure, tries: int, throttles: int, retry: Retry) ->
     return Again(float(retry.wait))
 
 
+@dataclass
+class Tries:
+    """The tries of one request that failed, counted; those that only met a limit by themselves."""
+
+    retry: Retry
+    failed: int = 0
+    throttled: int = 0
+
+    def after(self, failure: Failure) -> Again | GiveUp:
+        """Count another failure and say what to do."""
+        if failure.kind == "throttled":
+            self.throttled += 1
+        else:
+            self.failed += 1
+        return after_failure(failure, self.failed, self.throttled, self.retry)
+
+    @property
+    def made(self) -> int:
+        """All of them."""
+        return self.failed + self.throttled
+
+
 def broke_down(failure: Failure) -> bool:
     """Whether the target itself broke down over a request, as it says; not a gateway before it, nor silence."""
     return failure.kind == "doubt" and (failure.status or 0) >= 500 and failure.status not in (502, 504)

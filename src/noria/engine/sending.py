@@ -11,7 +11,7 @@ from noria.connectors.failures import Failure
 from noria.connectors.target import Row, Target, Written
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared
-from noria.engine.retry import Again, GiveUp, after_failure, broke_down, next_round, not_its_fault
+from noria.engine.retry import Again, GiveUp, Tries, broke_down, next_round, not_its_fault
 from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
 from noria.ledger.records import rows_of
 from noria.messages import Message
@@ -65,7 +65,7 @@ class Sender:
 
         `doubt`: an earlier send of it may have been carried out.
         """
-        tries = throttles = 0
+        tries = Tries(self.job.plan.options.retry)
         # Twice in different runs the target broke down over this very batch: one of its rows may be the cause.
         spoilt = all(record.rounds for record in batch.records if record.id)
         rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
@@ -75,13 +75,11 @@ class Sender:
                 written = await self.target.send(batch.body, batch.key, rows)
             except Failure as failure:
                 doubt = doubt or failure.kind == "doubt"
-                throttles += failure.kind == "throttled"
-                tries += failure.kind != "throttled"
+                decision = tries.after(failure)
                 spoilt = spoilt and broke_down(failure)
                 attempt = _attempt(started, clock, failure)
-                if failure.kind == "doubt" and await self._doubt_settled(batch, payloads, attempt, tries):
+                if failure.kind == "doubt" and await self._doubt_settled(batch, payloads, attempt, tries.failed):
                     return
-                decision = after_failure(failure, tries, throttles, self.job.plan.options.retry)
                 kept: Attempt | None = attempt
                 if isinstance(decision, Again):
                     self.ledger.attempt(batch, attempt)
@@ -95,9 +93,9 @@ class Sender:
                 elif doubt:
                     # One try of them may have been carried out, whatever became of the others.
                     decision = GiveUp("auth" if decision.kind == "auth" else "doubt", decision.not_before, doubt=True)
-                await self._failed(batch, payloads, decision, failure, kept, tries + throttles)
+                await self._failed(batch, payloads, decision, failure, kept, tries.made)
                 return
-            await self._settled(batch, payloads, written, started, tries + throttles + 1)
+            await self._settled(batch, payloads, written, started, tries.made + 1)
             return
 
     async def _pause(self, failure: Failure, seconds: float) -> None:
@@ -232,16 +230,14 @@ class Sender:
         """Which of the rows at `places` the target has. It is asked again as the plan's retry says where it `must` be
         known, and else the rows count as not there; None where it never said and the batch was left in doubt."""
         groups = _groups(batch)
-        asked = throttles = 0
+        asked = Tries(self.job.plan.options.retry)
         while True:
             try:
                 return [await self.target.has(Row(groups[at][0].id, payloads[at])) for at in places]
             except Failure as failure:
                 if not must and failure.kind != "auth":
                     return [False] * len(places)
-                throttles += failure.kind == "throttled"
-                asked += failure.kind != "throttled"
-                decision = after_failure(failure, asked, throttles, self.job.plan.options.retry)
+                decision = asked.after(failure)
                 if isinstance(decision, Again):
                     await self._pause(failure, decision.seconds)
                     if not self.job.stopping:

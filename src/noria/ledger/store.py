@@ -86,15 +86,13 @@ class Store:
             self._writing.execute("BEGIN IMMEDIATE")
             try:
                 yield self._transaction
+                self._writing.execute("COMMIT")
             except BaseException:
                 # A full disk ends the transaction by itself.
                 if self._writing.in_transaction:
                     self._writing.execute("ROLLBACK")
                 raise
-            self._writing.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._writing.in_transaction:
-                self._writing.execute("ROLLBACK")
             raise unusable(error) from error
 
     def rows(self, statement: str, **values: Any) -> list[Any]:

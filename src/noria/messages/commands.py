@@ -82,7 +82,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "column.guarantee": ("保证", "guarantee"),
     "column.how": ("如何做到", "how"),
     "guarantee.holds_yes": ("是", "yes"),
-    "guarantee.holds_no": ("否", "no"),
     "guarantee.holds_setting": ("看设置", "by setting"),
     "guarantee.upsert": ("重发无害", "re-sending is harmless"),
     "guarantee.upsert_how": (
