@@ -128,8 +128,8 @@ async def okki(project: Project) -> AsyncIterator[tuple[Okki, Running]]:
         yield simulator, running
 
 
-def connections(okki: str, sink: str) -> str:
-    """`noria.toml` for the two simulators."""
+def connections(okki: str, sink: str, write: str = 'idempotency_header = "Idempotency-Key", batch_size = 10') -> str:
+    """`noria.toml` for the two simulators; `write`: how the target is written to, apart from its results."""
     return f"""
 [connections.okki]
 connector = "okki"
@@ -141,7 +141,7 @@ client_secret = "env:OKKI_CLIENT_SECRET"
 connector = "http"
 base_url = "{sink}"
 envelope = {{ code = "code", success = [200], message = "message" }}
-write = {{ results = "data.results", idempotency_header = "Idempotency-Key", batch_size = 10 }}
+write = {{ results = "data.results", {write} }}
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from noria.simulators.server import Simulator, serve
+from noria.simulators.server import Running, Simulator, serve
 
 
 @asynccontextmanager
@@ -28,14 +28,14 @@ async def listening(routes: list[web.RouteDef]) -> AsyncIterator[str]:
 
 
 @contextmanager
-def beside(simulator: Simulator) -> Iterator[str]:
-    """A simulator that answers in a thread of its own, for tests that call commands; gives its address."""
+def beside(simulator: Simulator) -> Iterator[Running]:
+    """A simulator that answers in a thread of its own, for tests that call commands."""
     ready, end = threading.Event(), asyncio.Event()
     found: list[Any] = []
 
     async def answer() -> None:
         async with serve(simulator) as running:
-            found.extend([running.url, asyncio.get_running_loop()])
+            found.extend([running, asyncio.get_running_loop()])
             ready.set()
             await end.wait()
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from typing import Any
 
 import pytest
 
-from tests.conftest import COMPANIES, Project, connections
-from tests.faults.test_kills import Killer, killer
+from tests.conftest import COMPANIES
+from tests.faults.conftest import Bench, Killer
 
 MERGED = {
     "api": "/items",
@@ -27,36 +25,25 @@ MERGED = {
     ],
 }
 PARTS = 3
-__all__ = ["killer"]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_documents_survive_a_kill_at_any_step(
-    project: Project, okki: Any, sink: Any, killer: Killer, part: int
-) -> None:
-    project.connections(connections(okki[1].url, sink[1].url))
+async def test_documents_survive_a_kill_at_any_step(bench: Bench, killer: Killer, part: int) -> None:
+    project, sink = bench.project, bench.sink
     project.plan("companies", ("okki", COMPANIES), ("sink", MERGED), options={"batch_size": 2})
-    project.clock.time = 0
-    async with project.workspace() as workspace:
-        assert workspace.ledger.identity
-    fresh, empty = project.folder / "noria.db", project.folder / "empty.db"
-    shutil.copy(fresh, empty)
     code, said = await killer(project.folder, -1)
     assert code == 0
     steps = int(said[0])
-    whole = {key: row["ids"] for key, row in sink[0].rows.items()}
+    whole = {key: row["ids"] for key, row in sink.rows.items()}
     assert len(whole) > 2 and sum(len(ids.split(",")) for ids in whole.values()) == 45
     for fatal in range(1 + part, steps, max(1, steps // (7 * PARTS)) * PARTS):
-        for leftover in project.folder.glob("noria.db*"):
-            leftover.unlink()
-        shutil.copy(empty, fresh)
-        sink[0].forget()
+        bench.again()
         code, _ = await killer(project.folder, fatal)
         if code == 0:
             continue
         project.clock.time = time.time() + 1
         finished = await project.run("companies")
         assert finished.status == "done", f"step {fatal}: {finished.error}"
-        assert {key: row["ids"] for key, row in sink[0].rows.items()} == whole, f"step {fatal}"
-        assert sink[0].state()["updates"] == 0, f"step {fatal}"
+        assert {key: row["ids"] for key, row in sink.rows.items()} == whole, f"step {fatal}"
+        assert sink.state()["updates"] == 0, f"step {fatal}"
         assert project.counts("companies") == {"delivered": 45}, f"step {fatal}"

@@ -7,6 +7,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,47 +33,36 @@ SHAPES = {
     "pause": Shape(batch=2, concurrency=3, target_down="pause"),
 }
 
-_small = st.integers(0, 3)
+
+def _fault(kind: str, **parts: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """A fault of a kind that lets up to three requests through first; `parts` are values, or strategies of values."""
+    own = {name: part if isinstance(part, st.SearchStrategy) else st.just(part) for name, part in parts.items()}
+    return st.fixed_dictionaries({"kind": st.just(kind), "skip": st.integers(0, 3), **own})
+
+
 _source_faults = st.one_of(
-    st.builds(lambda skip: {"kind": "truncate", "skip": skip}, _small),
-    st.builds(
-        lambda skip, times: {"kind": "status", "status": 500, "skip": skip, "times": times}, _small, st.integers(1, 6)
-    ),
-    st.builds(lambda skip: {"kind": "expire", "skip": skip}, _small),
-    st.builds(lambda skip: {"kind": "cut", "when": "middle", "skip": skip}, _small),
-    st.builds(lambda skip: {"kind": "html", "skip": skip}, _small),
-    st.builds(lambda skip: {"kind": "business", "code": 500, "skip": skip}, _small),
-    st.builds(lambda skip: {"kind": "empty", "skip": skip}, _small),
-    st.builds(lambda skip: {"kind": "throttle", "retry_after": 400, "skip": skip}, _small),
+    _fault("truncate"),
+    _fault("status", status=500, times=st.integers(1, 6)),
+    _fault("expire"),
+    _fault("cut", when="middle"),
+    _fault("html"),
+    _fault("business", code=500),
+    _fault("empty"),
+    _fault("throttle", retry_after=400),
 )
+_one_row = st.integers(0, 22).map(lambda n: [str(1_000_000_000 + n)])
 _target_faults = st.one_of(
-    st.builds(
-        lambda when, times, skip: {"kind": "cut", "when": when, "times": times, "skip": skip},
-        st.sampled_from(["before", "middle", "after"]),
-        st.integers(1, 5),
-        _small,
-    ),
-    st.builds(lambda skip: {"kind": "after_status", "status": 504, "skip": skip}, _small),
-    st.builds(
-        lambda skip, times: {"kind": "status", "status": 503, "skip": skip, "times": times}, _small, st.integers(1, 5)
-    ),
-    st.builds(
-        lambda skip, times: {"kind": "status", "status": 500, "skip": skip, "times": times}, _small, st.integers(1, 5)
-    ),
-    st.builds(
-        lambda seconds, skip: {"kind": "throttle", "retry_after": seconds, "skip": skip},
-        st.sampled_from([3, 900]),
-        _small,
-    ),
-    st.builds(
-        lambda n, kind: {"kind": kind, "ids": [str(1_000_000_000 + n)]},
-        st.integers(0, 22),
-        st.sampled_from(["reject", "poison"]),
-    ),
-    st.builds(lambda skip: {"kind": "shuffle", "skip": skip}, _small),
+    _fault("cut", when=st.sampled_from(["before", "middle", "after"]), times=st.integers(1, 5)),
+    _fault("after_status", status=504),
+    _fault("status", status=503, times=st.integers(1, 5)),
+    _fault("status", status=500, times=st.integers(1, 5)),
+    _fault("throttle", retry_after=st.sampled_from([3, 900])),
+    _fault("reject", ids=_one_row, skip=0),
+    _fault("poison", ids=_one_row, skip=0),
+    _fault("shuffle"),
 )
 # Nobody can know of a row without a result whether it was written, unless the target can be asked or a person looks.
-_silent = st.builds(lambda skip: {"kind": "drop_results", "skip": skip}, _small)
+_silent = _fault("drop_results")
 
 
 def _steps(shape: Shape) -> st.SearchStrategy[list[Step]]:

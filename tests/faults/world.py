@@ -34,7 +34,7 @@ from noria.simulators.okki_data import make_account
 from noria.simulators.okki_motion import Motion, shown_time
 from noria.simulators.server import serve
 from noria.simulators.sink import Sink
-from tests.conftest import Project
+from tests.conftest import Project, connections
 from tests.faults.fatal import DyingSteps, Killed
 
 Step = list[Any]
@@ -50,22 +50,9 @@ _TARGET = {
     "method": "POST",
     "request": [{"field": "id", "value": "{{company_id}}"}, {"field": "name", "value": "{{name}}"}],
 }
-_CONNECTIONS = """
-[connections.okki]
-connector = "okki"
-base_url = "{source}"
-client_id = "env:OKKI_CLIENT_ID"
-client_secret = "env:OKKI_CLIENT_SECRET"
-
-[connections.sink]
-connector = "http"
-base_url = "{target}"
-envelope = {{ code = "code", success = [200], message = "message" }}
-write = {{ results = "data.results", batch_size = {batch}{doubt} }}
-"""
 _DOUBT = {
-    "keys": ', idempotency_header = "Idempotency-Key"',
-    "verify": ', verify = { api = "/items", param = "id", records = "data" }',
+    "keys": 'idempotency_header = "Idempotency-Key", ',
+    "verify": 'verify = { api = "/items", param = "id", records = "data" }, ',
     "hold": "",
 }
 
@@ -128,25 +115,21 @@ class World:
     sink: KeepingSink = field(init=False)
     project: Project = field(init=False)
     chance: random.Random = field(default_factory=lambda: random.Random(1))
-    did: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.project = Project(self.folder)
         clock = self.project.clock
         account = make_account(7, users=0, departments=1, companies=ROWS, orders=0, leads=0, invalid=0)
         account.order[LIST] = self.shape.order
-        self.vendor_set = self.shape.skew
-        self.okki = Okki(account, clock=clock.steady, now=lambda: clock.steady() + self.vendor_set)
+        self.okki = Okki(account, clock=clock.steady, now=lambda: clock.steady() + self.shape.skew)
         self.sink = KeepingSink(keys=self.shape.doubt == "keys")
 
     async def __aenter__(self) -> World:
         self._stack = AsyncExitStack()
         source = await self._stack.enter_async_context(serve(self.okki))
         target = await self._stack.enter_async_context(serve(self.sink))
-        text = _CONNECTIONS.format(
-            source=source.url, target=target.url, batch=self.shape.batch, doubt=_DOUBT[self.shape.doubt]
-        )
-        self.project.connections(text)
+        write = f"{_DOUBT[self.shape.doubt]}batch_size = {self.shape.batch}"
+        self.project.connections(connections(source.url, target.url, write))
         request = [{"field": "count", "value": "5"}]
         if self.shape.windowed:
             request.append({"field": "start_time", "value": "{{LAST_SYNC_TIME|datetime}}"})
@@ -168,7 +151,6 @@ class World:
     async def perform(self, step: Step) -> None:
         """Take a step, then look whether everything is still within reach."""
         kind, *rest = step
-        self.did.append(str(step))
         await getattr(self, f"_{kind}")(*rest)
         if kind in ("run", "sweep", "change", "replay"):
             self.judge_reach()

@@ -15,8 +15,8 @@ from noria.messages import t
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
 from noria.simulators.sink import Sink
-from tests.conftest import COMPANIES, Project
-from tests.integration.test_upkeep import ITEMS, LISTING, PAGED, target
+from tests.conftest import Project
+from tests.integration.test_upkeep import LISTING, PAGED, prepared
 from tests.servers import beside
 
 Called = Callable[..., tuple[int, str, str]]
@@ -32,26 +32,21 @@ def called(called: Any, project: Project) -> Called:
 def okki() -> Any:
     account = make_account(3, users=0, departments=1, companies=45, orders=0, leads=0, invalid=0)
     simulator = Okki(account)
-    with beside(simulator) as url:
-        yield simulator, url
+    with beside(simulator) as running:
+        yield simulator, running
 
 
 @pytest.fixture
 def sink() -> Any:
     simulator = Sink()
-    with beside(simulator) as url:
-        yield simulator, url
+    with beside(simulator) as running:
+        yield simulator, running
 
 
 @pytest.fixture
 def ready(project: Project, okki: Any, sink: Any, called: Called) -> Project:
     """A plan that asks for what changed, run once; then a row without a time comes and another changes silently."""
-    project.connections(
-        f'[connections.okki]\nconnector = "okki"\nbase_url = "{okki[1]}"\n'
-        'client_id = "env:OKKI_CLIENT_ID"\nclient_secret = "env:OKKI_CLIENT_SECRET"\n' + target(sink[1], LISTING, PAGED)
-    )
-    request = [{"field": "count", "value": "10"}, {"field": "start_time", "value": "{{LAST_SYNC_TIME|datetime}}"}]
-    project.plan("companies", ("okki", {**COMPANIES, "idCheck": False, "request": request}), ("target", ITEMS))
+    prepared(project, okki, sink, LISTING, PAGED)
     assert called("run", "companies")[0] == 0
     okki[0].mutate("insert", "companies", None, {"update_time": None})
     okki[0].mutate("update", "companies", "1000000007", {"name": "silently"})
