@@ -76,7 +76,7 @@ class Books:
 
 
 def good(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"results": [{"id": row["id"], "ok": True} for row in rows]}
+    return {"code": 0, "results": [{"id": row["id"], "ok": True} for row in rows]}
 
 
 def results(
@@ -178,6 +178,84 @@ async def test_half_of_a_batch_that_was_written_is_not_written_again(project: Pr
     assert books.sends[1][1] == [2, 3]
 
 
+@pytest.mark.parametrize("status", [409, 422, 400, 500, 200])
+async def test_a_batch_in_doubt_is_sent_under_no_other_key(project: Project, status: int) -> None:
+    """It was written, and what a repeat under its key is answered says neither so nor otherwise: that the first one is
+    still at work, an error that is kept under the key, a business code."""
+    books = Books(4)
+    until = project.clock.time + 50_000
+
+    def refuses(rows: list[dict[str, Any]], number: int) -> web.Response | None:
+        if number == 1 or project.clock.time > until:
+            return None
+        return web.json_response({"code": 77, "message": "the same request came before"}, status=status)
+
+    books.refuses = refuses
+    books.says = lambda rows, number: cut() if number == 1 else web.json_response(good(rows))
+    target = {"envelope": {"code": "code", "success": [0], "message": "message"}}
+    source = {"envelope": {"records": "data", "total": "total"}}
+    ended = await live(
+        project, books, *[later(project, 20_000)] * 4, later(project, 90_000), source=source, target=target
+    )
+    assert len({key for key, _ in books.sends}) == 1 and books.twice() == []
+    assert ended[0].counts.delivered == 0 and ended[-1].counts.dead == 0
+    assert project.counts("books") == {"delivered": 4}
+
+
+async def test_rows_that_the_target_does_not_show_yet_go_under_the_key_of_those_it_shows(project: Project) -> None:
+    books = Books(4)
+    books.says = lambda rows, number: cut() if number == 1 else None
+    shown = books.kept
+
+    class Slow(dict[int, str]):
+        """What is asked for shows with a delay."""
+
+        def __contains__(self, key: object) -> bool:
+            return dict.__contains__(self, key) and (key in (0, 1) or len(books.sends) > 1)
+
+    books.kept = Slow(shown)
+    [finished] = await live(project, books, write=f"{KEYS}, {VERIFY}")
+    assert finished.counts.delivered == 4 and books.twice() == []
+    assert len({key for key, _ in books.sends}) == 1
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_not_found_is_an_answer_to_whether_it_is_there(project: Project, status: int) -> None:
+    books = Books(4)
+    books.refuses = lambda rows, number: web.Response(status=504) if number == 1 else None
+    books.asks = lambda number: web.json_response({"message": "no such item"}, status=status)
+    [finished] = await live(project, books, write=VERIFY)
+    assert finished.counts.delivered == 4 and len(books.sends) == 2
+
+
+async def test_a_page_for_people_is_no_answer_to_whether_it_is_there(project: Project) -> None:
+    books = Books(4)
+    books.says = lambda rows, number: cut() if number == 1 else None
+    page = "<html><body>404</body></html>"
+    books.asks = lambda number: web.Response(status=404, text=page, content_type="text/html") if number == 1 else None
+    await live(project, books, later(project), write=VERIFY)
+    assert project.counts("books") == {"delivered": 4} and len(books.sends) == 1
+
+
+async def test_a_replaced_record_is_asked_for_by_its_id_where_its_payload_does_not_say_it(project: Project) -> None:
+    books = Books(4)
+    books.says = lambda rows, number: cut() if number == 1 else None
+    books.asks = lambda number: web.Response(status=503) if number <= 4 else None
+
+    def update() -> None:
+        project.clock.time += 30
+        books.source[2] = "second"
+
+    async def has(request: web.Request) -> web.Response:
+        request = request.clone(rel_url=request.rel_url.with_query(id=request.query["ref"]))
+        return await Books._has(books, request)
+
+    books._has = has  # type: ignore[method-assign]
+    verify = 'verify = { api = "/items", param = "ref", records = "data" }'
+    await live(project, books, update, later(project, 400), write=verify)
+    assert books.twice() == [] and [name for key, name in books.applied if key == 2] == ["first", "second"]
+
+
 @pytest.mark.parametrize(("on_doubt", "sends", "state"), [("hold", 1, "held"), ("resend", 2, "delivered")])
 async def test_where_neither_helps_the_plan_decides(project: Project, on_doubt: str, sends: int, state: str) -> None:
     books = Books(4)
@@ -250,7 +328,7 @@ async def test_one_poison_row_is_found_and_named_and_the_good_ones_get_through(p
         return web.json_response({"code": 7, "message": "row is bad"}, status=status)
 
     books.refuses = refuses
-    books.says = lambda rows, number: web.json_response({"code": 0, **good(rows)})
+    books.says = lambda rows, number: web.json_response(good(rows))
     source = {"envelope": {"records": "data", "total": "total"}}
     target = {"envelope": {"code": "code", "success": [0], "message": "message"}}
     [finished] = await live(project, books, source=source, target=target)
@@ -259,12 +337,37 @@ async def test_one_poison_row_is_found_and_named_and_the_good_ones_get_through(p
     assert bad["id"] == "5" and "row is bad" in bad["reason"] and books.twice() == []
 
 
-async def test_a_row_that_breaks_the_target_is_found_in_the_second_round(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("write", "delivered"),
+    [(VERIFY, [8, 3, 0]), ("", [8, 3, 0]), (f"{KEYS}, {VERIFY}", [8, 2, 1])],
+    ids=["asked", "resent", "asked, with keys"],
+)
+async def test_a_row_that_breaks_the_target_is_found_in_later_rounds(
+    project: Project, write: str, delivered: list[int]
+) -> None:
     """A plain 500 for the whole batch every time: at first it may be the target's own trouble."""
     books = Books()
     books.refuses = lambda rows, number: web.Response(status=500) if any(row["id"] == 5 for row in rows) else None
-    ended = await live(project, books, later(project))
-    assert [one.counts.delivered for one in ended] == [8, 3] and books.twice() == []
+    ended = await live(project, books, later(project), later(project, 300), write=write)
+    assert [one.counts.delivered for one in ended] == delivered and books.twice() == []
+    [bad] = project.records("books", state="failed")
+    assert bad["id"] == "5"
+
+
+async def test_under_keys_alone_it_is_found_when_a_person_says_so(project: Project) -> None:
+    """The 500 may be the answer to a send that was carried out and is kept under its key: no other key by itself."""
+    books = Books()
+    books.refuses = lambda rows, number: web.Response(status=500) if any(row["id"] == 5 for row in rows) else None
+    await live(project, books, *[later(project, 90_000)] * 6)
+    assert project.counts("books") == {"delivered": 8, "dead": 4}
+    assert len({key for key, sent in books.sends if 5 in sent}) == 1
+    assert "500" in project.records("books", state="dead")[0]["reason"]
+
+    def replay() -> None:
+        project.ledger("books", lambda ledger, plan: ledger.records.replay(plan, project.clock.time, anew=True))
+
+    await live(project, books, replay, later(project))
+    assert project.counts("books") == {"delivered": 11, "failed": 1} and books.twice() == []
     [bad] = project.records("books", state="failed")
     assert bad["id"] == "5"
 

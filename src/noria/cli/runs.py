@@ -366,6 +366,7 @@ def replay(
     plan: PlanArgument,
     state: StateOption = None,
     record_id: IdOption = None,
+    anew: Annotated[bool, typer.Option("--anew", help=t("help.anew"))] = False,
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -379,7 +380,7 @@ def replay(
         plan_id = ledger.runs.known_plan(chosen.key)
         count = 0
         if plan_id is not None:
-            count = ledger.records.replay(plan_id, time.time(), state=state, record_id=record_id)
+            count = ledger.records.replay(plan_id, time.time(), state=state, record_id=record_id, anew=anew)
     if as_json:
         print_json({"plan": chosen.key, "replayed": count})
     else:

@@ -91,7 +91,7 @@ class Target:
         """Each row's result; a target that gives none wrote them all."""
         if not self.write.results and not self.settings.envelope.code:
             # Nothing is declared: what plainly says that it failed, or is no answer of an API, is heeded all the same.
-            if answer.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            if _is_html(answer.body):
                 raise self.transport.not_json(answer, writes=True)
             refuse_error_object(answer, [], self.transport)
             return [None] * len(rows)
@@ -157,10 +157,20 @@ class Target:
         payload = msgspec.json.decode(row.payload) if row.payload else {}
         own = payload.get(verify.param) if isinstance(payload, dict) else None
         asked = row.id if own is None else own
-        answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
+        try:
+            answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
+        except Failure as failure:
+            if failure.status in (404, 410) and not _is_html(failure.answer or b""):
+                return False
+            raise
         envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
         found, _, _ = unwrapped(answer, envelope, self.transport)
         return any(agrees(payload, msgspec.json.decode(one)) for one in found)
+
+
+def _is_html(body: bytes) -> bool:
+    """Whether an answer is a page for people, and so not one of an API."""
+    return body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def agrees(sent: Any, found: Any) -> bool:

@@ -109,7 +109,10 @@ class _Delivery:
                 return
             after = due[-1].seq
             self.job.counts.retried += sum(1 for record in due if record.batch_id is not None)
-            await self._claim("retry", due, None)
+            together = [record for record in due if not record.alone]
+            for part in (together, *([record] for record in due if record.alone)):
+                if part:
+                    await self._claim("retry", part, None)
 
     async def _fresh(self) -> None:
         """Records that were never claimed, in whole batches while more are coming."""

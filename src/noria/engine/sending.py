@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 from typing import overload
 
 from noria.connectors.failures import Failure
@@ -18,6 +19,14 @@ from noria.messages import Message
 
 # Batches in a row that failed whole: from then on the target is left alone until a later run.
 BREAKER = 10
+
+
+class Doubt(Enum):
+    """What is known of a batch of which an earlier send may have been carried out."""
+
+    OPEN = "nobody knows"
+    ABSENT = "the target has nothing of it"
+    OVER = "it is settled"
 
 
 class Sender:
@@ -56,30 +65,34 @@ class Sender:
             "SELECT body_path FROM batches WHERE batch_id = :b", b=batch.batch_id
         )[0]
         payloads = [bytes(raw) for raw in rows_of(batch.body, row.body_path)]
-        if await self._doubt_settled(batch, payloads, None, 0):
-            return
-        await self.send(batch, payloads, doubt=True)
+        doubt = await self._weighed(batch, payloads, None, 0)
+        if doubt is not Doubt.OVER:
+            await self.send(batch, payloads, doubt)
 
-    async def send(self, batch: OpenBatch, payloads: Sequence[bytes], *, doubt: bool = False) -> None:
+    async def send(self, batch: OpenBatch, payloads: Sequence[bytes], doubt: Doubt | None = None) -> None:
         """Send a batch until it is settled for this run. Raises `Failure` (`auth`) after giving its records back.
 
-        `doubt`: an earlier send of it may have been carried out.
+        `doubt`: where an earlier send of it may have been carried out, what is known of that.
         """
-        tries = Tries(self.job.plan.options.retry)
+        tries, keyed = Tries(self.job.plan.options.retry), self.target.honours_keys
         # Twice in different runs the target broke down over this very batch: one of its rows may be the cause.
-        spoilt = all(record.rounds for record in batch.records if record.id)
+        spoilt = all(record.rounds for record in batch.records if record.page_id)
         rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
             try:
                 written = await self.target.send(batch.body, batch.key, rows)
             except Failure as failure:
-                doubt = doubt or failure.kind == "doubt"
                 decision = tries.after(failure)
                 spoilt = spoilt and broke_down(failure)
                 attempt = _attempt(started, clock, failure)
-                if failure.kind == "doubt" and await self._doubt_settled(batch, payloads, attempt, tries.failed):
-                    return
+                if failure.kind == "doubt":
+                    known = await self._weighed(batch, payloads, attempt, tries.failed)
+                    if known is Doubt.OVER:
+                        return
+                    # What the target has nothing of yet may still be under way, under this key; unless it had nothing
+                    # of what an earlier run sent either, and has answered every time since that it broke down.
+                    doubt = known if not keyed or (doubt is known and broke_down(failure)) else Doubt.OPEN
                 kept: Attempt | None = attempt
                 if isinstance(decision, Again):
                     self.ledger.attempt(batch, attempt)
@@ -88,9 +101,12 @@ class Sender:
                     if not self.job.stopping:
                         continue
                     decision, kept = GiveUp(failure.kind), None
-                if decision.kind == "permanent" or (spoilt and not self.job.stopping):
+                # As long as rows may have been written under a key they are sent under no other, whatever a repeat is
+                # answered: that the first is still at work, what the first was answered, that it was done before.
+                bound = keyed and doubt is Doubt.OPEN
+                if not bound and (decision.kind == "permanent" or (spoilt and not self.job.stopping)):
                     decision = replace(decision, divisible=True)
-                elif doubt:
+                elif doubt is not None:
                     # One try of them may have been carried out, whatever became of the others.
                     decision = GiveUp("auth" if decision.kind == "auth" else "doubt", decision.not_before, doubt=True)
                 await self._failed(batch, payloads, decision, failure, kept, tries.made)
@@ -182,6 +198,8 @@ class Sender:
         if (decision.doubt or decision.kind == "doubt") and (self.target.honours_keys or self.target.can_verify):
             state = "doubt"
             self.doubted |= {r.id for r in batch.records if r.id}
+            reason = Message("reason.maybe_written", {"cause": failure.message})
+            failed = [one._replace(reason=reason) for one in failed]
         self._close(batch, state, attempt, failed, attempts)
 
     async def _bisect(
@@ -202,20 +220,25 @@ class Sender:
             if half is not None:
                 await self.send(half, payloads[part])
 
-    async def _doubt_settled(
-        self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt | None, tries: int
-    ) -> bool:
-        """After a send that may have been carried out: whether that was settled without sending again. Where only the
-        target can tell, and it can't be asked either, the batch stays in doubt. Raises `Failure` (`auth`)."""
+    async def _weighed(self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt | None, tries: int) -> Doubt:
+        """After a send that may have been carried out: what the target says of it, where it can be asked. Where only
+        the target can tell, and it can't be asked either, the batch stays in doubt. Raises `Failure` (`auth`)."""
+        keyed = self.target.honours_keys
         if self.target.can_verify:
             everywhere = range(len(payloads))
-            there = await self._asked(batch, payloads, everywhere, attempt, tries, must=not self.target.honours_keys)
-            return there is None or (any(there) and await self._verified(batch, payloads, there, attempt, tries))
-        if not self.target.honours_keys and self.job.plan.options.on_doubt == "hold":
+            there = await self._asked(batch, payloads, everywhere, attempt, tries, must=not keyed)
+            if there is None:
+                return Doubt.OVER
+            # A part of it is made whole by the same key, and otherwise by sending the rest.
+            if there and (all(there) or (any(there) and not keyed)):
+                await self._verified(batch, payloads, there, attempt, tries)
+                return Doubt.OVER
+            return Doubt.OPEN if any(there) or not there else Doubt.ABSENT
+        if not keyed and self.job.plan.options.on_doubt == "hold":
             cause = attempt.reason if attempt is not None else None
             self._hold(batch, attempt, tries, cause or Message("reason.interrupted"))
-            return True
-        return False
+            return Doubt.OVER
+        return Doubt.OPEN
 
     async def _asked(
         self,
@@ -228,7 +251,8 @@ class Sender:
         must: bool,
     ) -> Sequence[bool] | None:
         """Which of the rows at `places` the target has. It is asked again as the plan's retry says where it `must` be
-        known, and else the rows count as not there; None where it never said and the batch was left in doubt."""
+        known, and else nothing is given where it does not say; None where it must and never said, so that the batch was
+        left in doubt."""
         groups = _groups(batch)
         asked = Tries(self.job.plan.options.retry)
         while True:
@@ -236,7 +260,7 @@ class Sender:
                 return [await self.target.has(Row(groups[at][0].id, payloads[at])) for at in places]
             except Failure as failure:
                 if not must and failure.kind != "auth":
-                    return [False] * len(places)
+                    return ()
                 decision = asked.after(failure)
                 if isinstance(decision, Again):
                     await self._pause(failure, decision.seconds)
@@ -257,7 +281,7 @@ class Sender:
         there: Sequence[bool],
         attempt: Attempt | None,
         attempts: int,
-    ) -> bool:
+    ) -> None:
         """The target has rows of a batch: all of them, and it is delivered; some, and the rest goes as a batch of its
         own."""
         now = self.job.clock.now()
@@ -275,7 +299,6 @@ class Sender:
         rest = self.open("retry", _prepared([group for group, _ in missing], lost), None) if missing else None
         if rest is not None:
             await self.send(rest, lost)
-        return True
 
     def _hold(self, batch: OpenBatch, attempt: Attempt | None, attempts: int, cause: Message) -> None:
         self._close(batch, "failed", attempt, [self._held(r, cause) for r in batch.records], attempts)

@@ -19,7 +19,7 @@ from noria.messages import Message
 
 class Due(NamedTuple):
     """A record to deliver. `rounds`: scheduled retries used up; `deadline`: when its wait for a look-up is over,
-    `batch_id`: the batch of its last try, when it had one."""
+    `batch_id`: the batch of its last try, when it had one; `alone`: it is to be sent in a batch of its own."""
 
     seq: int
     id: str
@@ -29,6 +29,7 @@ class Due(NamedTuple):
     rounds: int = 0
     deadline: float | None = None
     batch_id: int | None = None
+    alone: bool = False
 
 
 class Exempt(NamedTuple):
@@ -76,14 +77,16 @@ class Attempt(NamedTuple):
 # A time that was noted in the future was noted before the clock was set back: what it says of later can't be trusted.
 _OF_THE_FUTURE = "{0}.updated_at > :now + 120"
 _FRESH = (
-    "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, 0, NULL, NULL FROM records r"
+    "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, 0, NULL, NULL, 0 FROM records r"
     " WHERE r.plan_id = :p AND r.seq > :after AND r.stray = 0 AND NOT EXISTS"
     " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)"
     " ORDER BY r.seq LIMIT :n"
 )
 _AGAIN = (
     "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, e.rounds,"
-    " CASE WHEN e.waits_for IS NULL THEN NULL ELSE e.due_at END AS deadline, e.batch_id FROM exceptions e"
+    " CASE WHEN e.waits_for IS NULL THEN NULL ELSE e.due_at END AS deadline, e.batch_id,"
+    " EXISTS (SELECT 1 FROM batches g WHERE g.batch_id = e.batch_id AND g.state = 'broken_up') AS alone"
+    " FROM exceptions e"
     " JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
     " WHERE e.plan_id = :p AND e.seq > :after AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR"
     f" {_OF_THE_FUTURE.format('e')} OR"
@@ -346,11 +349,26 @@ class Delivery:
                 p=row.plan_id,
             )
         }
-        # A member that is gone was replaced: it keeps its place in the body, but has no record any more.
-        records = [Due(*found[seq]) if seq in found else Due(seq, "", "", 0, 0) for seq in seqs]
+        # A member that is gone was replaced: it keeps its place in the body and its id, but has no content any more.
+        gone = [seq for seq in seqs if seq not in found]
+        ids = self._replaced(row.plan_id, gone) if gone else {}
+        records = [
+            Due(*found[seq]) if seq in found else Due(seq, ids.get(seq, ""), ids.get(seq, ""), 0, 0) for seq in seqs
+        ]
         body = self.store.unpack(row.body)
         sizes = tuple(len(group) for group in self.groups(row)) if row.members is not None else ()
         return OpenBatch(row.batch_id, row.kind, row.key, body, records, sizes, again=True)
+
+    def _replaced(self, plan_id: int, seqs: Sequence[int]) -> dict[int, str]:
+        """The ids of records whose place newer content has taken."""
+        return dict(
+            self.store.tuples(
+                "SELECT v.seq, v.id FROM json_each(:seqs) j JOIN versions v"
+                " ON v.plan_id = :p AND v.seq = j.value AND v.kind = 'superseded'",
+                seqs=msgspec.json.encode(seqs).decode(),
+                p=plan_id,
+            )
+        )
 
     def doubtful(self, plan_id: int, now: float) -> list[OpenBatch]:
         """Batches in doubt that are to be settled now: their records are due again (or were replayed), or one of them

@@ -38,7 +38,7 @@ _PAGES = (
 )
 # What was sent is kept as long as its outcome is open or a record may be sent as it was.
 _SETTLED_BATCHES = (
-    "b.state IN ('delivered', 'failed') AND b.batch_id NOT IN (SELECT e.batch_id FROM exceptions e"
+    "b.state IN ('delivered', 'failed', 'broken_up') AND b.batch_id NOT IN (SELECT e.batch_id FROM exceptions e"
     " WHERE e.batch_id IS NOT NULL AND e.state NOT IN ('delivered', 'skipped'))"
 )
 _BATCHES = (

@@ -231,8 +231,19 @@ class Records:
             )[0][0]
         )
 
-    def replay(self, plan_id: int, now: float, *, state: str | None = None, record_id: str | None = None) -> int:
-        """Failed, dead and held records (all, or those of one state or id) go back to pending; gives how many."""
+    def replay(
+        self,
+        plan_id: int,
+        now: float,
+        *,
+        state: str | None = None,
+        record_id: str | None = None,
+        anew: bool = False,
+    ) -> int:
+        """Failed, dead and held records (all, or those of one state or id) go back to pending; gives how many.
+
+        `anew`: those of batches in doubt are sent as if they had never been, each by itself under a new key.
+        """
         where = " AND e.state = :state" if state else " AND e.state IN ('failed', 'dead', 'held')"
         if record_id is not None:
             where += " AND r.id = :id"
@@ -243,6 +254,12 @@ class Records:
             " WHERE e.plan_id = :p AND r.stray = 0" + where
         )
         with self.store.transaction() as c:
+            if anew:
+                c.run(
+                    "UPDATE batches SET state = 'broken_up' WHERE plan_id = :p AND state = 'doubt' AND batch_id IN"
+                    f" (SELECT batch_id FROM exceptions WHERE plan_id = :p AND seq IN ({chosen}))",
+                    values,
+                )
             c.run(
                 "INSERT INTO events (plan_id, seq, at, state, reason)"
                 f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})",

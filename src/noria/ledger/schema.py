@@ -184,7 +184,7 @@ batches = Table(
     comment="records sent together: the range of seq it claimed (fresh) or the records it took up again (retry);"
     " members lists the seqs in the order of the body (a list of them for a payload that holds several),"
     " null when they are exactly first_seq..last_seq;"
-    " state: sending, delivered (all but exceptions), failed, doubt",
+    " state: sending, delivered (all but exceptions), failed, doubt, broken_up (its records are sent one by one)",
 )
 
 attempts = Table(

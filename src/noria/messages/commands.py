@@ -48,6 +48,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "把失败、死信和待人工的数据放回等待",
         "send failed, dead and held records back to pending",
     ),
+    "help.anew": (
+        "结果不明的也逐条用新的幂等键重发，即使可能已写入",
+        "send what is in doubt, too, one by one under new keys, although it may have been written",
+    ),
     "help.records": ("账本中的数据", "the ledger's records"),
     "help.record": ("一条数据的完整经过", "one record's whole story"),
     "help.record_id": ("主键或编码", "its id or number"),

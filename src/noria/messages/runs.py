@@ -35,6 +35,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "不知道目标是否已写入，等待人工处理（{cause}）",
         "nobody knows whether the target wrote it; waits for a person ({cause})",
     ),
+    "reason.maybe_written": (
+        "不知道目标是否已写入（{cause}）",
+        "nobody knows yet whether the target wrote it ({cause})",
+    ),
     "reason.filtered": ("不符合条件：{conditions}", "filtered out: {conditions}"),
     "reason.to_be_grouped": ("等待合并为单据", "waits to be put into a document"),
     "mapping.function": (
