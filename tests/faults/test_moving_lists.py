@@ -125,13 +125,29 @@ async def test_without_totals_borders_are_looked_at_where_no_later_read_would_sh
         assert ids(project) == set(range(45))
 
 
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("since", [SINCE, []], ids=["windowed", "whole"])
+async def test_exactly_a_page_of_new_rows_in_front_makes_a_page_come_again(
+    project: Project, counted: bool, since: Any
+) -> None:
+    """Which is not a server that answers the same page for ever."""
+    server = MovingList(rows(45), {3: insert(*range(100, 110))}, counted=counted)
+    finished = await read(project, server, since, start="2020-01-01")
+    assert finished.status == "done" and ids(project) == {*range(45), *range(100, 110)}
+
+
+@pytest.mark.parametrize("since", [SINCE, []], ids=["windowed", "whole"])
+async def test_a_page_that_was_asked_for_to_be_sure_may_come_again_too(project: Project, since: Any) -> None:
+    server = MovingList(rows(35), {5: insert(*range(100, 110))}, counted=False)
+    await read(project, server, since, start="2020-01-01")
+    assert ids(project) == {*range(35), *range(100, 110)}
+
+
 async def test_ids_that_a_list_always_shows_twice_are_gone_over_once(project: Project) -> None:
     twice = [*rows(25), *rows(2), *rows(8, 40)]
     server = MovingList(twice)
-    await read(project, server)
-    first = len(server.asked)
-    await read(project, server)
-    assert (first, len(server.asked) - first) == (8, 4), "the second run knows them"
+    await read(project, server, runs=2)
+    assert len(server.asked) == 8 + 4, "the second run knows them"
 
 
 async def test_a_total_that_counts_more_than_is_shown_is_gone_over_once(project: Project) -> None:
@@ -150,12 +166,10 @@ async def test_a_total_that_counts_more_than_is_shown_is_gone_over_once(project:
 
     MovingList._answer = more  # type: ignore[method-assign]
     try:
-        await read(project, server)
-        first = len(server.asked)
-        await read(project, server)
+        await read(project, server, runs=2)
     finally:
         MovingList._answer = shown  # type: ignore[method-assign]
-    assert (first, len(server.asked) - first) == (10, 5)
+    assert len(server.asked) == 10 + 5
 
 
 async def test_a_list_that_never_stands_still_is_left_after_three_passes_and_looked_back_on(project: Project) -> None:

@@ -123,6 +123,127 @@ async def test_a_full_page_without_a_cursor_is_a_failure_and_not_the_end(project
     assert finished.watermark is None and project.counts("list") == {"delivered": 10}
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [{"next": None}, {"next": "", "more": None}, {"next": "scroll"}],
+    ids=["no cursor", "an empty cursor", "the same cursor"],
+)
+async def test_a_cursor_list_that_ends_before_its_total_is_a_failure(project: Project, ending: Page) -> None:
+    """However short its last page: the total promises more."""
+
+    def page(number: int, asked: int) -> Page:
+        first, last = not scripted.asked[-1], rows(*range(10, 13)) if ending["next"] != "scroll" else []
+        return {"data": rows(*range(10)) if first else last, "total": 45, "next": "scroll", **({} if first else ending)}
+
+    paging = f'type = "cursor", next = "next", size_param = "size", size = {SIZE}, more = "more"'
+    scripted = Scripted(page)
+    [finished] = await read(project, scripted, paging=paging)
+    assert finished.status == "failed" and "45" in str(finished.error) and finished.watermark is None
+
+
+async def test_rows_that_come_while_a_cursor_list_is_read_are_not_missed_from_it(project: Project) -> None:
+    """The total counts them, the cursor's own view does not show them."""
+
+    def page(number: int, asked: int) -> Page:
+        number = number or 1
+        more = {"next": str(number + 1)} if number < 3 else {}
+        return {"data": cut(list(range(25)), number), "total": 24 + asked, **more}
+
+    paging = f'type = "cursor", next = "next", size_param = "size", size = {SIZE}'
+    [finished] = await read(project, Scripted(page), paging=paging)
+    assert finished.status == "done" and ids(project) == list(range(25))
+
+
+@pytest.mark.parametrize("at", [2, 3, 5])
+async def test_a_page_that_a_scroll_passed_over_while_its_answer_was_lost_is_read_again(
+    project: Project, at: int
+) -> None:
+    """The cursor is the same for every page, and the server goes on whenever it is asked."""
+    served = 0
+    cuts = [at]
+
+    def page(number: int, asked: int) -> web.Response | Page:
+        nonlocal served
+        served = served + 1 if scripted.asked[-1] else 1
+        data = cut(list(range(45)), served)
+        if asked in cuts:
+            return web.Response(status=502)
+        return {"data": data, "next": "scroll"}
+
+    scripted = Scripted(page)
+    paging = f'type = "cursor", next = "next", size_param = "size", size = {SIZE}'
+    [finished] = await read(project, scripted, paging=paging)
+    assert finished.status == "done" and ids(project) == list(range(45))
+
+
+@pytest.mark.parametrize("total", ["45", 45.0, " 45 "])
+async def test_a_total_that_is_written_as_text_counts(project: Project, total: Any) -> None:
+    def page(number: int, _: int) -> Page:
+        return {"data": [] if number in (2, 3) else cut(list(range(45)), number), "total": total}
+
+    await read(project, Scripted(page))
+    assert ids(project) == [*range(10), *range(30, 45)]
+
+
+@pytest.mark.parametrize("total", [True, False])
+async def test_offsets_go_on_behind_an_emptied_page(project: Project, total: bool) -> None:
+    def page(number: int, _: int) -> Page:
+        offset = int(scripted.asked[-1])
+        data = [] if 10 <= offset < 20 + 10 * total else rows(*range(offset, min(offset + SIZE, 45)))
+        return {"data": data, **({"total": 45} if total else {})}
+
+    scripted = Scripted(page)
+    paging = f'type = "offset", offset_param = "page", size_param = "size", size = {SIZE}'
+    await read(project, scripted, paging=paging)
+    assert ids(project) == [*range(10), *range(30 if total else 20, 45)]
+
+
+def refusal(status: int, code: int = 0) -> web.Response:
+    return web.json_response({"code": code, "message": "the system is busy"}, status=status)
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 503), (200, 404), (403, 0), (400, 0)])
+async def test_a_refusal_behind_a_short_page_is_a_failure_and_not_the_end(
+    project: Project, status: int, code: int
+) -> None:
+    """The server gives 64 rows at once, of 200, and is busy when asked for the next: nothing says that it has ended."""
+
+    def page(number: int, _: int) -> web.Response | Page:
+        return refusal(status, code) if number > 1 else {"code": 0, "data": rows(*range(64))}
+
+    envelope = 'code = "code", success = [0], message = "message"'
+    paging = 'type = "page", size_param = "size", size = 100'
+    [finished] = await read(project, Scripted(page), envelope=envelope, paging=paging)
+    assert finished.status == "failed" and finished.watermark is None and len(ids(project)) == 64
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "counted", "end"),
+    [
+        (404, 0, False, "[]"),
+        (416, 0, False, "[]"),
+        (400, 0, True, "[]"),
+        (200, 77, False, "[77]"),
+        (422, 0, False, "[422]"),
+    ],
+)
+@pytest.mark.parametrize("count", [15, 20])
+async def test_what_a_refusal_behind_the_end_looks_like(
+    project: Project, status: int, code: int, counted: bool, end: str, count: int
+) -> None:
+    """No such page after a short one; anything, once the total is reached; what the connection declares."""
+
+    def page(number: int, _: int) -> web.Response | Page:
+        data = cut(list(range(count)), number)
+        return {"code": 0, "data": data, **({"total": count} if counted else {})} if data else refusal(status, code)
+
+    envelope = 'code = "code", success = [0]'
+    paging = f'type = "page", size_param = "size", size = {SIZE}, end = {end}'
+    [finished] = await read(project, Scripted(page), envelope=envelope, paging=paging)
+    known = count == 15 or counted or end != "[]"
+    assert finished.status == ("done" if known else "failed") and ids(project) == list(range(count))
+
+
 async def test_more_rows_counted_than_shown_on_an_unpaged_list_is_a_failure(project: Project) -> None:
     [finished] = await read(project, Scripted(lambda *_: {"data": rows(1, 2), "total": 40}), paging='type = "none"')
     assert finished.status == "failed" and "40" in str(finished.error) and finished.watermark is None
@@ -187,6 +308,66 @@ async def test_a_server_that_goes_round_in_a_circle_ends(project: Project) -> No
     paging = f'type = "cursor", next = "next", size_param = "size", size = {SIZE}'
     [finished] = await read(project, scripted, paging=paging)
     assert finished.status == "done" and ids(project) == list(range(40))
+
+
+@pytest.mark.parametrize("kind", ["page", "offset"])
+async def test_a_server_that_ignores_where_a_page_begins_is_a_failure_as_long_as_the_total_says_more(
+    project: Project, kind: str
+) -> None:
+    scripted = Scripted(lambda *_: {"data": rows(*range(10)), "total": 450})
+    paging = f'type = "{kind}", size_param = "size", size = {SIZE}'
+    [finished] = await read(project, scripted, paging=paging)
+    assert finished.status == "failed" and finished.watermark is None and "450" in str(finished.error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cursors"), [("page", ["-"]), ("cursor", ["a", "b"]), ("cursor", ["a", "b", "c"]), ("cursor", [])]
+)
+async def test_a_server_that_says_more_for_ever_and_shows_nothing_ends_as_a_failure(
+    project: Project, kind: str, cursors: list[str]
+) -> None:
+    def page(_: int, asked: int) -> Page:
+        following = cursors[asked % len(cursors)] if cursors else f"c{asked}"
+        return {"data": rows(*range(10)) if asked == 1 else [], "more": True, "next": following}
+
+    scripted = Scripted(page)
+    paging = f'type = "{kind}", next = "next", more = "more", size_param = "size", size = {SIZE}'
+    [finished] = await read(project, scripted, paging=paging)
+    assert finished.status == "failed" and finished.watermark is None and "empty" in str(finished.error)
+    assert len(scripted.asked) < (10 if len(cursors) > 1 else 110)
+
+
+async def test_links_to_the_next_page_in_several_headers_and_between_quoted_commas(project: Project) -> None:
+    def page(number: int, _: int) -> web.Response:
+        answer = web.json_response({"data": cut(list(range(45)), number or 1)})
+        following = (number or 1) + 1
+        answer.headers.add("Link", '</list?page=1>; rel="first"; title="first, \\"<all>\\"; rel=next"')
+        if number % 2 and following < 6:
+            answer.headers.add("Link", f'</list?page={following}>; title="a, <b>; c"; rel="next"')
+        elif following < 6:
+            answer.headers.add("Link", f'</list?page=5>; rel="last", </list?page={following}>; rel="last next"')
+        return answer
+
+    paging = f'type = "link", size_param = "size", size = {SIZE}'
+    await read(project, Scripted(page), paging=paging)
+    assert ids(project) == list(range(45))
+
+
+async def test_a_read_is_not_continued_at_another_address(project: Project) -> None:
+    """The pages that were read were those of another system."""
+    broken = True
+
+    def page(number: int, _: int) -> web.Response | Page:
+        if broken and number == 3:
+            return web.Response(status=500)
+        return {"data": cut(list(range(45) if broken else range(100, 145)), number), "total": 45}
+
+    [finished] = await read(project, Scripted(page))
+    assert finished.status == "failed"
+    broken = False
+    project.clock.time -= 3000
+    [finished] = await read(project, Scripted(page))
+    assert finished.status == "done" and ids(project) == [*range(20), *range(100, 145)]
 
 
 # --- 4: a source that fails

@@ -39,7 +39,7 @@ class Shape:
         """Records, business code (`MISSING` where there is none) and total."""
         found = self._decoder.decode(body)
         totals = (_attribute(found, path) for path in self.totals)
-        total = next((one for one in totals if type(one) is int), None)
+        total = next((number for one in totals if (number := _counted(one)) is not None), None)
         code = _attribute(found, self.code) if self.code else MISSING
         return [bytes(raw) for raw in _attribute(found, self.records)], code, total
 
@@ -226,10 +226,19 @@ def _total(body: dict[str, msgspec.Raw], paths: str) -> int | None:
     """The total, at the first of several paths (separated by `|`) that holds a number."""
     for path in paths.split("|") if paths else ():
         raw = _step_down(body, path)
-        text = raw.decode().strip('"') if raw is not None else ""
-        if text.isdigit():
-            return int(text)
+        number = _counted(msgspec.json.decode(raw)) if raw is not None else None
+        if number is not None:
+            return number
     return None
+
+
+def _counted(value: Any) -> int | None:
+    """A number of rows, also one that is written as a text or a fraction; None for anything else."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+        return None
+    return int(value)
 
 
 def _small(body: dict[str, msgspec.Raw], records: str) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from multidict import MultiMapping
 
 from noria.connectors.flags import says_no
 from noria.connectors.settings import Paging
@@ -21,16 +22,21 @@ from noria.messages import Message
 from noria.metadata.macros import PagePosition
 from noria.metadata.paths import MISSING, at, put
 
-_LINK_NEXT = re.compile(r"<([^>]*)>\s*;[^,]*?\brel\s*=\s*\"?[^\",;]*\bnext\b", re.IGNORECASE)
+# A link of a Link header (RFC 8288) with its parameters, whose quoted values may hold anything.
+_LINK = re.compile(r"""<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]*))?)*)""")
+_REL_NEXT = re.compile(
+    r""";\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?![^\s,;]))|"(?:[^"\\]|\\.)*\"""", re.IGNORECASE
+)
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a read stands; as JSON it is the cursor that the ledger keeps.
 
     `page` counts from 0, `row` is the offset of its first row; `token` is the server's own cursor or the next link;
-    `longest` is the longest page so far, `total` the last total that the server gave. `beyond`: the page before was
-    not full, so that this one is only asked for to be sure: empty, it is the end. `refusable`: that page was the last
-    by all that is known, so that even a refusal of this one is the end.
+    `longest` is the longest page so far, `total` the last total that the server gave (the smallest, where it keeps the
+    place itself). `beyond`: the page before was not full, so that this one is only asked for to be sure: empty or not
+    found, it is the end. `refusable`: all that the total promised is there, so that any refusal of this one is the end.
+    `same`: the server gives the same cursor for every page, and goes on by one page whenever it is asked.
     """
 
     page: int = 0
@@ -40,6 +46,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     total: int = 0
     beyond: bool = False
     refusable: bool = False
+    same: bool = False
 
 
 class Contradiction(Exception):
@@ -99,6 +106,9 @@ class Pager:
         """The next page's place, or None when the list has ended. Raises `Contradiction`."""
         # Some servers count on the first page only, and say nothing or 0 from then on.
         longest, total = max(place.longest, seen.rows), seen.total or place.total
+        if self.kind in ("cursor", "link"):
+            # Rows that come meanwhile are counted, and not shown to who began before.
+            total = min(total, place.total or total)
         following = Place(place.page + 1, place.row + seen.rows, None, longest, total)
         more = at(seen.body, self.settings.more) if self.settings.more else MISSING
         if self.kind == "none":
@@ -107,11 +117,13 @@ class Pager:
             return None
         if self.kind in ("cursor", "link"):
             token = self._token(seen)
-            if token is None and (_says_yes(more) or (seen.rows >= self._size(longest) and following.row < total)):
-                raise Contradiction(Message("paging.no_cursor", {"rows": following.row, "total": total or "?"}))
-            if token is None or (token == place.token and seen.rows == 0) or _says_no(more):
+            if _says_no(more):
                 return None
-            return msgspec.structs.replace(following, token=token)
+            if token is None or (token == place.token and seen.rows == 0):
+                if _says_yes(more) or following.row < total:
+                    raise Contradiction(Message("paging.no_cursor", {"rows": following.row, "total": total or "?"}))
+                return None
+            return msgspec.structs.replace(following, token=token, same=token == place.token)
         if more is not MISSING and more is not None:
             return following if _says_yes(more) else None
         return self._next_page(place, seen, following)
@@ -126,8 +138,7 @@ class Pager:
     def _token(self, seen: Seen) -> str | None:
         """The server's own word for where the next page begins."""
         if self.kind == "link":
-            match = _LINK_NEXT.search(seen.headers.get("Link", ""))
-            return match[1] if match else None
+            return _next_link(seen.headers)
         token = at(seen.body, self.settings.next)
         return None if token in (MISSING, None, "", False) else str(token)
 
@@ -136,6 +147,9 @@ class Pager:
         return min(self.size, longest or self.size)
 
     def _next_page(self, place: Place, seen: Seen, following: Place) -> Place | None:
+        if self.kind == "offset" and seen.rows == 0:
+            # What a filter behind the paging has emptied is past all the same.
+            following = msgspec.structs.replace(following, row=place.row + self._size(place.longest))
         if following.total:
             if following.row < following.total:
                 # A short or even empty page in the middle (a filter behind the paging) is not the end, as long as the
@@ -143,16 +157,23 @@ class Pager:
                 pages = math.ceil(following.total / self._size(following.longest))
                 return following if seen.rows > 0 or place.page + 1 < pages else None
             # A full page may have others behind it that came since the total was counted.
-            full = msgspec.structs.replace(following, beyond=True, refusable=True)
-            return full if seen.rows >= self.size else None
+            last = msgspec.structs.replace(following, beyond=True, refusable=True)
+            return last if seen.rows >= self.size else None
         if seen.rows == 0:
             if place.beyond:
                 return None
-            row = place.row + self._size(place.longest)
-            return msgspec.structs.replace(following, row=row, beyond=True, refusable=True)
-        # Pages of a round number of rows may be all that the server gives at once.
-        short = seen.rows < following.longest or (seen.rows < self.size and seen.rows % 10 != 0)
-        return msgspec.structs.replace(following, beyond=seen.rows < self.size, refusable=short)
+            return msgspec.structs.replace(following, beyond=True)
+        return msgspec.structs.replace(following, beyond=seen.rows < self.size)
+
+
+def _next_link(headers: Mapping[str, str]) -> str | None:
+    """The target of the link to the next page, of all Link headers together."""
+    lines = headers.getall("Link", []) if isinstance(headers, MultiMapping) else [headers.get("Link", "")]
+    for link in _LINK.finditer(", ".join(lines)):
+        # Quoted values are matched as wholes, so that nothing inside one is taken for a parameter.
+        if any(not found[0].startswith('"') for found in _REL_NEXT.finditer(link[2])):
+            return link[1]
+    return None
 
 
 def _says_yes(more: Any) -> bool:

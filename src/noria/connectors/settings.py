@@ -71,6 +71,10 @@ class Paging(msgspec.Struct, kw_only=True):
         list[Any],
         Meta(description="表示须从首页重读的状态码或业务码 | statuses or codes that ask to read from the first page"),
     ] = msgspec.field(default_factory=list)
+    end: Annotated[
+        list[Any],
+        Meta(description="表示已在末页之后的状态码或业务码 | statuses or codes that mean behind the last page"),
+    ] = msgspec.field(default_factory=list)
 
 
 class Limits(msgspec.Struct, kw_only=True):

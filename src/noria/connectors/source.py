@@ -28,7 +28,8 @@ BuildRequest = Callable[[PagePosition | None], dict[str, Any]]
 @dataclass(frozen=True)
 class SourcePage:
     """A page of records, each as the bytes that came. `cursor`: where the next page begins, None at the end;
-    `extra`: it was only asked for to be sure; `ended_by`: the refusal of it that was taken for the end."""
+    `extra`: it was only asked for to be sure; `ended_by`: the refusal of it that was taken for the end; `token`: the
+    server's own word for the next page."""
 
     records: list[bytes]
     cursor: str | None
@@ -36,6 +37,7 @@ class SourcePage:
     total: int | None = None
     extra: bool = False
     ended_by: Message | None = None
+    token: str | None = None
 
 
 class Source:
@@ -72,7 +74,8 @@ class Source:
     def signature(self) -> str:
         """What is asked for, apart from the times: a read is only continued when this is the same."""
         asked = [(item.field, item.value) for item in self._items]
-        return xxh3_128_hexdigest(msgspec.json.encode([self.metadata.api, self.method, self._pager.size, asked]))
+        where = [self.settings.connector, self.settings.base_url, self.metadata.api, self.method]
+        return xxh3_128_hexdigest(msgspec.json.encode([*where, self._pager.kind, self._pager.size, asked]))
 
     async def fetch(self, cursor: str | None) -> SourcePage:
         """The page at `cursor`; raises `Failure`, with `restart` where the list must be read from its start again."""
@@ -83,18 +86,22 @@ class Source:
         except Contradiction as contradiction:
             raise Failure("transient", contradiction.message, request=self.metadata.api) from None
         except Failure as failure:
-            failure.restart = place.page > 0 and any(
-                one in (failure.status, failure.code) or str(one) in (str(failure.status), str(failure.code))
-                for one in self.settings.paging.restart
-            )
-            if place.refusable and failure.kind == "permanent" and not failure.restart:
-                # The page before was short: a server that refuses what lies behind the end says no more than that.
+            failure.restart = place.page > 0 and _is_one_of(failure, self.settings.paging.restart)
+            if not failure.restart and self._is_behind_the_end(place, failure):
                 return SourcePage([], None, failure.request, extra=True, ended_by=failure.message)
             raise
         self._answered = answer, self.transport.clock.now()
         # An answer that counts nothing and shows something does not count.
         counted = total if total or not records else None
-        return SourcePage(records, _text(following), answer.request, counted, extra=place.beyond)
+        token = following.token if following is not None else None
+        return SourcePage(records, _text(following), answer.request, counted, extra=place.beyond, token=token)
+
+    def _is_behind_the_end(self, place: Place, failure: Failure) -> bool:
+        """Whether the refusal of a page says no more than that the list ended before it."""
+        if place.page == 0 or failure.kind != "permanent" or place.row < place.total:
+            return False
+        not_found = place.beyond and failure.status in (404, 416)
+        return place.refusable or not_found or _is_one_of(failure, self.settings.paging.end)
 
     def skew(self) -> float | None:
         """How far the system's clock is ahead of ours, in seconds (below 0: behind), by the newest page; None when it
@@ -108,6 +115,10 @@ class Source:
         """The cursor of the page before; None where there is none, or where only the server knows."""
         place = msgspec.json.decode(cursor, type=Place) if cursor else Place()
         return _text(self._pager.before(place))
+
+    def repeatable(self, cursor: str) -> bool:
+        """Whether the page at a cursor can be asked for once more; not where the server goes on by itself."""
+        return not msgspec.json.decode(cursor, type=Place).same
 
     @property
     def remembers(self) -> bool:
@@ -150,6 +161,12 @@ class Source:
         if self.parameters is None:
             return request
         return {name: value for name, value in request.items() if name in self.parameters}
+
+
+def _is_one_of(failure: Failure, declared: list[Any]) -> bool:
+    """Whether a failure's status or business code is among those that a connection declares."""
+    said = (str(failure.status), str(failure.code))
+    return any(str(one) in said for one in declared)
 
 
 def _text(place: Place | None) -> str | None:

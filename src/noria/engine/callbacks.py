@@ -74,6 +74,10 @@ class CallbackSource:
         """Rows are read in the order of their numbers: none can slip past."""
         return True
 
+    def repeatable(self, cursor: str) -> bool:
+        """It can."""
+        return True
+
     def before(self, cursor: str | None) -> str | None:
         """There is never a need to look back."""
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from typing import NamedTuple, Protocol
 
 from xxhash import xxh3_128_digest
@@ -23,6 +24,10 @@ from noria.messages import Message
 
 # Pages in a row with nothing on them that this pass had not shown: the server goes round in a circle.
 _MOST_SAME, _MOST_AGAIN = 3, 100
+# The same page so many times more: the server has no other. Once may be chance: as many new rows came as fill a page.
+_MOST_EQUAL = 2
+# Empty pages in a row where only the server's word says that there are more.
+_MOST_EMPTY = 100
 # After an interruption of more seconds the border is looked at even where the total is what it was.
 _LONG_IDLE = 60.0
 # How often a read is begun anew in one run because the server asks for it, or has lost the place.
@@ -37,6 +42,13 @@ class Taken(NamedTuple):
     missing: int
     again: list[str]
     same: int
+
+
+class Endless(Failure):
+    """A list that shows no more and does not end."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__("permanent", Message(key, values))
 
 
 class Taker(Protocol):
@@ -91,9 +103,14 @@ class Reading:
     async def run(self) -> bool:
         """Read to the end; False when the run was asked to stop before. Raises `Failure`."""
         restarts = 0
+        if self.cursor is not None and not self.source.repeatable(self.cursor):
+            # Which page the server would give now is not known.
+            self._anew(self.signs.restarted())
         while True:
             try:
                 ended = await self._pass() and await self._front()
+            except Endless:
+                raise
             except Failure as failure:
                 lost = failure.restart or (self.source.remembers and self.cursor is not None)
                 if not lost or failure.kind in ("auth", "throttled") or restarts >= _MOST_RESTARTS:
@@ -121,6 +138,7 @@ class Reading:
     async def _pass(self) -> bool:
         """The pages from where the read stands to the last. While a page is taken the next is already on its way."""
         previous, same, again, first = b"", 0, 0, self.cursor is None
+        equal, calm, empty = 0, self.signs, set[str]()
         if self.signs.unlooked:
             # The run before this one ended between a page and the look back that it gave cause for.
             await self._step_back(self.source.before(self.cursor))
@@ -129,12 +147,12 @@ class Reading:
             while not self.job.reading_stops:
                 page = await fetching
                 digest = xxh3_128_digest(b",".join(page.records))
-                if page.records and digest == previous:
-                    # A server that answers the same page again for ever has no more to give.
-                    if not page.extra:
-                        self._say("run.page_repeated", page=self.number + 1)
-                    return True
+                equal = equal + 1 if page.records and digest == previous else 0
                 previous = digest
+                if equal >= _MOST_EQUAL:
+                    # A server that answers the same page again for ever has no more to give, and nothing has moved.
+                    self.signs = calm
+                    return self._ended_by_repeats(said=not page.extra)
                 if page.ended_by is not None:
                     self._say("run.page_refused", page=self.number + 1, reason=page.ended_by)
                 looks = not first and bool(page.records) and self._in_question(page)
@@ -151,13 +169,19 @@ class Reading:
                     await self._step_back(here, more)
                     if page.cursor is not None:
                         fetching = asyncio.ensure_future(self._fetch(page.cursor, pause=True))
+                calm = calm if equal else copy(self.signs)
                 same = same + 1 if arrived and taken.same >= arrived else 0
                 again = again + 1 if arrived and len(taken.again) >= arrived else 0
                 if page.cursor is None:
                     return True
                 if same >= _MOST_SAME or again >= _MOST_AGAIN:
-                    self._say("run.page_repeated", page=self.number)
-                    return True
+                    return self._ended_by_repeats()
+                if page.records:
+                    empty.clear()
+                elif page.token in empty or (page.total is None and len(empty) >= _MOST_EMPTY):
+                    raise Endless("paging.only_empty", pages=len(empty), page=self.number)
+                else:
+                    empty.add(page.token or page.cursor)
                 await asyncio.sleep(0)
             return False
         finally:
@@ -165,6 +189,14 @@ class Reading:
                 fetching.cancel()
             elif not fetching.cancelled():
                 fetching.exception()
+
+    def _ended_by_repeats(self, *, said: bool = True) -> bool:
+        """The list shows only what it has shown: that is its end, unless it has promised more."""
+        if self.signs.short not in (0, self.usual.short):
+            raise Endless("paging.repeats", rows=self.signs.shown, total=self.signs.total)
+        if said:
+            self._say("run.page_repeated", page=self.number)
+        return True
 
     def _in_question(self, page: SourcePage) -> bool:
         if self.source.remembers:
@@ -257,9 +289,14 @@ class Reading:
         tries = Tries(self.job.plan.options.retry)
         while True:
             try:
-                return await self.source.fetch(cursor)
+                page = await self.source.fetch(cursor)
+                if tries.failed and self._may_have_gone_on(cursor, page):
+                    raise _gone_on(page.request)
+                return page
             except Failure as failure:
                 decision = tries.after(failure)
+                if failure.kind in ("transient", "doubt") and cursor and not self.source.repeatable(cursor):
+                    failure.restart = True
                 if isinstance(decision, GiveUp) or failure.restart or self.job.reading_stops:
                     raise
                 self.job.counts.retried += 1
@@ -268,5 +305,18 @@ class Reading:
                 if self.job.reading_stops:
                     raise
 
+    def _may_have_gone_on(self, cursor: str | None, page: SourcePage) -> bool:
+        """Whether a page that came after a failed try may be the one after that which was asked for, because the server
+        goes on by itself."""
+        if not self.source.remembers or cursor is None:
+            return False
+        return not page.records if page.cursor is None else not self.source.repeatable(page.cursor)
+
     def _say(self, key: str, **values: object) -> None:
         self.job.workspace.observer.said(self.job.plan.key, Message(key, values))
+
+
+def _gone_on(request: str) -> Failure:
+    failure = Failure("transient", Message("paging.gone_on"), request=request)
+    failure.restart = True
+    return failure

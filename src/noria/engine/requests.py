@@ -33,6 +33,10 @@ class Readable(Protocol):
         """The page at `cursor`, None for the first; raises `Failure`."""
         ...
 
+    def repeatable(self, cursor: str) -> bool:
+        """Whether the page at a cursor can be asked for once more."""
+        ...
+
     def before(self, cursor: str | None) -> str | None:
         """The cursor of the page before that at `cursor`; None where there is none."""
         ...

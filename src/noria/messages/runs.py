@@ -100,6 +100,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "回答只有 {rows} 条，而总数是 {total}：请在连接的 paging 中写明分页方式，或删去 envelope.total",
         "the answer has {rows} records of {total}: set the connection's paging, or remove envelope.total",
     ),
+    "paging.only_empty": (
+        "对方说还有下一页，却接连给出 {pages} 个空页（到第 {page} 页）",
+        "the server says that there is more, and gives {pages} empty pages in a row (up to page {page})",
+    ),
+    "paging.repeats": (
+        "对方反复给出同样的页：已读 {rows} 条，总数 {total}；请核对连接的 paging",
+        "the same page comes again and again: {rows} records are read of {total}; look at the connection's paging",
+    ),
+    "paging.gone_on": (
+        "游标不变，失败的请求可能已翻过一页",
+        "the cursor stays the same, and the request that failed may have passed over a page",
+    ),
     "paging.no_cursor": (
         "已读 {rows} 条，总数 {total}，却没有下一页的游标",
         "{rows} records are read of {total}, but there is no cursor of a next page",
