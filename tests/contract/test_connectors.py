@@ -580,6 +580,84 @@ async def test_http_fewer_results_than_rows_leave_the_rest_in_trouble() -> None:
     assert [one is None for one in await _results({"r": [{"ok": True}]}, {}, "a", "b")] == [False, False]
 
 
+def _sent(*payloads: dict[str, Any], ids: str) -> list[Row]:
+    return [Row(own, json.dumps(payload).encode()) for own, payload in zip(ids, payloads, strict=True)]
+
+
+OK, BAD = {"ok": True}, {"ok": False}
+
+
+@pytest.mark.parametrize(
+    ("sent", "results", "good"),
+    [
+        # The target's ids are those of the payloads, which other records have at the source.
+        (_sent({"id": "b"}, {"id": "a"}, ids="ab"), [{"id": "a", **BAD}, {"id": "b", **OK}], [True, False]),
+        # Ids that the target gave itself, and that happen to be like those of other rows.
+        (_sent({"n": "x"}, {"n": "y"}, {"n": "z"}, ids="123"), [{"id": 3, **OK}, {"id": 1, **BAD}, {"id": 2, **OK}], "+-+"),
+        (_sent({"n": "x"}, {"n": "y"}, ids="12"), [{"id": 2, **OK}, {"id": 3, **BAD}], "+-"),
+        # The source's id goes under another name, and comes back as the id.
+        (_sent({"code": "x"}, {"code": "y"}, ids="xy"), [{"id": "y", **OK}, {"id": "x", **BAD}], "-+"),
+        # Failures without an id, in whatever order.
+        (_sent(*({"id": i} for i in "abc"), ids="abc"), [{"id": None, **BAD}, {"id": "c", **OK}, {"id": "a", **OK}], "+-+"),
+        (_sent(*({"id": i} for i in "abc"), ids="abc"), [BAD, {"id": "a", **OK}, OK], "+--"),
+        (_sent(*({"id": i} for i in "abc"), ids="abc"), [BAD, {"id": "a", **OK}], "+--"),
+        # An id that is nobody's: in the order sent, unless the other ids say otherwise.
+        (_sent(*({"id": i} for i in "abc"), ids="abc"), [{"id": "a", **OK}, {"id": "?", **BAD}, {"id": "c", **OK}], "+-+"),
+        (_sent(*({"id": i} for i in "abc"), ids="abc"), [{"id": "?", **BAD}, {"id": "a", **OK}, {"id": "b", **OK}], "++-"),
+        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "a", **BAD}], "+-"),
+        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "?", **OK}, {"id": "?", **OK}], "--"),
+    ],
+)  # fmt: skip
+async def test_http_whose_result_it_is(sent: list[Row], results: Any, good: Any) -> None:
+    async def post(_: web.Request) -> web.Response:
+        return web.json_response({"r": results})
+
+    async with listening([web.post("/items", post)]) as url:
+        connection = opened({"connector": "http", "base_url": url, "write": {"results": "r"}})
+        own = target(connection)
+        written = await own.send(own.body([row.payload for row in sent]), "k", sent)
+        await connection.close()
+    wanted = good if isinstance(good, list) else [sign == "+" for sign in good]
+    assert [reason is None for reason in written.rows] == wanted
+
+
+@pytest.mark.parametrize(
+    ("sent", "found", "rewritten", "there"),
+    [
+        ({"id": "a", "address": {"city": "x"}}, [{"id": "a", "address": {"city": "y"}}], True, False),
+        ({"id": "a", "phone": None}, [{"id": "a", "phone": "139"}], True, False),
+        ({"id": "a", "phone": None}, [{"id": "a", "phone": ""}], True, True),
+        ({"id": "a", "n": 1}, [{"id": "a"}], False, True),
+        ({"id": "a", "n": 1}, [{"id": "a"}], True, False),
+        ({"id": "a", "n": 1}, [{"id": "b", "n": 1}], False, False),
+        ({"n": 1}, [{"id": "b", "n": 1}], False, False),
+        ({"n": 1}, [{"id": "b", "n": 1}, {"id": "a", "n": 1}], False, True),
+        ({"n": " 1.0 "}, [{"id": "a", "n": 1}], True, True),
+        ({"id": "a", "n": 1}, [], False, False),
+        ({"id": "a", "n": 1}, [{"found": False}], False, None),
+        ({"id": "a", "n": 1}, [{"internal": 7}], False, None),
+        ({"id": "a", "item": {"code": 1}}, [{"item": {"name": "x"}}], False, None),
+    ],
+)
+async def test_http_what_an_answer_says_of_a_row(sent: Any, found: Any, rewritten: bool, there: bool | None) -> None:
+    """None: it says nothing, which is neither yes nor no."""
+
+    async def get(_: web.Request) -> web.Response:
+        return web.json_response({"data": found})
+
+    async with listening([web.get("/items", get)]) as url:
+        verify = {"api": "/items", "param": "id", "records": "data"}
+        own = target(connection := opened({"connector": "http", "base_url": url, "write": {"verify": verify}}))
+        row = Row("a", json.dumps(sent).encode(), rewritten)
+        if there is None:
+            with pytest.raises(Failure) as caught:
+                await own.has(row)
+            assert "write.verify" in str(caught.value)
+        else:
+            assert await own.has(row) is there
+        await connection.close()
+
+
 async def test_http_values_that_mean_success() -> None:
     answer = {"r": [{"id": "a", "code": 0}, {"id": "b", "code": "200"}, {"id": "c", "code": 7}, {"id": "d"}]}
     found = await _results(answer, {"result_ok": "code", "result_ok_values": [0, 200]}, "a", "b", "c", "d")

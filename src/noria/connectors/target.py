@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from noria.connectors.agreement import agreement
 from noria.connectors.envelope import refuse_code, refuse_error_object, unwrapped
 from noria.connectors.failures import Failure
 from noria.connectors.flags import says_no
@@ -19,10 +20,12 @@ from noria.metadata.paths import MISSING, at
 
 @dataclass(frozen=True)
 class Row:
-    """A record on its way out: its id and its payload as JSON."""
+    """A record on its way out: its id and its payload as JSON. `rewritten`: the target has had another content of it
+    before."""
 
     id: str
     payload: bytes
+    rewritten: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,22 +123,44 @@ class Target:
         return self._matched(results, rows)
 
     def _matched(self, results: list[Any], rows: Sequence[Row]) -> list[Message | None]:
-        """Results to rows: by id where every result has one, else by order; a row without a result failed."""
-        ids = [at(result, self.write.result_id) for result in results] if self.write.result_id else []
-        by_id = {str(i): result for i, result in zip(ids, results, strict=False)}
-        if ids and MISSING not in ids and None not in ids and len(by_id) == len(results):
-            found = [by_id.get(row.id, by_id.get(self._own_id(row), MISSING)) for row in rows]
-            if any(result is not MISSING for result in found):
-                return [self._outcome(result) for result in found]
+        """Results to rows: by id where every id in them is a row's, else by order where there are as many and no id
+        contradicts it; the rest has none."""
+        path = self.write.result_id
+        ids = [_id_text(at(result, path)) if path else None for result in results]
+        named = {one: result for one, result in zip(ids, results, strict=True) if one is not None}
+        unnamed = [result for one, result in zip(ids, results, strict=True) if one is None]
+        distinct = len(named) + len(unnamed) == len(results)
+        knowns = [known for known in (self._own_ids(rows), _ids_sent(rows)) if known is not None and distinct]
+        for known in knowns:
+            if named and named.keys() <= set(known):
+                return self._by_id(named, unnamed, known)
+        others = [known for known in knowns if not named.keys().isdisjoint(known)]
+        for known in others:
+            if len(results) != len(rows) or any(one in named and one != ids[i] for i, one in enumerate(known)):
+                return [self._outcome(named.get(one, MISSING)) for one in known]
         if len(results) == len(rows):
             return [self._outcome(result) for result in results]
         return [Message("reason.no_result")] * len(rows)
 
-    def _own_id(self, row: Row) -> str:
-        """The id that a payload itself carries under the name that results use."""
-        payload = msgspec.json.decode(row.payload)
-        value = at(payload, self.write.result_id) if isinstance(payload, dict) else MISSING
-        return row.id if value is MISSING else str(value)
+    def _by_id(self, named: dict[str, Any], unnamed: list[Any], known: list[str]) -> list[Message | None]:
+        """Results with an id to their rows. Those without one are the other rows', as far as they all say the same: which
+        of them is whose can't be told."""
+        outcomes = {one: self._outcome(named.get(one, MISSING)) for one in known}
+        left = [one for one in known if one not in named]
+        verdicts = [self._outcome(result) for result in unnamed]
+        if len(verdicts) == len(left) and len({verdict is None for verdict in verdicts}) == 1:
+            outcomes.update(zip(left, verdicts, strict=True))
+        return [outcomes[one] for one in known]
+
+    def _own_ids(self, rows: Sequence[Row]) -> list[str] | None:
+        """The ids that the payloads themselves carry under the name that results use; None unless all do, each its
+        own."""
+        found = []
+        for row in rows:
+            payload = msgspec.json.decode(row.payload)
+            found.append(_id_text(at(payload, self.write.result_id)) if isinstance(payload, dict) else None)
+        own = [one for one in found if one is not None]
+        return own if len(set(own)) == len(rows) else None
 
     def _outcome(self, result: Any) -> Message | None:
         if result is MISSING:
@@ -150,7 +175,7 @@ class Target:
         return Message("reason.refused_row", {"answer": self.transport.redactor.clean(text)[:300]})
 
     async def has(self, row: Row) -> bool:
-        """Ask the target whether it has the row as it was sent; raises `Failure`."""
+        """Ask the target whether it has the row as it was sent; raises `Failure`, also where the answer doesn't tell."""
         verify = self.write.verify
         if verify is None:
             return False
@@ -165,20 +190,42 @@ class Target:
             raise
         envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
         found, _, _ = unwrapped(answer, envelope, self.transport)
-        return any(agrees(payload, msgspec.json.decode(one)) for one in found)
+        verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
+        if True in verdicts:
+            return True
+        if None not in verdicts:
+            return False
+        values = {"answer": self.transport.excerpt(answer.body)}
+        raise Failure("permanent", Message("http.not_verified", values), status=answer.status, request=answer.request)
+
+    def _shows(self, payload: Any, asked: Any, found: Any, row: Row) -> bool | None:
+        """Whether a row that was found is the one that was sent; None where it doesn't show enough."""
+        assert self.write.verify is not None
+        param = self.write.verify.param
+        if not isinstance(payload, dict) or not isinstance(found, dict):
+            return agreement(payload, found) if row.payload else True
+        same = agreement(asked, found[param]) if found.get(param) is not None else None
+        if same is False or not row.payload:
+            return same is not False
+        content = {key: value for key, value in payload.items() if key != param}
+        verdict = agreement(content, found)
+        if verdict is None and same:
+            # It is there, and with which content does not show: that matters where it had another one before.
+            return not content or not row.rewritten
+        return verdict
+
+
+def _id_text(value: Any) -> str | None:
+    """An id in a result as text; None where there is none."""
+    return None if value is MISSING or value is None or value == "" else str(value)
+
+
+def _ids_sent(rows: Sequence[Row]) -> list[str] | None:
+    """The records' ids at their source; None unless each was sent with its row, so that a target can know of it."""
+    ids = [row.id for row in rows if row.id and row.id.encode() in row.payload]
+    return ids if len(set(ids)) == len(rows) else None
 
 
 def _is_html(body: bytes) -> bool:
     """Whether an answer is a page for people, and so not one of an API."""
     return body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
-
-
-def agrees(sent: Any, found: Any) -> bool:
-    """Whether a found row shows what was sent, as far as it shows those fields at all."""
-    if not isinstance(sent, dict) or not isinstance(found, dict):
-        return bool(found == sent)
-    return all(
-        str(found[key]) == str(value) or found[key] == value
-        for key, value in sent.items()
-        if key in found and value is not None and not isinstance(value, dict | list)
-    )

@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
+from noria.connectors.agreement import agreement
 from noria.connectors.source import SourcePage
-from noria.connectors.target import Row, agrees
+from noria.connectors.target import Row
 from noria.engine.extract import first_sync
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
@@ -342,7 +343,7 @@ class _Seen:
                 continue
             self.found.target += 1
             self.scratch.execute("UPDATE sent SET seen = ? WHERE key = ?", [self.current, key])
-            if row[1] and not agrees(DECODER.decode(row[1]), DECODER.decode(raw)):
+            if row[1] and agreement(DECODER.decode(row[1]), DECODER.decode(raw)) is False:
                 for record_id in msgspec.json.decode(row[0]):
                     self.differences.note("changed", record_id)
         self.scratch.execute("COMMIT")

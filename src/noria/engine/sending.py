@@ -254,10 +254,13 @@ class Sender:
         known, and else nothing is given where it does not say; None where it must and never said, so that the batch was
         left in doubt."""
         groups = _groups(batch)
+        firsts = [groups[at][0] for at in places]
+        rewritten = self.ledger.rewritten(self.job.run.plan_id, firsts)
+        rows = [Row(one.id, payloads[at], one.seq in rewritten) for at, one in zip(places, firsts, strict=True)]
         asked = Tries(self.job.plan.options.retry)
         while True:
             try:
-                return [await self.target.has(Row(groups[at][0].id, payloads[at])) for at in places]
+                return [await self.target.has(row) for row in rows]
             except Failure as failure:
                 if not must and failure.kind != "auth":
                     return ()

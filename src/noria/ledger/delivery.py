@@ -359,6 +359,17 @@ class Delivery:
         sizes = tuple(len(group) for group in self.groups(row)) if row.members is not None else ()
         return OpenBatch(row.batch_id, row.kind, row.key, body, records, sizes, again=True)
 
+    def rewritten(self, plan_id: int, records: Sequence[Due]) -> set[int]:
+        """The seqs of those records of which an older content may have been written."""
+        rows = self.store.tuples(
+            "SELECT v.id, MIN(v.seq) FROM json_each(:ids) j JOIN versions v"
+            " ON v.plan_id = :p AND v.id = j.value AND v.kind = 'superseded' GROUP BY v.id",
+            ids=msgspec.json.encode([record.id for record in records]).decode(),
+            p=plan_id,
+        )
+        oldest: dict[str, int] = dict(rows)
+        return {record.seq for record in records if oldest.get(record.id, record.seq) < record.seq}
+
     def _replaced(self, plan_id: int, seqs: Sequence[int]) -> dict[int, str]:
         """The ids of records whose place newer content has taken."""
         return dict(

@@ -92,6 +92,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "回答中 {path} 处没有数据列表：{answer}",
         "the answer has no list at {path}: {answer}",
     ),
+    "http.not_verified": (
+        "核实的回答里没有可与所发内容比较的字段：{answer}；请核对 write.verify",
+        "the answer shows nothing that could be compared with what was sent: {answer}; look at write.verify",
+    ),
     "http.no_results": (
         "回答中 {path} 处没有逐条结果：{answer}",
         "the answer has no results at {path}: {answer}",
