@@ -143,8 +143,8 @@ class Target:
         return [Message("reason.no_result")] * len(rows)
 
     def _by_id(self, named: dict[str, Any], unnamed: list[Any], known: list[str]) -> list[Message | None]:
-        """Results with an id to their rows. Those without one are the other rows', as far as they all say the same: which
-        of them is whose can't be told."""
+        """Results with an id to their rows. Those without one are the other rows', as far as they all say the same:
+        which of them is whose can't be told."""
         outcomes = {one: self._outcome(named.get(one, MISSING)) for one in known}
         left = [one for one in known if one not in named]
         verdicts = [self._outcome(result) for result in unnamed]
@@ -175,7 +175,7 @@ class Target:
         return Message("reason.refused_row", {"answer": self.transport.redactor.clean(text)[:300]})
 
     async def has(self, row: Row) -> bool:
-        """Ask the target whether it has the row as it was sent; raises `Failure`, also where the answer doesn't tell."""
+        """Ask the target whether it has the row as it was sent; raises `Failure`, also where that doesn't show."""
         verify = self.write.verify
         if verify is None:
             return False
