@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from noria.engine import Finished, reconcile_plan, run_plan
 from noria.engine.reconcile import Reconciliation
@@ -14,6 +15,7 @@ from noria.ledger import ledger_of
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
 from tests.conftest import COMPANIES, EMPTY, Project, connections
+from tests.servers import listening
 
 Servers = Any
 ITEMS = {
@@ -251,10 +253,56 @@ async def test_a_record_whose_content_is_gone_is_not_sent_as_something_else(
     await project.run("companies")
     prune(project, project.clock.time + 500 * 86400)
     del sink[0].rows["1000000011"]
+    assert not (await reconciled(project)).equal()
     mended = await reconciled(project, fixes=True)
-    assert mended.in_target is not None and mended.in_target.missing == []
-    (gone,) = project.records("companies", state="invalid")
-    assert gone["id"] == "1000000011" and "no longer kept" in gone["reason"]
+    assert mended.equal() and "1000000011" in sink[0].rows
+    assert project.counts("companies") == {"delivered": 45} and len(sink[0].order) == 46
+    # What the source has no more can't be had any more, and is not called equal.
+    del sink[0].rows["1000000012"]
+    prune(project, project.clock.time + 500 * 86400)
+    okki[0].mutate("delete", "companies", "1000000012", {})
+    mended = await reconciled(project, fixes=True)
+    assert mended.in_target is not None and mended.in_target.missing == ["1000000012"]
+
+
+async def test_what_was_let_go_is_known_again_however_it_is_spelled(project: Project) -> None:
+    """Another order of keys, blanks, escapes: no change, before and after."""
+    spelled = ['{"id": 1, "name": "北京", "n": 1.50}', '{"n":1.50,"name":"\\u5317\\u4eac","id":1}']
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(text=f"[{spelled[min(asked, 2) - 1]}]", content_type="application/json")
+
+    async with listening([web.get("/list", answer)]) as url:
+        project.connections(
+            f'[connections.list]\nconnector = "http"\nbase_url = "{url}"\n[connections.inside]\nconnector = "noria"'
+        )
+        project.plan("list", ("list", {"api": "/list", "id": "id", "idCheck": False}), ("inside", EMPTY))
+        await project.run("list")
+        prune(project, project.clock.time + 500 * 86400)
+        same = await project.run("list")
+        assert (same.counts.unchanged, same.counts.staged) == (1, 0)
+        spelled[1] = '{"n":1.5,"name":"北京","id":1}'
+        changed = await project.run("list")
+    assert (changed.counts.unchanged, changed.counts.staged) == (0, 1), "1.5 is not how 1.50 was written"
+
+
+async def test_what_can_not_be_mapped_is_not_in_the_target_and_is_taken_up_when_it_can(
+    project: Project, okki: Servers, sink: Servers
+) -> None:
+    prepared(project, okki, sink)
+    path = project.folder / "plans" / "companies.json"
+    good = path.read_text("utf-8")
+    path.write_text(good.replace("{{name}}", "{{name|datetime}}"), "utf-8")
+    await project.run("companies")
+    assert project.counts("companies") == {"invalid": 45}
+    found = await reconciled(project)
+    assert found.in_target is not None and found.in_target.counts["missing"] == 45
+    path.write_text(good, "utf-8")
+    assert (await reconciled(project, fixes=True)).equal()
+    assert project.counts("companies") == {"delivered": 45}
 
 
 async def test_a_broken_plan_or_time_prunes_nothing(project: Project, okki: Servers, sink: Servers) -> None:

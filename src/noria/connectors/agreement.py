@@ -30,7 +30,7 @@ def agreement(sent: Any, found: Any) -> bool | None:
     if isinstance(sent, dict | list) or isinstance(found, dict | list):
         # A reference that is sent by its code and shown with its name, or the other way round.
         return None
-    return _plain(sent) == _plain(found)
+    return bool(_plain(sent) == _plain(found))
 
 
 def _same_elements(sent: list[Any], found: list[Any]) -> bool | None:

@@ -49,9 +49,10 @@ class Differences:
     counts: dict[str, int] = field(default_factory=lambda: {"missing": 0, "extra": 0, "changed": 0})
     act: Callable[[str, str], None] = lambda kind, record_id: None
 
-    def note(self, kind: str, record_id: str) -> None:
-        """One more; `act` is told of each, also of those that are not named."""
-        self.act(kind, record_id)
+    def note(self, kind: str, record_id: str, *, acts: bool = True) -> None:
+        """One more; where it `acts`, `act` is told of it, also of those that are not named."""
+        if acts:
+            self.act(kind, record_id)
         self.counts[kind] += 1
         named: list[str] = getattr(self, kind)
         if len(named) < NAMED:
@@ -69,7 +70,8 @@ class Differences:
 @dataclass
 class Reconciliation:
     """What a comparison found. A count is None where it can't be asked. `in_ledger` and `in_target`: how these differ
-    from the source; `moving`: the source's list did not stand still meanwhile."""
+    from the source; `moving`: the source's list did not stand still meanwhile; `anew`: how many records are to be taken
+    from the source once more, because the target lacks them and their content is no longer kept."""
 
     plan: str
     begin: float | None = None
@@ -80,6 +82,7 @@ class Reconciliation:
     in_ledger: Differences = field(default_factory=Differences)
     in_target: Differences | None = None
     moving: bool = False
+    anew: int = 0
 
     def equal(self) -> bool:
         """Whether nothing differs."""
@@ -123,13 +126,13 @@ async def reconcile(job: Job, wanted: Sweep, *, asks_target: bool = True, resend
         else:
             found.ledger = found.source - found.in_ledger.counts["missing"]
         if asks_target:
-            with _resending(job, resends) as differences:
+            with _resending(job, found, resends) as differences:
                 await _target(job, wanted, scratch, found, differences)
     return found
 
 
 @contextmanager
-def _resending(job: Job, resends: bool) -> Iterator[Differences]:
+def _resending(job: Job, found: Reconciliation, resends: bool) -> Iterator[Differences]:
     """The target's differences; with `resends` their records go back to pending, many at a time."""
     waiting: list[str] = []
 
@@ -140,7 +143,7 @@ def _resending(job: Job, resends: bool) -> Iterator[Differences]:
                 flush()
 
     def flush() -> None:
-        job.workspace.ledger.comparing.resend(job.run, waiting, job.clock.now())
+        found.anew += job.workspace.ledger.comparing.resend(job.run, waiting, job.clock.now())
         waiting.clear()
 
     yield Differences(act=act)
@@ -291,9 +294,9 @@ async def _target(
         for row in scratch.execute("SELECT ids FROM sent WHERE seen = 0 ORDER BY key"):
             for record_id in msgspec.json.decode(row[0]):
                 differences.note("missing", record_id)
-    for record_id in comparing.undelivered(plan_id):
-        if wanted.begin is None or _shown(scratch, [record_id]):
-            differences.note("missing", record_id)
+    for known, name in comparing.undelivered(plan_id):
+        if wanted.begin is None or (known is not None and _shown(scratch, [known])):
+            differences.note("missing", name, acts=known is not None)
 
 
 async def _count(job: Job, found: Reconciliation) -> None:

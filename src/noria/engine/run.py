@@ -105,7 +105,7 @@ async def reconcile_plan(
     if not fixes or finished.status != "done" or found.equal():
         return finished, found
     again = Sweep(wanted.begin, wanted.end, wanted.dated)
-    staged = found.in_ledger.missing or found.in_ledger.changed
+    staged = found.in_ledger.missing or found.in_ledger.changed or found.anew
     for state in ("failed", "dead"):
         workspace.ledger.records.replay(workspace.ledger.runs.plan_id(plan.key), workspace.clock.now(), state=state)
     await run_plan(workspace, plan, stop, extracts=bool(staged), swept=again if staged else None)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
-from noria.ledger.content import same_content
 from noria.ledger.delivery import Delivery
 from noria.ledger.exceptions import note_exceptions
 from noria.ledger.pages import Pages
@@ -76,7 +75,7 @@ class Comparing:
             else:
                 own, page_id, place = known[record_id]
                 same = own == digest or self.store.tuples(_OTHER_CONTENT, **keys, id=record_id, ambiguous=AMBIGUOUS)
-                same = same or same_content(self.pages.raws(page_id)[place], raw)
+                same = same or self.pages.same(page_id, place, raw)
                 found.append(SAME if same else CHANGED)
         return found
 
@@ -85,14 +84,15 @@ class Comparing:
         for row in self.store.stream("SELECT id FROM records WHERE plan_id = :p AND stray = 0 ORDER BY id", p=plan_id):
             yield row[0]
 
-    def undelivered(self, plan_id: int) -> Iterator[str]:
-        """The ids of records that are to be delivered and certainly are not."""
+    def undelivered(self, plan_id: int) -> Iterator[tuple[str | None, str]]:
+        """The ids of records that certainly were not delivered although no filter keeps them back, and what they are
+        called; None for one that can't be known by its id."""
         for row in self.store.stream(
-            "SELECT id FROM record_states WHERE plan_id = :p AND stray = 0"
-            " AND state IN ('pending', 'sending', 'failed', 'dead') ORDER BY seq",
+            "SELECT id, number, stray FROM record_states WHERE plan_id = :p"
+            " AND state IN ('pending', 'sending', 'failed', 'dead', 'invalid') ORDER BY seq",
             p=plan_id,
         ):
-            yield row[0]
+            yield (None if row[2] else row[0]), row[0] or row[1] or "?"
 
     def sent(self, plan_id: int) -> Iterator[Sent]:
         """Every payload that was delivered (or may have been) and not sent anew since, batch by batch."""
@@ -112,17 +112,21 @@ class Comparing:
                     yield Sent(own, bytes(payload))
 
     def resend(self, run: Run, ids: Sequence[str], now: float) -> int:
-        """Records that were delivered, or may have been, and that the target turned out not to have go back to pending;
-        gives how many."""
+        """Records that the target turned out not to have, though they were delivered or may have been, or that could
+        not be mapped, go back to pending. Those whose content is no longer kept are to be taken anew from the source;
+        gives how many these are."""
         asked = msgspec.json.encode(list(ids)).decode()
         rows = self.store.tuples(
-            "SELECT s.seq FROM json_each(:ids) j CROSS JOIN record_states s"
-            " WHERE s.plan_id = :p AND s.id = j.value AND s.stray = 0 AND s.state IN ('delivered', 'held')",
+            "SELECT s.seq, LENGTH(g.body) > 0 FROM json_each(:ids) j CROSS JOIN record_states s"
+            " JOIN pages g USING (page_id)"
+            " WHERE s.plan_id = :p AND s.id = j.value AND s.stray = 0 AND s.state IN ('delivered', 'held', 'invalid')",
             ids=asked,
             p=run.plan_id,
         )
         reason = stored(Message("reason.not_in_target"))
+        gone = [{"p": run.plan_id, "seq": seq} for seq, kept in rows if not kept]
         with self.store.transaction() as c:
-            again = [{"seq": row[0], "state": "pending", "reason": reason, "due_at": now} for row in rows]
+            again = [{"seq": seq, "state": "pending", "reason": reason, "due_at": now} for seq, kept in rows if kept]
             note_exceptions(c, run, again, now)
-        return len(rows)
+            c.many("UPDATE records SET hash = x'' WHERE plan_id = :p AND seq = :seq", gone)
+        return len(gone)

@@ -31,7 +31,7 @@ class Ledger:
         self.lookups = Lookups(store, pages)
         self.records = Records(store, pages)
         self.comparing = Comparing(store, pages)
-        self.pruning = Pruning(store)
+        self.pruning = Pruning(store, pages)
 
     def close(self) -> None:
         """Close the database."""

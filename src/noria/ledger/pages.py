@@ -6,8 +6,10 @@ from collections import OrderedDict
 
 import msgspec
 
+from noria.ledger.content import content_digest, same_content
 from noria.ledger.store import Store
 
+DIGEST_SIZE = 16
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _KEPT = 8
 
@@ -35,6 +37,19 @@ class Pages:
         self._kept[page_id] = raws
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
+
+    def same(self, page_id: int, position: int, raw: bytes) -> bool:
+        """Whether a record says the same as other bytes; also when its own are no longer kept, by their digest."""
+        own = self.raw(page_id, position)
+        if own:
+            return same_content(own, raw)
+        digests = self.store.tuples("SELECT digests FROM pages WHERE page_id = :page", page=page_id)[0][0]
+        start = position * DIGEST_SIZE
+        return digests is not None and digests[start : start + DIGEST_SIZE] == content_digest(raw)
+
+    def digests(self, body: bytes) -> bytes:
+        """What is kept of a page's body when it is let go: the digests of its records, one after the other."""
+        return b"".join(content_digest(bytes(raw)) for raw in _RAWS.decode(self.store.unpack(body)))
 
     def raw(self, page_id: int, position: int) -> bytes:
         """One record's bytes."""

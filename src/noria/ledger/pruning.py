@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from noria.ledger.pages import Pages
 from noria.ledger.store import Store
 
 # Rows changed in one transaction: others have their turn in between.
@@ -45,6 +46,7 @@ _BATCHES = (
     "SELECT b.batch_id, LENGTH(b.body) FROM batches b WHERE b.finished_at < :before AND b.body IS NOT NULL {spared}"
     f" AND {_SETTLED_BATCHES} ORDER BY b.batch_id"
 )
+_NO_BODY = "UPDATE pages SET body = x'', digests = :digests WHERE page_id = :n"
 _NO_PAYLOAD = "UPDATE batches SET body = NULL WHERE batch_id = :n"
 _ATTEMPTS = (
     "SELECT a.attempt_id, COALESCE(LENGTH(a.answer), 0) FROM attempts a JOIN batches b ON b.batch_id = a.batch_id"
@@ -60,8 +62,9 @@ _RUNS = (
 class Pruning:
     """Lets go of what nobody will ask for any more."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pages: Pages) -> None:
         self.store = store
+        self.pages = pages
 
     def prune(
         self,
@@ -81,7 +84,7 @@ class Pruning:
         numbers = ",".join(str(int(one)) for one in spared)
         where = {table: f"AND {table}.plan_id NOT IN ({numbers})" if numbers else "" for table in ("g", "b")}
         jobs = (
-            ("bodies", bodies, _PAGES.format(spared=where["g"]), "UPDATE pages SET body = x'' WHERE page_id = :n"),
+            ("bodies", bodies, _PAGES.format(spared=where["g"]), _NO_BODY),
             ("payloads", payloads, _BATCHES.format(spared=where["b"]), _NO_PAYLOAD),
             ("attempts", attempts, _ATTEMPTS.format(spared=where["b"]), "DELETE FROM attempts WHERE attempt_id = :n"),
             ("runs", runs, _RUNS, "DELETE FROM runs WHERE run_id = :n"),
@@ -94,10 +97,17 @@ class Pruning:
                 part = found[first : first + _STEP]
                 if not only_counts:
                     with self.store.transaction() as c:
-                        c.many(change, [{"n": row[0]} for row in part])
+                        c.many(change, [{"n": row[0], **self._left(name, row[0])} for row in part])
                 setattr(done, name, getattr(done, name) + len(part))
                 done.bytes += sum(row[1] for row in part)
         return done
+
+    def _left(self, name: str, number: int) -> dict[str, bytes]:
+        """What is kept in place of that which is let go."""
+        if name != "bodies":
+            return {}
+        body = self.store.tuples("SELECT body FROM pages WHERE page_id = :n", n=number)[0][0]
+        return {"digests": self.pages.digests(body)}
 
     def compact(self) -> None:
         """Give the space that was let go back to the file system; nobody else can write meanwhile."""

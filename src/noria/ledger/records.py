@@ -16,7 +16,7 @@ from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
 
 STATES = ("pending", "sending", "delivered", "failed", "dead", "skipped", "invalid", "held")
-REPLAYABLE = ("failed", "dead", "held")
+REPLAYABLE = ("failed", "dead", "held", "invalid")
 
 _SELECT = (
     "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM record_states s"
@@ -240,7 +240,8 @@ class Records:
         record_id: str | None = None,
         anew: bool = False,
     ) -> int:
-        """Failed, dead and held records (all, or those of one state or id) go back to pending; gives how many.
+        """Failed, dead and held records (all, or those of one state or id) go back to pending, and invalid ones that
+        have an id where they are asked for by state; gives how many.
 
         `anew`: those of batches in doubt are sent as if they had never been, each by itself under a new key.
         """

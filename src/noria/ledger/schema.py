@@ -98,7 +98,9 @@ pages = Table(
     Column("request", Text, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    comment="the records of a page that were new or changed, as they came: a zstd-compressed JSON array",
+    Column("digests", LargeBinary),
+    comment="the records of a page that were new or changed, as they came: a zstd-compressed JSON array; when that is"
+    " no longer kept it is empty, and digests has 16 bytes a record by which the same content is known again",
 )
 
 records = Table(
@@ -129,7 +131,8 @@ records = Table(
         postgresql_where=text("stray <> 0"),
     ),
     sqlite_with_rowid=False,
-    comment="one row a record: where its newest content lies (page, position), its xxh3-128 hash, the read that saw it"
+    comment="one row a record: where its newest content lies (page, position), its xxh3-128 hash (empty: to be"
+    " taken anew from the source, because its content is needed and no longer kept), the read that saw it"
     " last; number is null where it equals id; stray: 0 known by its id, 1 without id, 2 ambiguous id",
 )
 

@@ -287,12 +287,16 @@ class Staging:
         own = next((insert for insert in page.inserts if insert[1] == seq), None)
         if own is not None:
             row_page, position = page.page_id, own[6]
-            old_raw = page.bodies[position]
         else:
             row = c.row("SELECT page_id, position FROM records WHERE plan_id = :p AND seq = :seq", keys)
             row_page, position = row.page_id, row.position
-            old_raw = self.pages.raw(row_page, position)
-        if same_content(old_raw, arrival.raw):
+        # Without a hash it is the content that is wanted, the same or not.
+        wanted = not old_digest
+        if not wanted and (
+            same_content(page.bodies[position], arrival.raw)
+            if own is not None
+            else self.pages.same(row_page, position, arrival.raw)
+        ):
             page.counts.unchanged += 1
             page.counts.same += seen_by == read_id
             page.counts.still_skipped += arrival.skipped is not None
@@ -310,8 +314,9 @@ class Staging:
                 reason = Message("reason.ambiguous_id", {"id": arrival.id})
                 self._stray(c, page, arrival, digest, AMBIGUOUS, reason)
             return old
-        page.counts.changed.append(str(arrival.id))
-        if delivers_changes or own is not None or self._never_sent(c, keys):
+        if not wanted:
+            page.counts.changed.append(str(arrival.id))
+        if wanted or delivers_changes or own is not None or self._never_sent(c, keys):
             if own is not None:
                 page.inserts.remove(own)
                 page.exceptions = [one for one in page.exceptions if one["seq"] != seq]
