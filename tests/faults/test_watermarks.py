@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from email.utils import formatdate
 from typing import Any
 
@@ -17,6 +18,36 @@ from tests.conftest import EMPTY, Project
 from tests.servers import listening
 
 TZ = zone("Asia/Shanghai")
+
+
+@pytest.mark.parametrize(
+    ("name", "back"),
+    [("America/New_York", 1793512800), ("Europe/Berlin", 1792890000), ("Australia/Lord_Howe", 1775314800)],
+)
+async def test_the_hour_that_comes_twice_is_read_twice(project: Project, name: str, back: int) -> None:
+    """Clocks are put back; rows of the second half of it are written with times of before the last read."""
+    tz, rows = zone(name), {1: back - 600.0}
+
+    async def answer(request: web.Request) -> web.Response:
+        since = request.query["since"]
+        shown = [{"id": one} for one, at in rows.items() if str(datetime.fromtimestamp(at, tz))[:19] >= since]
+        return web.json_response(shown)
+
+    request = [{"field": "since", "value": "{{LAST_SYNC_TIME|datetime}}"}]
+    async with listening([web.get("/list", answer)]) as url:
+        project.connections(
+            f'[connections.list]\nconnector = "http"\nbase_url = "{url}"\ntimezone = "{name}"\n'
+            '[connections.inside]\nconnector = "noria"\n'
+        )
+        metadata = {"api": "/list", "id": "id", "idCheck": False, "request": request}
+        project.plan("list", ("list", metadata), ("inside", EMPTY), options={"start": "2020-01-01"})
+        project.clock.time = back - 300.0
+        await project.run("list")
+        for one, later in enumerate((60, 600, 1500, 3000, 4000), 2):
+            project.clock.time = back + later + 30.0
+            rows[one] = back + later
+            await project.run("list")
+            assert len(project.records("list")) == one, later
 
 
 class Journal:

@@ -7,11 +7,13 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from noria.engine import Workspace, run_plan
 from noria.ledger.runs import owner
 from noria.metadata.errors import InvalidDocument, NoriaError
 from tests.conftest import COMPANIES, DEPARTMENTS, EMPTY, ITEMS, SEED, USERS, Project, connections
+from tests.servers import listening
 
 Servers = Any
 JOINED = {
@@ -35,6 +37,24 @@ def ready(project: Project, okki: Servers, sink: Servers) -> Project:
     project.plan("users", ("okki", USERS), ("sink", ITEMS))
     project.plan("departments", ("okki", DEPARTMENTS), ("sink", EMPTY))
     return project
+
+
+async def test_an_id_with_a_nul_character_is_invalid_and_disturbs_nobody(project: Project) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response([{"id": "a\0b", "name": "x"}, {"id": "a", "name": "y\0z"}, {"id": "c", "name": "\0"}])
+
+    async with listening([web.get("/list", answer)]) as url:
+        project.connections(
+            f'[connections.list]\nconnector = "http"\nbase_url = "{url}"\n[connections.inside]\nconnector = "noria"'
+        )
+        metadata = {"api": "/list", "id": "id", "number": "name", "idCheck": True}
+        project.plan("list", ("list", metadata), ("inside", EMPTY))
+        for _ in range(3):
+            finished = await project.run("list")
+            assert finished.error is None and project.counts("list") == {"delivered": 2, "invalid": 1}
+    [invalid] = project.records("list", state="invalid")
+    assert "NUL" in invalid["reason"]
+    assert [one["number"] for one in project.records("list", state="delivered")] == ["yz", "c"]
 
 
 async def test_every_record_arrives_once_and_a_second_run_sends_nothing(ready: Project, sink: Servers) -> None:

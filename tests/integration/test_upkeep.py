@@ -182,6 +182,32 @@ async def test_a_target_that_only_counts_is_compared_by_its_count(
     assert found.target == 44 and found.in_target is not None and found.in_target.counts["missing"] == 1
 
 
+async def test_what_the_target_has_more_than_once_is_extra(project: Project, okki: Servers, sink: Servers) -> None:
+    """However far apart the target lists it."""
+    kept: list[dict[str, Any]] = []
+
+    async def post(request: web.Request) -> web.Response:
+        rows = await request.json()
+        kept.extend(rows)
+        results = [{"id": row["id"], "ok": True} for row in rows]
+        return web.json_response({"code": 200, "data": {"results": results}})
+
+    async def items(request: web.Request) -> web.Response:
+        page, size = int(request.query["page"]), int(request.query["size"])
+        return web.json_response({"code": 200, "data": kept[(page - 1) * size : page * size], "total": len(kept)})
+
+    async with listening([web.post("/items", post), web.get("/items", items)]) as url:
+        prepared(project, okki, sink, LISTING, PAGED)
+        project.connections(connections(okki[1].url, sink[1].url) + target(url, LISTING, PAGED))
+        await project.run("companies")
+        assert (await reconciled(project)).equal()
+        kept.extend([kept[3], kept[3]])
+        kept.insert(12, kept[7])
+        found = await reconciled(project)
+    assert found.in_target is not None and found.in_target.counts == {"missing": 0, "extra": 3, "changed": 0}
+    assert sorted(set(found.in_target.extra)) == ["1000000003", "1000000007"] and found.target == 48
+
+
 async def test_a_window_is_compared_by_itself(project: Project, okki: Servers, sink: Servers) -> None:
     prepared(project, okki, sink)
     await project.run("companies")

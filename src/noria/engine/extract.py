@@ -20,7 +20,7 @@ from noria.ledger.staging import Arrivals, StageCounts
 from noria.messages import Message
 from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan, SweepOptions
-from noria.metadata.times import duration, shown_time, start_of
+from noria.metadata.times import duration, earliest_written, shown_time, start_of
 
 # Clocks that differ by less than this are not worth a word.
 _SKEW_SAID = 60.0
@@ -150,10 +150,16 @@ def moment_of(job: Job, read: Read) -> Moment:
         last = first_sync(job.plan, tz)
     elif read.read_from > read.started_at:
         # The clock was set back: when exactly the source was read last is not known any more.
-        last = shown_time(read.started_at - _look_back(job.plan))
+        last = read.started_at - _look_back(job.plan)
     else:
-        last = shown_time(read.read_from - float(options.overlap))
-    return Moment(last_sync=last, now=read.started_at, tz=tz, lenient=options.lenient)
+        last = read.read_from - float(options.overlap)
+    return since(last, read.started_at, job)
+
+
+def since(begin: float, now: float, job: Job) -> Moment:
+    """The times of requests for what has changed since `begin`."""
+    tz = job.source.zone
+    return Moment(shown_time(earliest_written(begin, tz)), now, tz, job.plan.options.lenient)
 
 
 def first_sync(plan: Plan, tz: ZoneInfo) -> float:

@@ -95,9 +95,13 @@ def _known(metadata: Metadata, refuses_missing: bool) -> Callable[[list[bytes]],
             # One record that can't be read must not hide the others.
             picked = [_alone(pick, raw) for raw in records]
         else:
-            if len(paths) == 1 and all(type(one) is int or (type(one) is str and one.strip()) for one, _ in picked):
+            if len(paths) == 1 and all(
+                type(one) is int or (type(one) is str and one.strip() and "\0" not in one) for one, _ in picked
+            ):
                 found.ids = [one if type(one) is str else str(one) for one, _ in picked]
-                found.numbers = [number if type(number) is str else _text(number) for _, number in picked]
+                found.numbers = [
+                    number if type(number) is str and "\0" not in number else _number(number) for _, number in picked
+                ]
                 return found
         for index, values in enumerate(picked):
             record_id, number, reason = _known_by(values)
@@ -115,10 +119,13 @@ def _known(metadata: Metadata, refuses_missing: bool) -> Callable[[list[bytes]],
         *parts, number = values
         texts = [_text(part) for part in parts]
         if None not in texts:
-            return _joined(texts), _text(number), None
+            return _joined(texts), _number(number), None
         missing = texts.index(None)
-        key = "reason.id_not_plain" if isinstance(parts[missing], dict | list) else "reason.no_id"
-        return None, _text(number), Message(key, {"path": paths[missing]})
+        part = parts[missing]
+        key = "reason.id_not_plain" if isinstance(part, dict | list) else "reason.no_id"
+        if isinstance(part, str) and "\0" in part:
+            key = "reason.id_with_nul"
+        return None, _number(number), Message(key, {"path": paths[missing]})
 
     return arrivals
 
@@ -161,14 +168,19 @@ def _record(raw: bytes) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """An id's text; None for what can't be one. Zero is an id."""
+    """An id's text; None for what can't be one: no database keeps the character NUL. Zero is an id."""
     if isinstance(value, str):
-        return value if value.strip() else None
+        return value if value.strip() and "\0" not in value else None
     if value is MISSING or value is None or isinstance(value, dict | list):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     return written(value) if isinstance(value, Decimal) else str(value)
+
+
+def _number(value: Any) -> str | None:
+    """A number's text, which is only shown."""
+    return _text(value.replace("\0", "") if isinstance(value, str) else value)
 
 
 def _joined(texts: list[str | None]) -> str:

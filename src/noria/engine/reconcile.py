@@ -20,7 +20,7 @@ from xxhash import xxh3_128_hexdigest
 from noria.connectors.agreement import agreement
 from noria.connectors.source import SourcePage
 from noria.connectors.target import Row
-from noria.engine.extract import first_sync
+from noria.engine.extract import first_sync, since
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.motion import Signs
@@ -34,7 +34,7 @@ from noria.metadata.documents import Metadata
 from noria.metadata.macros import Moment
 from noria.metadata.paths import MISSING as NOTHING
 from noria.metadata.paths import at
-from noria.metadata.times import iso, shown_time
+from noria.metadata.times import iso
 
 _AT_ONCE = 500
 
@@ -161,7 +161,8 @@ def _scratch() -> Iterator[sqlite3.Connection]:
                 "PRAGMA synchronous = OFF",
                 "CREATE TABLE source (stray INTEGER, key TEXT, name TEXT, pass INTEGER, status TEXT,"
                 " PRIMARY KEY (stray, key)) WITHOUT ROWID",
-                "CREATE TABLE sent (key TEXT PRIMARY KEY, ids TEXT, payload BLOB, seen INTEGER DEFAULT 0)"
+                "CREATE TABLE sent (key TEXT PRIMARY KEY, ids TEXT, payload BLOB, seen INTEGER DEFAULT 0,"
+                " times INTEGER DEFAULT 0)"
                 " WITHOUT ROWID",
             ):
                 connection.execute(statement)
@@ -224,7 +225,7 @@ class _Compared:
 async def _source(job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: Reconciliation) -> None:
     plan = job.plan
     begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
-    moment = Moment(shown_time(begin), wanted.end, job.source.zone, plan.options.lenient)
+    moment = since(begin, wanted.end, job)
     reading = Reading(
         job,
         source_of(job.workspace, plan, moment, request_items(plan.source.metadata, wanted)),
@@ -321,6 +322,7 @@ class _Seen:
     differences: Differences
     whole: bool
     current: int = 1
+    _counted: int = 0
 
     def page(
         self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
@@ -328,6 +330,8 @@ class _Seen:
         """Compare what a page shows."""
         assert self.found.target is not None
         again: list[str] = []
+        # Another look at a page that was read before shows no entry a second time.
+        once_more, self._counted = number <= self._counted, max(number, self._counted)
         self.scratch.execute("BEGIN")
         for key, raw in zip(arrivals.ids, arrivals.raws, strict=True):
             if key is None:
@@ -335,17 +339,20 @@ class _Seen:
             row = self.scratch.execute("SELECT ids, payload, seen FROM sent WHERE key = ?", [key]).fetchone()
             if row is None:
                 # Remembered as seen, with nothing that was sent, so that it is counted once.
-                self.scratch.execute("INSERT INTO sent VALUES (?, '[]', NULL, ?)", [key, self.current])
+                self.scratch.execute("INSERT INTO sent VALUES (?, '[]', NULL, ?, 1)", [key, self.current])
                 self.found.target += self.whole
                 if self.whole:
                     self.differences.note("extra", key)
                 continue
             if row[2]:
                 again += [key] if row[2] == self.current else []
-                self.scratch.execute("UPDATE sent SET seen = ? WHERE key = ?", [self.current, key])
+                self.scratch.execute(
+                    "UPDATE sent SET times = CASE WHEN seen = ? THEN times + ? ELSE 1 END, seen = ? WHERE key = ?",
+                    [self.current, not once_more, self.current, key],
+                )
                 continue
             self.found.target += 1
-            self.scratch.execute("UPDATE sent SET seen = ? WHERE key = ?", [self.current, key])
+            self.scratch.execute("UPDATE sent SET seen = ?, times = 1 WHERE key = ?", [self.current, key])
             if row[1] and agreement(DECODER.decode(row[1]), DECODER.decode(raw)) is False:
                 for record_id in msgspec.json.decode(row[0]):
                     self.differences.note("changed", record_id)
@@ -357,6 +364,7 @@ class _Seen:
     def anew(self, signs: Signs) -> None:
         """Another pass over the same list."""
         self.current += 1
+        self._counted = 0
 
 
 async def _listed(
@@ -372,6 +380,14 @@ async def _listed(
     arrivals = arrivals_of(Metadata(api="-", id=id_path), Moment(0, 0))
     taker = _Seen(job, scratch, found, differences, whole)
     await Reading(job, source, arrivals, taker, windowed=True).run()
+    # What the last pass showed more than once is there more than once.
+    for key, ids, times in scratch.execute(
+        "SELECT key, ids, times FROM sent WHERE times > 1 AND seen = ? ORDER BY key", [taker.current]
+    ):
+        if whole or ids != "[]":
+            found.target = (found.target or 0) + times - 1
+            for _ in range(times - 1):
+                differences.note("extra", key)
 
 
 def _shown(scratch: sqlite3.Connection, ids: list[str]) -> bool:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from noria.engine.extract import Staged, first_sync, window_of
+from noria.engine.extract import Staged, first_sync, since, window_of
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.reading import Reading
 from noria.engine.requests import asks_for, source_of
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expressions import Macro, parse
-from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan
-from noria.metadata.times import shown_time
 
 # How many ids a report names of each kind; the numbers count them all.
 NAMED = 1000
@@ -65,7 +63,7 @@ async def sweep(job: Job, wanted: Sweep) -> None:
     """Read the window to its end and stage what is missing or changed; raises `Failure` when the source fails."""
     plan, ledger = job.plan, job.workspace.ledger
     begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
-    moment = Moment(shown_time(begin), wanted.end, job.source.zone, plan.options.lenient)
+    moment = since(begin, wanted.end, job)
     read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin)
     staged = Staged(job, read, wanted.found)
     reading = Reading(

@@ -10,6 +10,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason.replayed": ("人工重放", "replayed by a person"),
     "reason.no_id": ("主键 {path} 缺失或为空", "the id {path} is missing or empty"),
     "reason.id_not_plain": ("主键 {path} 不是单个值", "the id {path} is not a single value"),
+    "reason.id_with_nul": (
+        "主键 {path} 含有空字符（U+0000），数据库无法保存",
+        "the id {path} has a NUL character (U+0000), which no database keeps",
+    ),
     "reason.ambiguous_id": (
         "主键 {id} 在同一次读取中出现了不同内容",
         "the id {id} occurs with different contents in one read",

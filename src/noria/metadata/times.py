@@ -123,6 +123,14 @@ def shown_time(seconds: float) -> float:
     return min(max(seconds, EARLIEST), LATEST)
 
 
+def earliest_written(seconds: float, tz: ZoneInfo) -> float:
+    """The time from which on to ask for what was written at `seconds` or later in local times without a zone: where the
+    clocks are about to be put back, the hour that comes twice is written as before."""
+    now, later = (datetime.fromtimestamp(shown_time(at), tz).utcoffset() for at in (seconds, seconds + _SOON))
+    assert now is not None and later is not None
+    return seconds - max(0.0, (now - later).total_seconds())
+
+
 def _start_of(value: object, tz: ZoneInfo) -> float:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=tz)).timestamp()
@@ -135,6 +143,8 @@ def _start_of(value: object, tz: ZoneInfo) -> float:
 
 
 _DURATION = re.compile(r"\s*([0-9]{1,10})\s*(s|m|h|d|w)\s*$")
+# Clocks are put back by less than this, in seconds.
+_SOON = 3 * 3600
 # The first and the last moment that can be shown in every zone, in epoch seconds.
 EARLIEST, LATEST = -62_135_510_400.0, 253_402_214_400.0
 
