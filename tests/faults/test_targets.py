@@ -240,7 +240,7 @@ async def test_a_page_for_people_is_no_answer_to_whether_it_is_there(project: Pr
 async def test_a_replaced_record_is_asked_for_by_its_id_where_its_payload_does_not_say_it(project: Project) -> None:
     books = Books(4)
     books.says = lambda rows, number: cut() if number == 1 else None
-    books.asks = lambda number: web.Response(status=503) if number <= 4 else None
+    books.asks = lambda number: web.Response(status=503) if number <= 6 else None
 
     def update() -> None:
         project.clock.time += 30
