@@ -591,7 +591,7 @@ OK, BAD = {"ok": True}, {"ok": False}
     ("sent", "results", "good"),
     [
         # The target's ids are those of the payloads, which other records have at the source.
-        (_sent({"id": "b"}, {"id": "a"}, ids="ab"), [{"id": "a", **BAD}, {"id": "b", **OK}], [True, False]),
+        (_sent({"id": "b", "of": "a"}, {"id": "a", "of": "b"}, ids="ab"), [{"id": "a", **BAD}, {"id": "b", **OK}], [True, False]),
         # Ids that the target gave itself, and that happen to be like those of other rows.
         (_sent({"n": "x"}, {"n": "y"}, {"n": "z"}, ids="123"), [{"id": 3, **OK}, {"id": 1, **BAD}, {"id": 2, **OK}], "+-+"),
         (_sent({"n": "x"}, {"n": "y"}, ids="12"), [{"id": 2, **OK}, {"id": 3, **BAD}], "+-"),

@@ -43,16 +43,21 @@ async def read(
     finished = []
     paging = paging or f'type = "page", size_param = "size", size = {SIZE}'
     async with listening([web.get("/list", scripted.answer)]) as url:
-        project.connections(
-            f'[connections.list]\nconnector = "http"\nbase_url = "{url}"\npaging = {{ {paging} }}\n'
-            f'envelope = {{ records = "data", total = "total"{", " if envelope else ""}{envelope} }}\n\n[connections.inside]\nconnector = "noria"\n'
-        )
-        metadata = {"api": "/list", "id": "id", "idCheck": False, "request": request or []}
-        project.plan("list", ("list", metadata), ("inside", EMPTY), options={"start": "2020-01-01"})
+        settle(project, url, paging, envelope, request)
         for _ in range(runs):
             finished.append(await project.run("list"))
             project.clock.time += 3600
     return finished
+
+
+def settle(project: Project, url: str, paging: str, envelope: str = "", request: Any = None) -> None:
+    """A plan that reads the list."""
+    project.connections(
+        f'[connections.list]\nconnector = "http"\nbase_url = "{url}"\npaging = {{ {paging} }}\n'
+        f'envelope = {{ records = "data", total = "total"{", " if envelope else ""}{envelope} }}\n\n[connections.inside]\nconnector = "noria"\n'
+    )
+    metadata = {"api": "/list", "id": "id", "idCheck": False, "request": request or []}
+    project.plan("list", ("list", metadata), ("inside", EMPTY), options={"start": "2020-01-01"})
 
 
 def ids(project: Project) -> list[int]:
@@ -154,9 +159,10 @@ async def test_rows_that_come_while_a_cursor_list_is_read_are_not_missed_from_it
     assert finished.status == "done" and ids(project) == list(range(25))
 
 
-@pytest.mark.parametrize("at", [2, 3, 5])
+@pytest.mark.parametrize("ends", [True, False], ids=["the last page has no cursor", "an empty page is the end"])
+@pytest.mark.parametrize("at", [2, 3, 4, 5])
 async def test_a_page_that_a_scroll_passed_over_while_its_answer_was_lost_is_read_again(
-    project: Project, at: int
+    project: Project, at: int, ends: bool
 ) -> None:
     """The cursor is the same for every page, and the server goes on whenever it is asked."""
     served = 0
@@ -168,12 +174,34 @@ async def test_a_page_that_a_scroll_passed_over_while_its_answer_was_lost_is_rea
         data = cut(list(range(45)), served)
         if asked in cuts:
             return web.Response(status=502)
-        return {"data": data, "next": "scroll"}
+        return {"data": data, "next": None if ends and served >= 5 else "scroll"}
 
     scripted = Scripted(page)
     paging = f'type = "cursor", next = "next", size_param = "size", size = {SIZE}'
     [finished] = await read(project, scripted, paging=paging)
     assert finished.status == "done" and ids(project) == list(range(45))
+
+
+async def test_a_scroll_that_was_interrupted_begins_anew(project: Project) -> None:
+    """Which page it would give now is not known."""
+    served, broken = 0, True
+
+    def page(number: int, asked: int) -> web.Response | Page:
+        nonlocal served
+        served = served + 1 if scripted.asked[-1] else 1
+        if broken and served == 3:
+            return web.Response(status=401)
+        return {"data": cut(list(range(45)), served), "next": "scroll"}
+
+    scripted = Scripted(page)
+    paging = f'type = "cursor", next = "next", size_param = "size", size = {SIZE}'
+    async with listening([web.get("/list", scripted.answer)]) as url:
+        settle(project, url, paging)
+        assert (await project.run("list")).status == "failed"
+        assert ids(project) == list(range(20))
+        broken = False
+        assert (await project.run("list")).status == "done"
+    assert ids(project) == list(range(45))
 
 
 @pytest.mark.parametrize("total", ["45", 45.0, " 45 "])
