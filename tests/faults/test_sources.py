@@ -381,20 +381,24 @@ async def test_links_to_the_next_page_in_several_headers_and_between_quoted_comm
     assert ids(project) == list(range(45))
 
 
-async def test_a_read_is_not_continued_at_another_address(project: Project) -> None:
+@pytest.mark.parametrize("kind", ["page", "cursor"])
+async def test_a_read_is_not_continued_at_another_address(project: Project, kind: str) -> None:
     """The pages that were read were those of another system."""
     broken = True
+    paging = f'type = "{kind}", next = "next", size_param = "size", size = {SIZE}'
 
     def page(number: int, _: int) -> web.Response | Page:
+        number = number or 1
         if broken and number == 3:
-            return web.Response(status=500)
-        return {"data": cut(list(range(45) if broken else range(100, 145)), number), "total": 45}
+            return web.Response(status=401)
+        data = cut(list(range(45) if broken else range(100, 145)), number)
+        return {"data": data, "total": 45, "next": str(number + 1) if number < 5 else None}
 
-    [finished] = await read(project, Scripted(page))
+    [finished] = await read(project, Scripted(page), paging=paging)
     assert finished.status == "failed"
     broken = False
-    project.clock.time -= 3000
-    [finished] = await read(project, Scripted(page))
+    project.clock.time -= 3600
+    [finished] = await read(project, Scripted(page), paging=paging)
     assert finished.status == "done" and ids(project) == [*range(20), *range(100, 145)]
 
 
