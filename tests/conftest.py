@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
 from noria.simulators.server import Running, serve
 from noria.simulators.sink import Sink
+from tests.postgres import Server, server
 
 SEED = Path(__file__).parent / "seed"
 
@@ -33,13 +35,16 @@ def _language(monkeypatch: pytest.MonkeyPatch) -> None:
 class Project:
     """A project in a temporary folder. `run()` runs a plan in this process on a fake clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ledger_url: str = "") -> None:
         self.folder = folder
+        self.ledger_url = ledger_url
         self.clock = FakeClock()
         (folder / "plans").mkdir()
 
     def connections(self, text: str) -> None:
         """Write `noria.toml`."""
+        if self.ledger_url:
+            text = f'[ledger]\nurl = "{self.ledger_url}"\n\n{text}'
         (self.folder / "noria.toml").write_text(text, encoding="utf-8")
 
     def plan(self, key: str, source: Any, target: Any, **rest: Any) -> Path:
@@ -89,12 +94,38 @@ class Project:
         return json.loads(_ENCODER.encode(story))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules that say `BOTH_LEDGERS = True` run on SQLite and on PostgreSQL."""
+    if "ledger_url" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_LEDGERS", False):
+        metafunc.parametrize("ledger_kind", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def ledger_kind(request: pytest.FixtureRequest) -> str:
+    """On which database the test's ledger is."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A PostgreSQL server of this test process."""
+    # The data's path must be short enough for a socket in it, and open to the server's own user.
+    with tempfile.TemporaryDirectory(prefix="noria-") as folder, server(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def ledger_url(ledger_kind: str, request: pytest.FixtureRequest) -> str:
+    """Where the ledger is: nothing said, or the address of an empty one on the server."""
+    return request.getfixturevalue("postgres").emptied() if ledger_kind == "postgres" else ""
+
+
+@pytest.fixture
+def project(tmp_path: Path, ledger_url: str) -> Project:
     """An empty project."""
     folder = tmp_path / "project"
     folder.mkdir()
-    return Project(folder)
+    return Project(folder, ledger_url)
 
 
 @pytest.fixture

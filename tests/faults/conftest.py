@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from noria.ledger import store
+from noria.ledger import opening
 from tests.conftest import COMPANIES, DEPARTMENTS, EMPTY, Project, connections, environment
 
 TARGET = {
@@ -71,7 +71,7 @@ class Bench:
         project.plan("companies", ("okki", SMALL_PAGES), ("sink", TARGET), options={"concurrency": 2, "batch_size": 4})
         project.plan("departments", ("okki", DEPARTMENTS), ("sink", EMPTY))
         # The ledger is there before: what dies is a run, not its creation.
-        store.open_store("sqlite:///noria.db", project.folder).close()
+        opening.open_store("sqlite:///noria.db", project.folder).close()
         shutil.copy(project.folder / "noria.db", project.folder / "empty.db")
 
     def again(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from noria.ledger import store
+from noria.ledger import sqlite, store
 from noria.metadata.errors import NoriaError
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
@@ -107,12 +107,12 @@ async def _filled(bench: Bench, pages: int, monkeypatch: pytest.MonkeyPatch) -> 
     full = False
     begin = store.Store.transaction
 
-    def limited(self: store.Store) -> Any:
+    def limited(self: store.Store, *how: Any) -> Any:
         size = self._writing.execute("PRAGMA page_count").fetchone()[0]
         if not hasattr(self, "_room"):
             self._room = size + pages  # type: ignore[attr-defined]
         self._writing.execute(f"PRAGMA max_page_count = {self._room}")  # type: ignore[attr-defined]
-        return begin(self)
+        return begin(self, *how)
 
     monkeypatch.setattr(store.Store, "transaction", limited)
     try:
@@ -128,7 +128,7 @@ async def _filled(bench: Bench, pages: int, monkeypatch: pytest.MonkeyPatch) -> 
 async def test_a_ledger_that_others_lock_is_waited_for_and_then_named(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
     other = sqlite3.connect(bench.project.folder / "noria.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(NoriaError) as caught:
@@ -144,7 +144,7 @@ async def test_a_ledger_that_is_locked_on_the_way_loses_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, answered: int
 ) -> None:
     """From the moment on at which the target has answered so many batches nobody can write to the ledger."""
-    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
     other = sqlite3.connect(bench.project.folder / "noria.db", isolation_level=None, check_same_thread=False)
     apply = bench.sink._apply
 

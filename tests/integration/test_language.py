@@ -12,6 +12,8 @@ from noria.simulators.server import Running, serve
 from noria.simulators.sink import Sink
 from tests.conftest import EMPTY, Project
 
+BOTH_LEDGERS = True
+
 ORDERS = [
     {
         "no": f"N{n % 4}",

@@ -15,6 +15,8 @@ from noria.metadata.errors import InvalidDocument, NoriaError
 from tests.conftest import COMPANIES, DEPARTMENTS, EMPTY, ITEMS, SEED, USERS, Project, connections
 from tests.servers import listening
 
+BOTH_LEDGERS = True
+
 Servers = Any
 JOINED = {
     "api": "/items",

@@ -15,6 +15,8 @@ from noria.scheduler.crontab import next_fire
 from noria.scheduler.loop import Scheduler
 from tests.conftest import EMPTY, ITEMS, USERS, Project, connections
 
+BOTH_LEDGERS = True
+
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 

@@ -17,6 +17,8 @@ from noria.metadata.project import load_project
 from tests.conftest import COMPANIES, EMPTY, Project, connections
 from tests.servers import listening
 
+BOTH_LEDGERS = True
+
 Servers = Any
 ITEMS = {
     "api": "/items",

@@ -95,7 +95,7 @@ class Sender:
                     doubt = known if not keyed or (doubt is known and broke_down(failure)) else Doubt.OPEN
                 kept: Attempt | None = attempt
                 if isinstance(decision, Again):
-                    self.ledger.attempt(batch, attempt)
+                    self.ledger.attempt(self.job.run, batch, attempt)
                     self.job.counts.retried += len(rows)
                     await self._pause(failure, decision.seconds)
                     if not self.job.stopping:

@@ -124,9 +124,9 @@ class Comparing:
             p=run.plan_id,
         )
         reason = stored(Message("reason.not_in_target"))
-        gone = [{"p": run.plan_id, "seq": seq} for seq, kept in rows if not kept]
-        with self.store.transaction() as c:
+        gone = [{"p": run.plan_id, "seq": seq, "none": b""} for seq, kept in rows if not kept]
+        with self.store.transaction(run) as c:
             again = [{"seq": seq, "state": "pending", "reason": reason, "due_at": now} for seq, kept in rows if kept]
             note_exceptions(c, run, again, now)
-            c.many("UPDATE records SET hash = x'' WHERE plan_id = :p AND seq = :seq", gone)
+            c.many("UPDATE records SET hash = :none WHERE plan_id = :p AND seq = :seq", gone)
         return len(gone)

@@ -176,10 +176,10 @@ class Delivery:
         `claimed_to` moves the plan's claim; `sizes` as in `OpenBatch`.
         Gives the batch, or None when every record is exempt.
         """
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             if claimed_to is not None:
                 c.run(
-                    "UPDATE plans SET claimed_seq = MAX(claimed_seq, :to) WHERE plan_id = :p",
+                    "UPDATE plans SET claimed_seq = :to WHERE plan_id = :p AND claimed_seq < :to",
                     {"to": claimed_to, "p": run.plan_id},
                 )
             if exempt:
@@ -225,7 +225,7 @@ class Delivery:
 
     def reopen(self, batch: OpenBatch, run: Run, now: float) -> None:
         """A batch that was in doubt is sent again as it was, under the same key."""
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             c.run(
                 "UPDATE batches SET state = 'sending', finished_at = NULL WHERE batch_id = :b",
                 {"b": batch.batch_id},
@@ -236,9 +236,9 @@ class Delivery:
                 [{"now": now, "p": run.plan_id, "seq": r.seq, "b": batch.batch_id} for r in batch.records],
             )
 
-    def attempt(self, batch: OpenBatch, attempt: Attempt) -> None:
+    def attempt(self, run: Run, batch: OpenBatch, attempt: Attempt) -> None:
         """Keep a try that did not settle the batch."""
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             self._keep(c, batch, attempt)
 
     def close(
@@ -256,7 +256,7 @@ class Delivery:
 
         `attempts`: the tries since the batch was opened (or reopened).
         """
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             if attempt is not None:
                 self._keep(c, batch, attempt)
             c.run(
@@ -306,7 +306,7 @@ class Delivery:
         how many of them were dead."""
         revived = 0
         reason = stored(Message("reason.target_away"))
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             for batch_id in batch_ids:
                 own = {"p": run.plan_id, "b": batch_id, "due": due_at, "now": now, "run": run.run_id, "reason": reason}
                 c.run(

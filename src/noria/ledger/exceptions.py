@@ -25,8 +25,9 @@ def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: f
     full = [{**blank, **row, "p": run.plan_id, "now": now, "run": run.run_id} for row in rows]
     c.many(
         "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
-        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, :due_at, :waits_for, :waits_seq,"
-        " :batch_id, :now FROM records WHERE plan_id = :p AND seq = :seq"
+        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, CAST(:due_at AS DOUBLE PRECISION),"
+        " CAST(:waits_for AS BIGINT), CAST(:waits_seq AS BIGINT), CAST(:batch_id AS BIGINT), :now"
+        " FROM records WHERE plan_id = :p AND seq = :seq"
         " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
         " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts,"
         " due_at = excluded.due_at, waits_for = excluded.waits_for,"

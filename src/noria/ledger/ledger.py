@@ -9,12 +9,13 @@ from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
 from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
+from noria.ledger.opening import open_store
 from noria.ledger.pages import Pages
 from noria.ledger.pruning import Pruning
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
 from noria.ledger.staging import Staging
-from noria.ledger.store import Store, open_store
+from noria.ledger.store import Store
 from noria.metadata.project import Project
 
 

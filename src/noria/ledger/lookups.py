@@ -83,7 +83,7 @@ class Lookups:
         self, plan_id: int, place: Place, values: list[Any], decode: Decode, rules: str
     ) -> dict[Any, list[Any]]:
         """The records whose value at an indexed place is one of these texts, oldest first."""
-        given = msgspec.json.encode(list(dict.fromkeys(values))).decode()
+        given = msgspec.json.encode([_stored(one) for one in dict.fromkeys(values)]).decode()
         if place.part == "record":
             sql = _FOUND.format(
                 first="r.id",
@@ -92,7 +92,7 @@ class Lookups:
             )
             rows = self._rows(sql, values=given, p=plan_id)
         else:
-            field = place.path + ("\0" + rules if rules else "")
+            field = place.path + ("\x1f" + rules if rules else "")
             self._index(plan_id, field, place.path, decode)
             sql = _FOUND.format(
                 first="k.value",
@@ -104,7 +104,7 @@ class Lookups:
         found: dict[Any, list[Any]] = {}
         for row in rows:
             found.setdefault(row[0], []).append(row)
-        return found
+        return {value: found[_stored(value)] for value in values if _stored(value) in found}
 
     def _rows(self, sql: str, **values: Any) -> list[Any]:
         return list(self.store.rows(sql, **values))
@@ -129,8 +129,9 @@ class Lookups:
             for seq, page_id, position in rows:
                 value = text_of(at(decode(self.pages.raw(page_id, position)), path))
                 if value is not None:
-                    entries.append({**keys, "value": value, "seq": seq})
+                    entries.append({**keys, "value": _stored(value), "seq": seq})
             with self.store.transaction() as c:
+                c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", keys)
                 if entries:
                     c.many(
                         "INSERT INTO lookup_keys (plan_id, field, value, seq) VALUES (:p, :field, :value, :seq)"
@@ -165,6 +166,11 @@ class Lookups:
             except msgspec.DecodeError:
                 answer = MISSING
         return state[0].state, answers[0].at, answer
+
+
+def _stored(value: str) -> str:
+    """A text as the index keeps it: no database takes the character NUL. What is found is compared once more."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
 
 
 class _Stored:

@@ -46,7 +46,7 @@ _BATCHES = (
     "SELECT b.batch_id, LENGTH(b.body) FROM batches b WHERE b.finished_at < :before AND b.body IS NOT NULL {spared}"
     f" AND {_SETTLED_BATCHES} ORDER BY b.batch_id"
 )
-_NO_BODY = "UPDATE pages SET body = x'', digests = :digests WHERE page_id = :n"
+_NO_BODY = "UPDATE pages SET body = :none, digests = :digests WHERE page_id = :n"
 _NO_PAYLOAD = "UPDATE batches SET body = NULL WHERE batch_id = :n"
 _ATTEMPTS = (
     "SELECT a.attempt_id, COALESCE(LENGTH(a.answer), 0) FROM attempts a JOIN batches b ON b.batch_id = a.batch_id"
@@ -107,7 +107,7 @@ class Pruning:
         if name != "bodies":
             return {}
         body = self.store.tuples("SELECT body FROM pages WHERE page_id = :n", n=number)[0][0]
-        return {"digests": self.pages.digests(body)}
+        return {"digests": self.pages.digests(body), "none": b""}
 
     def compact(self) -> None:
         """Give the space that was let go back to the file system; nobody else can write meanwhile."""

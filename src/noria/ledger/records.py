@@ -16,6 +16,8 @@ from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
 
 STATES = ("pending", "sending", "delivered", "failed", "dead", "skipped", "invalid", "held")
+# More than there can be.
+_ALL = 2**62
 REPLAYABLE = ("failed", "dead", "held", "invalid")
 
 _SELECT = (
@@ -41,7 +43,7 @@ class Records:
     ) -> Iterator[dict[str, Any]]:
         """A plan's records in the order they were staged, as `records --json` prints them."""
         statement = _SELECT
-        values: dict[str, Any] = {"p": plan_id, "n": -1 if limit is None else limit}
+        values: dict[str, Any] = {"p": plan_id, "n": _ALL if limit is None else limit}
         if record_id is not None:
             statement += " AND s.id = :id"
             values["id"] = record_id
@@ -159,18 +161,17 @@ class Records:
 
     def _batches(self, plan_id: int, seq: int) -> list[Any]:
         """Every batch that a record was in, with whether it delivered it."""
-        return list(
-            self.store.rows(
-                "SELECT b.*, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.plan_id = :p"
-                " AND x.seq = :seq"
-                " AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
-                " AS delivered FROM batches b WHERE b.plan_id = :p AND b.first_seq <= :seq AND b.last_seq >= :seq"
-                " AND (b.members IS NULL OR EXISTS (SELECT 1 FROM json_tree(b.members) j WHERE j.atom = :seq))"
-                " ORDER BY b.batch_id",
-                p=plan_id,
-                seq=seq,
-            )
+        batches = self.store.rows(
+            "SELECT b.batch_id, b.rows, b.kind, b.state, b.key, b.first_seq, b.last_seq, b.members, b.created_at,"
+            " b.finished_at, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.plan_id = :p"
+            " AND x.seq = :seq"
+            " AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
+            " AS delivered FROM batches b WHERE b.plan_id = :p AND b.first_seq <= :seq AND b.last_seq >= :seq"
+            " ORDER BY b.batch_id",
+            p=plan_id,
+            seq=seq,
         )
+        return [batch for batch in batches if seq in Delivery.members(batch)]
 
     def _tries(self, plan_id: int, seqs: list[int]) -> list[dict[str, Any]]:
         tries: list[dict[str, Any]] = []
@@ -205,7 +206,8 @@ class Records:
         ):
             found[state] += count
         plain = self.store.rows(
-            "SELECT COUNT(*), COALESCE(SUM(r.seq > p.claimed_seq), 0) FROM records r JOIN plans p USING (plan_id)"
+            "SELECT COUNT(*), COUNT(CASE WHEN r.seq > p.claimed_seq THEN 1 END) FROM records r"
+            " JOIN plans p USING (plan_id)"
             " WHERE r.plan_id = :p AND NOT EXISTS"
             " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
             p=plan_id,
@@ -263,7 +265,7 @@ class Records:
                 )
             c.run(
                 "INSERT INTO events (plan_id, seq, at, state, reason)"
-                f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen})",
+                f" SELECT :p, seq, :now, 'pending', :reason FROM ({chosen}) chosen",
                 values,
             )
             done = c.run(

@@ -151,7 +151,7 @@ class Runs:
 
         `signature` stands for what the request asks; a read is only continued when it is the same.
         """
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             row = c.row(
                 "SELECT watermark, read_id, read_started_at, read_from, read_touched_at, read_cursor, read_pages,"
                 " read_signature, read_signs, read_usual FROM plans WHERE plan_id = :p",
@@ -182,12 +182,12 @@ class Runs:
 
     def begin_sweep(self, run: Run, now: float, read_from: float) -> Read:
         """Start reading a past window again, beside the plan's own read."""
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             return Read(self._number(c, run), now, read_from, own=False)
 
     def read_again(self, run: Run, read: Read, signs: str, now: float) -> Read:
         """Go over the same list once more from its first page, as a read with a number of its own."""
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             again = replace(read, read_id=self._number(c, run), cursor=None, pages=0, signs=signs, resumed=False)
             if read.own:
                 c.run(
@@ -212,11 +212,11 @@ class Runs:
         unless it was ahead of the read itself)."""
         if not read.own:
             return
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             c.run(
                 "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, read_signs = NULL, read_usual = :usual,"
-                " watermark = CASE WHEN :w IS NULL THEN watermark WHEN watermark > :started THEN :w"
-                " ELSE MAX(COALESCE(watermark, :w), :w) END"
+                " watermark = CASE WHEN CAST(:w AS DOUBLE PRECISION) IS NULL THEN watermark"
+                " WHEN watermark IS NULL OR watermark < :w OR watermark > :started THEN :w ELSE watermark END"
                 " WHERE plan_id = :p AND read_id = :read",
                 {
                     "w": watermark,

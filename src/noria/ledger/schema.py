@@ -25,6 +25,10 @@ metadata = MetaData()
 
 # SQLite gives rowid behaviour, and so a cheap ever-growing key, only to a column of type INTEGER.
 Key = BigInteger().with_variant(Integer, "sqlite")
+# Ids are ordered by their bytes everywhere, whatever language the database speaks.
+Id = Text().with_variant(Text(collation="C"), "postgresql")
+# The parts of `records` on PostgreSQL; each plan's are in one of them.
+PARTITIONS = 16
 
 facts = Table(
     "facts",
@@ -108,7 +112,7 @@ records = Table(
     metadata,
     Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("id", Text),
+    Column("id", Id),
     Column("number", Text),
     Column("hash", LargeBinary, nullable=False),
     Column("page_id", BigInteger, nullable=False),
@@ -131,6 +135,7 @@ records = Table(
         postgresql_where=text("stray <> 0"),
     ),
     sqlite_with_rowid=False,
+    postgresql_partition_by="HASH (plan_id)",
     comment="one row a record: where its newest content lies (page, position), its xxh3-128 hash (empty: to be"
     " taken anew from the source, because its content is needed and no longer kept), the read that saw it"
     " last; number is null where it equals id; stray: 0 known by its id, 1 without id, 2 ambiguous id",
@@ -141,7 +146,7 @@ versions = Table(
     metadata,
     Column("version_id", Key, primary_key=True),
     Column("plan_id", BigInteger, nullable=False),
-    Column("id", Text, nullable=False),
+    Column("id", Id, nullable=False),
     Column("kind", Text, nullable=False),
     Column("seq", BigInteger),
     Column("hash", LargeBinary, nullable=False),
@@ -262,7 +267,7 @@ lookup_keys = Table(
     metadata,
     Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
     Column("field", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
+    Column("value", Id, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
     sqlite_with_rowid=False,
     comment="a field's values, as text, to the records that have them",

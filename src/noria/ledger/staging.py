@@ -104,16 +104,13 @@ _SAME_STRAY = (
 )
 _SETTLED = (
     "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s INDEXED BY records_strays"
-    " CROSS JOIN records r ON r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
-    " WHERE s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
+    " CROSS JOIN records r WHERE r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
+    " AND s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
 )
-_NEXT = "SELECT next_seq, (SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages) FROM plans WHERE plan_id = :p"
-_INSERT = (
-    "INSERT INTO records (plan_id, seq, id, number, hash, page_id, position, read_id, stray)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_INSERT_NEW = f"{_INSERT} ON CONFLICT DO NOTHING"
-_TOUCH = "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT value FROM json_each(:seqs))"
+_NEXT = "SELECT next_seq FROM plans WHERE plan_id = :p"
+_RECORD = ("plan_id", "seq", "id", "number", "hash", "page_id", "position", "read_id", "stray")
+_INSERT = f"INSERT INTO records ({', '.join(_RECORD)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOUCH = "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT j.value FROM json_each(:seqs) j)"
 _ADVANCE = (
     "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now,"
     " read_signs = :signs WHERE plan_id = :p"
@@ -152,8 +149,8 @@ class Staging:
         differently) only note that this read saw them. `overwrites`: two contents of an id in one read are an update,
         not an ambiguous id.
         """
-        with self.store.transaction() as c:
-            next_seq, page_id = c.run(_NEXT, {"p": run.plan_id}).fetchall()[0]
+        with self.store.transaction(run) as c:
+            next_seq, page_id = c.value(_NEXT, {"p": run.plan_id}), c.new_page_id()
             page = _Page(run, read, now, page_id, next_seq)
             self._sort(c, page, arrivals, delivers_changes, overwrites)
             self._write(c, page, number, request)
@@ -211,11 +208,8 @@ class Staging:
             (plan_id, seq + i, record_id, None if number == record_id else number, digest, page_id, i, read_id, KNOWN)
             for i, (record_id, number, digest) in enumerate(zip(arrivals.ids, arrivals.numbers, digests, strict=True))
         ]
-        c.run("SAVEPOINT all_new")
-        if c.many(_INSERT_NEW, rows) < len(rows):
-            c.run("ROLLBACK TO all_new")
+        if not c.add_new("records", _RECORD, rows):
             return False
-        c.run("RELEASE all_new")
         page.bodies, page.whole = arrivals.raws, True
         page.next_seq += len(rows)
         page.counts.staged += len(rows)
@@ -424,7 +418,7 @@ class Staging:
     def settle_ambiguous(self, run: Run, read: Read, now: float) -> int:
         """After a whole read: an ambiguous content whose id this read showed with just one other content is no longer
         in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
-        with self.store.transaction() as c:
+        with self.store.transaction(run) as c:
             rows = c.rows(
                 _SETTLED,
                 {"p": run.plan_id, "read": read.read_id},

@@ -1,132 +1,172 @@
-"""The ledger's database: opening, migrating, transactions."""
+"""A ledger's database: transactions and reading statements, whatever database it is.
+
+Statements are written once, in the words that SQLite and PostgreSQL share, with `:name` parameters and four words of
+SQLite's that the other store translates: `json_each(:ids) j` (a JSON list as rows; integers where the parameter is
+called `seqs`), `INDEXED BY`, `?` in statements for many rows. `FOR UPDATE` at a statement's end is left out on SQLite,
+which has but one writer.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import zstandard
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import Engine
 
-from noria.ledger.migrations import HEAD, upgrade
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 
-_BUSY_SECONDS = 30
-# Pages of the database kept in memory: the writer's hold the indexes that every staged record touches.
-_CACHE_KIB = 16 * 1024
+
+class Holder(Protocol):
+    """A run, as far as a transaction asks whether it still holds its plan."""
+
+    @property
+    def run_id(self) -> int: ...
+    @property
+    def plan_id(self) -> int: ...
+    @property
+    def fence(self) -> int: ...
 
 
 @lru_cache(maxsize=256)
-def _row_type(names: tuple[str, ...]) -> Any:
+def row_type(names: tuple[str, ...]) -> Any:
+    """A type of rows with these columns."""
     return namedtuple("Row", names, rename=True)
-
-
-class Transaction:
-    """An open transaction: statements with `:name` parameters, straight to the driver."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def run(self, statement: str, values: Mapping[str, Any] | None = None) -> Any:
-        """Run one statement; gives the driver's cursor."""
-        return self._connection.execute(statement, values or {})
-
-    def many(self, statement: str, rows: Sequence[Any]) -> int:
-        """Run one statement for each of `rows`; gives how many rows of the database it changed."""
-        return int(self._connection.executemany(statement, rows).rowcount)
-
-    def value(self, statement: str, values: Mapping[str, Any]) -> Any:
-        """The first column of the first row; None when there is no row."""
-        found = self._connection.execute(statement, values).fetchall()
-        return found[0][0] if found else None
-
-    def row(self, statement: str, values: Mapping[str, Any]) -> Any:
-        """The first row of a reading statement, its columns by name; None when there is none."""
-        found = named(self._connection.execute(statement, values))
-        return found[0] if found else None
-
-    def rows(self, statement: str, values: Mapping[str, Any]) -> list[Any]:
-        """Every row of a reading statement, columns by name."""
-        return named(self._connection.execute(statement, values))
 
 
 def named(cursor: Any) -> list[Any]:
     """A cursor's rows with their columns by name."""
-    make = _row_type(tuple(column[0] for column in cursor.description))
+    make = row_type(tuple(column[0] for column in cursor.description))
     return [make(*row) for row in cursor.fetchall()]
 
 
-class Store:
+_HELD = "SELECT 1 FROM leases WHERE plan_id = :p AND stage = 'run' AND fence = :fence FOR UPDATE"
+
+
+class Transaction(ABC):
+    """An open transaction: statements straight to the driver."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @staticmethod
+    @abstractmethod
+    def sql(statement: str) -> str:
+        """A statement as the driver takes it."""
+
+    def run(self, statement: str, values: Mapping[str, Any] | None = None) -> Any:
+        """Run one statement; gives the driver's cursor."""
+        return self._connection.execute(self.sql(statement), values or {})
+
+    @abstractmethod
+    def many(self, statement: str, rows: Sequence[Any]) -> int:
+        """Run one statement for each of `rows`; gives how many rows of the database it changed."""
+
+    @abstractmethod
+    def new_page_id(self) -> int:
+        """The number of a new page."""
+
+    @abstractmethod
+    def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Insert rows none of which may be there yet; where one is, nothing is inserted and the answer is no."""
+
+    def hold(self, run: Holder) -> None:
+        """Make sure that a run still holds its plan, until the transaction ends; raises `NoriaError` (`superseded`)."""
+        if not self.run(_HELD, {"p": run.plan_id, "fence": run.fence}).fetchall():
+            raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
+
+    def value(self, statement: str, values: Mapping[str, Any]) -> Any:
+        """The first column of the first row; None when there is no row."""
+        found = self.run(statement, values).fetchall()
+        return found[0][0] if found else None
+
+    def row(self, statement: str, values: Mapping[str, Any]) -> Any:
+        """The first row of a reading statement, its columns by name; None when there is none."""
+        found = self.rows(statement, values)
+        return found[0] if found else None
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> list[Any]:
+        """Every row of a reading statement, columns by name."""
+        return named(self.run(statement, values))
+
+
+class Store(ABC):
     """An open ledger database: one connection that writes, one that reads what is committed."""
+
+    #: What the driver's errors are.
+    errors: ClassVar[type[Exception]]
+    #: How a transaction that writes begins.
+    begin: ClassVar[str]
+    transactions: ClassVar[type[Transaction]]
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._writer = engine.raw_connection()
-        self._reader = engine.raw_connection()
         # The driver's own connections: hot statements go there without a layer between.
-        self._writing: Any = self._writer.driver_connection
-        self._reading: Any = self._reader.driver_connection
-        self._transaction = Transaction(self._writing)
+        self._writing: Any = self._connect()
+        self._reading: Any = self._connect()
         self._compressor = zstandard.ZstdCompressor(level=1)
         self._decompressor = zstandard.ZstdDecompressor()
 
+    @abstractmethod
+    def _connect(self) -> Any:
+        """A connection of the driver's that commits each statement by itself unless told otherwise."""
+
+    @abstractmethod
+    def _in_transaction(self) -> bool:
+        """Whether the writing connection is in a transaction that could be rolled back."""
+
+    @abstractmethod
+    def _mend(self) -> None:
+        """Open connections anew that were lost."""
+
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """One transaction: all of it or nothing. Other writers wait."""
+    def transaction(self, holder: Holder | None = None) -> Iterator[Transaction]:
+        """One transaction: all of it or nothing. `holder`: the run for whose plan it is, which must still hold it."""
         try:
-            # The write lock at once: a transaction that reads first and writes later could fail half-way.
-            self._writing.execute("BEGIN IMMEDIATE")
+            self._mend()
+            self._writing.execute(self.begin)
+            transaction = self.transactions(self._writing)
             try:
-                yield self._transaction
+                if holder is not None:
+                    transaction.hold(holder)
+                yield transaction
                 self._writing.execute("COMMIT")
             except BaseException:
-                # A full disk ends the transaction by itself.
-                if self._writing.in_transaction:
+                # A full disk or a lost connection ends the transaction by itself.
+                if self._in_transaction():
                     self._writing.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+        except self.errors as error:
             raise unusable(error) from error
 
     def rows(self, statement: str, **values: Any) -> list[Any]:
         """The rows of a reading statement, outside any transaction, columns by name."""
-        try:
-            return named(self._reading.execute(statement, values))
-        except sqlite3.Error as error:
-            raise unusable(error) from error
+        return named(self._read(statement, values))
 
     def tuples(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Likewise for a hot statement, as plain tuples."""
-        try:
-            found: list[tuple[Any, ...]] = self._reading.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise unusable(error) from error
+        found: list[tuple[Any, ...]] = self._read(statement, values).fetchall()
         return found
 
+    def _read(self, statement: str, values: Mapping[str, Any]) -> Any:
+        try:
+            self._mend()
+            return self._reading.execute(self.transactions.sql(statement), values)
+        except self.errors as error:
+            raise unusable(error) from error
+
+    @abstractmethod
     def stream(self, statement: str, **values: Any) -> Iterator[Any]:
         """The rows of a reading statement, one at a time, on a connection of their own."""
-        connection = self.engine.raw_connection()
-        try:
-            cursor: Any = connection.driver_connection.execute(statement, values)  # type: ignore[union-attr]
-            make = _row_type(tuple(column[0] for column in cursor.description))
-            for row in cursor:
-                yield make(*row)
-        finally:
-            connection.close()
 
+    @abstractmethod
     def vacuum(self) -> None:
         """Rewrite the database without the room that nothing needs any more."""
-        try:
-            self._writing.execute("VACUUM")
-        except sqlite3.Error as error:
-            raise unusable(error) from error
 
     def pack(self, body: bytes) -> bytes:
         """A body as it is stored."""
@@ -138,8 +178,8 @@ class Store:
 
     def close(self) -> None:
         """Close both connections."""
-        self._writer.close()
-        self._reader.close()
+        self._writing.close()
+        self._reading.close()
         self.engine.dispose()
 
 
@@ -147,64 +187,3 @@ def unusable(error: Exception) -> NoriaError:
     """A database's own error, as one a person can act on."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return NoriaError("ledger", Message("ledger.unusable", {"reason": reason}), hint=Message("ledger.unusable_hint"))
-
-
-def open_store(url: str, folder: Path, *, synchronous: str = "NORMAL") -> Store:
-    """Open the ledger at `url` (a relative SQLite path is inside `folder`), migrated to the newest schema."""
-    address = _address(url, folder)
-    engine = create_engine(address)
-    _tune(engine, synchronous)
-    try:
-        with engine.connect() as connection:
-            found = _version(connection)
-        if found != HEAD:
-            upgrade(engine, found)
-    except DBAPIError as error:
-        raise unusable(error) from error
-    return Store(engine)
-
-
-def _address(url: str, folder: Path) -> URL:
-    hint = Message("ledger.bad_url_hint")
-    shown = url.split("@")[-1]
-    try:
-        address = make_url(url)
-        if address.get_backend_name() != "sqlite":
-            raise NoSuchModuleError
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        message = Message("ledger.bad_url", {"url": shown})
-        raise NoriaError("ledger", message, path="$.ledger.url", hint=hint) from None
-    if address.database and address.database != ":memory:":
-        file = folder / address.database
-        if not file.parent.is_dir():
-            message = Message("ledger.unusable", {"reason": f"{file.parent}?"})
-            raise NoriaError("ledger", message, path="$.ledger.url", hint=Message("ledger.unusable_hint"))
-        address = address.set(database=str(file))
-    return address
-
-
-def _tune(engine: Engine, synchronous: str) -> None:
-    @event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout = {_BUSY_SECONDS * 1000}",
-            "journal_mode = WAL",
-            f"synchronous = {synchronous}",
-            f"cache_size = -{_CACHE_KIB}",
-            # Fewer, larger checkpoints: an index page that many records touch is then written back once.
-            "wal_autocheckpoint = 8000",
-            "journal_size_limit = 67108864",
-            "temp_store = MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-
-def _version(connection: Connection) -> str | None:
-    try:
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    except DBAPIError as error:
-        if "no such table" in str(error.orig):
-            return None
-        raise
-    return str(found) if found else None

@@ -411,7 +411,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "connection.parameter_hint": ("可用的参数：{known}", "its parameters: {known}"),
     "ledger.bad_url": ("账本地址 {url} 无法使用", "the ledger's URL {url} can't be used"),
-    "ledger.bad_url_hint": ("写作 sqlite:///noria.db", "write sqlite:///noria.db"),
+    "ledger.bad_url_hint": (
+        "写作 sqlite:///noria.db 或 postgresql://用户@主机/库",
+        "write sqlite:///noria.db or postgresql://user@host/database",
+    ),
+    "ledger.no_driver": ("PostgreSQL 驱动不可用：{reason}", "the PostgreSQL driver can't be used: {reason}"),
+    "ledger.no_driver_hint": ("pip install 'noria[postgres]'", "pip install 'noria[postgres]'"),
     "ledger.newer": (
         "账本由更新版本的 noria 写成（{version}）",
         "the ledger was written by a newer noria ({version})",

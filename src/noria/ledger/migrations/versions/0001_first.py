@@ -10,6 +10,10 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Ordered by bytes, on PostgreSQL too.
+ID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+PARTITIONS = 16
+
 VIEW = """
 CREATE VIEW record_states AS
 SELECT r.plan_id, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.hash, r.page_id, r.position, r.stray,
@@ -144,7 +148,7 @@ def upgrade() -> None:
         "lookup_keys",
         sa.Column("plan_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("field", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("value", ID, nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "field", "value", "seq"),
         sqlite_with_rowid=False,
@@ -184,7 +188,7 @@ def upgrade() -> None:
         "records",
         sa.Column("plan_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("id", sa.Text(), nullable=True),
+        sa.Column("id", ID, nullable=True),
         sa.Column("number", sa.Text(), nullable=True),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("page_id", sa.BigInteger(), nullable=False),
@@ -193,7 +197,12 @@ def upgrade() -> None:
         sa.Column("stray", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("plan_id", "seq"),
         sqlite_with_rowid=False,
+        postgresql_partition_by="HASH (plan_id)",
     )
+    if op.get_bind().dialect.name == "postgresql":
+        for part in range(PARTITIONS):
+            values = f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {part})"
+            op.execute(f"CREATE TABLE records_{part} PARTITION OF records {values}")
     op.create_index(
         "records_by_id",
         "records",
@@ -228,7 +237,7 @@ def upgrade() -> None:
         "versions",
         sa.Column("version_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("plan_id", sa.BigInteger(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", ID, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
