@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from noria.cli.main import main
+from noria.cli.output import _ENCODER
 from noria.connectors import CONNECTORS
 from noria.connectors.guarantees import guarantees
+from noria.ledger import Ledger, open_ledger
+from noria.ledger.moving import Moved
 from noria.messages import t
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
@@ -127,3 +131,57 @@ def test_connectors_show_what_they_promise(name: str, capsys: pytest.CaptureFixt
     promised = guarantees(CONNECTORS[name])
     assert promised and all(t(f"guarantee.{one.name}") in shown() for one in promised)
     assert [one["name"] for one in json.loads(shown("--json"))["guarantees"]] == [one.name for one in promised]
+
+
+def contents(ledger: Ledger, key: str) -> Any:
+    """All that a ledger has of a plan."""
+    plan = ledger.runs.plan_id(key)
+    records = list(ledger.records.select(plan))
+    stories = [_ENCODER.encode(ledger.records.story(plan, one["id"])) for one in records if one["id"]]
+    return records, stories, ledger.runs.watermark(plan), ledger.runs.latest(plan)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["to PostgreSQL", "and back"])
+def test_a_ledger_is_moved_whole(called: Called, ready: Project, postgres: Any, back: bool) -> None:
+    """With its failures, versions and tries; and the plan goes on in it, with nothing staged or sent again."""
+    code, _, _ = called("run", "companies")
+    assert code == 0
+    address, folder = postgres.database(), ready.folder
+    steps = [("sqlite:///noria.db", address)] + ([(address, "sqlite:///back.db")] if back else [])
+    for here, there in steps:
+        code, out, _ = called("migrate-ledger", here, there, "--json")
+        assert code == 0
+        tables = {one["table"]: one["rows"] for one in json.loads(out)["tables"]}
+        assert tables["records"] == 45 and tables["batches"] > 0 and tables["attempts"] > 0
+    end = steps[-1][1]
+    with open_ledger("sqlite:///noria.db", folder) as old, open_ledger(end, folder) as new:
+        assert contents(new, "companies") == contents(old, "companies")
+        assert new.identity == old.identity
+    code, _, err = called("migrate-ledger", "sqlite:///noria.db", end)
+    assert code == 1 and "not empty" in err
+    config = folder / "noria.toml"
+    config.write_text(f'[ledger]\nurl = "{end}"\n' + config.read_text("utf-8"), "utf-8")
+    code, out, _ = called("run", "companies", "--json")
+    counts = json.loads(out)["counts"]
+    assert code == 0 and (counts["staged"], counts["unchanged"]) == (0, 45)
+    postgres.drop(address)
+
+
+def test_a_ledger_that_can_not_be_moved_whole_is_not_moved(
+    called: Called, ready: Project, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called("run", "companies")
+    address = postgres.database()
+    with monkeypatch.context() as patch:
+        patch.setattr("noria.ledger.moving._seen", lambda table, rows: Moved(table.name, 0, ""))
+        code, _, err = called("migrate-ledger", "sqlite:///noria.db", address)
+    assert code == 1 and "differs" in err
+    with open_ledger(address, ready.folder) as untouched:
+        assert untouched.store.tuples("SELECT COUNT(*) FROM records") == [(0,)]
+    with open_ledger("sqlite:///noria.db", ready.folder) as ledger:
+        run = ledger.runs.begin("companies", "", "run", time.time())
+        code, _, err = called("migrate-ledger", "sqlite:///noria.db", address)
+        assert code == 1 and "under way" in err
+        ledger.runs.finish(run, "done", time.time(), {})
+    assert called("migrate-ledger", "sqlite:///noria.db", address)[0] == 0
+    postgres.drop(address)

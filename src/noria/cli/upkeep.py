@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,8 @@ from noria.engine import Finished, Workspace, reconcile_plan, run_plan
 from noria.engine.reconcile import Differences, Reconciliation
 from noria.engine.retention import prune_project
 from noria.engine.sweep import Sweep, sweep_of
-from noria.ledger import ledger_of
+from noria.ledger import ledger_of, open_ledger
+from noria.ledger.moving import move
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
@@ -36,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("sweep", help=t("help.sweep"))(sweep_command)
     app.command("reconcile", help=t("help.reconcile"))(reconcile_command)
     app.command("prune", help=t("help.prune"))(prune_command)
+    app.command("migrate-ledger", help=t("help.migrate_ledger"))(migrate_command)
 
 
 def sweep_command(
@@ -125,6 +128,25 @@ def prune_command(
     shown = table(*(t(f"prune.{name}") for name in figures), numbers=99)
     shown.add_row(*(f"{number:,}" for number in figures.values()))
     console().print(shown)
+
+
+def migrate_command(
+    source: Annotated[str, typer.Argument(metavar="FROM", help=t("help.migrate_from"))],
+    target: Annotated[str, typer.Argument(metavar="TO", help=t("help.migrate_to"))],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a ledger to another database, proved by counts and digests."""
+    with open_ledger(source, project) as here, open_ledger(target, project) as there:
+        moved = move(here.store, there.store, time.time())
+    if as_json:
+        print_json({"tables": [asdict(one) for one in moved]})
+        return
+    shown = table(*(t(f"move.{name}") for name in ("table", "rows", "digest")), numbers=1)
+    for one in moved:
+        shown.add_row(one.table, f"{one.rows:,}", one.digest)
+    console().print(shown)
+    console().print(t("move.done"), style="green", markup=False)
 
 
 def _window(plan: Plan, tz: ZoneInfo, begin: str | None, end: str | None, whole: bool) -> Sweep:

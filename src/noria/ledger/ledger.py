@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from noria.ledger.agenda import Agenda
 from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
 from noria.ledger.handover import Handover
@@ -33,6 +34,7 @@ class Ledger:
         self.records = Records(store, pages)
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)
+        self.agenda = Agenda(store)
 
     def close(self) -> None:
         """Close the database."""

@@ -65,6 +65,13 @@ class PostgresTransaction(Transaction):
         """From the table's sequence: plans are staged side by side."""
         return int(self.run("SELECT nextval(pg_get_serial_sequence('pages', 'page_id'))").fetchall()[0][0])
 
+    def number_from(self, table: str, column: str) -> None:
+        """Its sequence goes on there."""
+        self.run(
+            f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), COALESCE(MAX({column}), 0) + 1, false)"
+            f" FROM {table}"
+        )
+
     def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
         """By COPY, taken back where one was there."""
         target = sql.SQL("COPY {} ({}) FROM STDIN").format(

@@ -273,6 +273,47 @@ lookup_keys = Table(
     comment="a field's values, as text, to the records that have them",
 )
 
+fires = Table(
+    "fires",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("side", Text, primary_key=True),
+    Column("crontab", Text, nullable=False),
+    Column("seen_to", Float, nullable=False),
+    comment="up to when (epoch seconds) the times of each plan's schedules have been seen to",
+)
+
+wanted = Table(
+    "wanted",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("since", Float, nullable=False),
+    comment="stages of plans (extract, deliver, sweep) that are to be run and have not been since",
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("draining", Integer, nullable=False),
+    comment="processes that run plans: when each was seen last, how many runs it has under way, whether it is ending",
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("free_at", Float, nullable=False),
+    comment="rate limits that hold over all processes: a connection's places to send a request in, and when (epoch"
+    " seconds by the database's clock) each is free again",
+)
+
 __all__ = ["RECORD_STATES", "metadata"]
 
 # Kept out of the tables' metadata because SQLAlchemy knows no views; created and replaced by migrations.

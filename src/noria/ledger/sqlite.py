@@ -35,6 +35,9 @@ class SqliteTransaction(Transaction):
         """One more than the newest."""
         return int(self.run("SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages").fetchall()[0][0])
 
+    def number_from(self, table: str, column: str) -> None:
+        """As it does by itself."""
+
     def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
         """All at once, taken back where one was there."""
         marks = ", ".join("?" * len(columns))

@@ -75,6 +75,10 @@ class Transaction(ABC):
     def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
         """Insert rows none of which may be there yet; where one is, nothing is inserted and the answer is no."""
 
+    @abstractmethod
+    def number_from(self, table: str, column: str) -> None:
+        """Give new rows numbers beyond those that a table has."""
+
     def hold(self, run: Holder) -> None:
         """Make sure that a run still holds its plan, until the transaction ends; raises `NoriaError` (`superseded`)."""
         if not self.run(_HELD, {"p": run.plan_id, "fence": run.fence}).fetchall():

@@ -48,6 +48,22 @@ TEXTS: dict[str, tuple[str, str]] = {
         "把失败、死信和待人工的数据放回等待",
         "send failed, dead and held records back to pending",
     ),
+    "help.migrate_ledger": (
+        "把账本搬到另一个数据库，逐表核对行数和摘要",
+        "move a ledger to another database, with counts and digests of each table compared",
+    ),
+    "help.migrate_from": ("现在的账本，如 sqlite:///noria.db", "the ledger as it is, such as sqlite:///noria.db"),
+    "help.migrate_to": (
+        "搬到哪里，如 postgresql://用户@主机/库（须为空）",
+        "where to, such as postgresql://user@host/database (must be empty)",
+    ),
+    "move.table": ("表", "table"),
+    "move.rows": ("行", "rows"),
+    "move.digest": ("两边相同的摘要", "digest, the same on both sides"),
+    "move.done": (
+        "已搬完并核对；把 noria.toml 的 [ledger] url 改为新地址",
+        "moved and compared; now set url under [ledger] in noria.toml to the new address",
+    ),
     "help.anew": (
         "结果不明的也逐条用新的幂等键重发，即使可能已写入",
         "send what is in doubt, too, one by one under new keys, although it may have been written",

@@ -415,6 +415,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "写作 sqlite:///noria.db 或 postgresql://用户@主机/库",
         "write sqlite:///noria.db or postgresql://user@host/database",
     ),
+    "move.not_empty": ("目标账本里已有数据", "the ledger that is to be moved to is not empty"),
+    "move.not_empty_hint": ("换一个新的数据库", "name a new database"),
+    "move.busy": ("源账本上有执行在进行", "a run is under way in the ledger that is to be moved"),
+    "move.busy_hint": (
+        "先停掉 noria serve 和 noria worker，再试",
+        "stop noria serve and every noria worker first",
+    ),
+    "move.differs": (
+        "表 {table} 搬过去之后不同：源 {rows} 行，目标 {there} 行",
+        "table {table} differs after it was copied: {rows} rows here, {there} there",
+    ),
     "ledger.no_driver": ("PostgreSQL 驱动不可用：{reason}", "the PostgreSQL driver can't be used: {reason}"),
     "ledger.no_driver_hint": ("pip install 'noria[postgres]'", "pip install 'noria[postgres]'"),
     "ledger.newer": (

@@ -1,0 +1,140 @@
+"""What is to be done when: fires of schedules, and stages of plans that are wanted and not done yet.
+
+A fire and what it asks for are one transaction, so that it is neither lost nor comes twice, whoever dies in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from noria.ledger.runs import owner
+from noria.ledger.store import Store, Transaction
+from noria.messages import Message
+from noria.metadata.errors import NoriaError
+
+# Who looks at the schedules does so under a lease that nobody's plan has.
+_NOBODYS = 0
+SCHEDULER_SECONDS = 10.0
+
+
+class Fire(NamedTuple):
+    """A schedule as it was looked at last: a plan's side, its crontab (with the zone), and up to when (epoch seconds)
+    its times have been seen to."""
+
+    plan: str
+    side: str
+    crontab: str
+    seen_to: float
+
+
+class Wanted(NamedTuple):
+    """A stage of a plan that is to be run, since when (epoch seconds)."""
+
+    plan: str
+    stage: str
+    since: float
+
+
+class Agenda:
+    """Keeps fires and what is wanted."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._fence: int | None = None
+
+    def lead(self, now: float) -> bool:
+        """Whether this process looks at the schedules: who had done so last, or anybody once that one is silent."""
+        with self.store.transaction() as c:
+            row = c.row(
+                "SELECT owner, fence, expires_at FROM leases WHERE plan_id = :p AND stage = 'schedule' FOR UPDATE",
+                {"p": _NOBODYS},
+            )
+            own = row is not None and row.owner == owner() and row.fence == self._fence
+            if row is not None and not own and now < row.expires_at <= now + 2 * SCHEDULER_SECONDS:
+                self._fence = None
+                return False
+            fence = row.fence if own else 1 if row is None else row.fence + 1
+            taken = c.rows(
+                "INSERT INTO leases (plan_id, stage, owner, fence, expires_at)"
+                " VALUES (:p, 'schedule', :owner, :fence, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
+                " SET owner = excluded.owner, fence = excluded.fence, expires_at = excluded.expires_at"
+                " WHERE leases.fence = :before RETURNING fence",
+                {
+                    "p": _NOBODYS,
+                    "owner": owner(),
+                    "fence": fence,
+                    "until": now + SCHEDULER_SECONDS,
+                    "before": 0 if row is None else row.fence,
+                },
+            )
+            self._fence = fence if taken else None
+        return self._fence is not None
+
+    def resign(self) -> None:
+        """Let another look at the schedules at once."""
+        if self._fence is None:
+            return
+        with self.store.transaction() as c:
+            c.run(
+                "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = 'schedule' AND fence = :fence",
+                {"p": _NOBODYS, "fence": self._fence},
+            )
+        self._fence = None
+
+    def fires(self) -> list[Fire]:
+        """Every schedule that was ever looked at."""
+        return [Fire(*row) for row in self.store.tuples("SELECT plan, side, crontab, seen_to FROM fires")]
+
+    def want(self, stages: Iterable[tuple[str, str]], now: float, fires: Sequence[Fire] = ()) -> None:
+        """Note (plan, stage) pairs as wanted, and that the times of these schedules have been seen to. Raises
+        `NoriaError` (`superseded`) where another process has taken over looking at schedules."""
+        with self.store.transaction() as c:
+            if fires:
+                self._hold(c)
+                c.many(
+                    "INSERT INTO fires (plan, side, crontab, seen_to) VALUES (:plan, :side, :crontab, :seen_to)"
+                    " ON CONFLICT (plan, side) DO UPDATE SET crontab = excluded.crontab, seen_to = excluded.seen_to",
+                    [fire._asdict() for fire in fires],
+                )
+            rows = [{"plan": plan, "stage": stage, "now": now} for plan, stage in stages]
+            if rows:
+                c.many(
+                    "INSERT INTO wanted (plan, stage, since) VALUES (:plan, :stage, :now)"
+                    " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since",
+                    rows,
+                )
+
+    def _hold(self, c: Transaction) -> None:
+        held = c.run(
+            "SELECT 1 FROM leases WHERE plan_id = :p AND stage = 'schedule' AND fence = :fence FOR UPDATE",
+            {"p": _NOBODYS, "fence": self._fence},
+        ).fetchall()
+        if not held:
+            raise NoriaError("superseded", Message("run.superseded", {"run": "schedule"}))
+
+    def wanted(self, plan: str | None = None) -> list[Wanted]:
+        """What is wanted, of one plan or of all, the longest first."""
+        statement = "SELECT plan, stage, since FROM wanted"
+        if plan is not None:
+            statement += " WHERE plan = :plan"
+        return [Wanted(*row) for row in self.store.tuples(f"{statement} ORDER BY since, plan, stage", plan=plan)]
+
+    def done(self, plan: str, stages: Iterable[str], begun: float) -> None:
+        """These stages have been run since `begun`; what was wanted later still is."""
+        with self.store.transaction() as c:
+            c.many(
+                "DELETE FROM wanted WHERE plan = :plan AND stage = :stage AND since <= :begun",
+                [{"plan": plan, "stage": stage, "begun": begun} for stage in stages],
+            )
+
+    def retries_due(self, now: float) -> list[str]:
+        """The plans of which a failed record's retry is due."""
+        return [
+            row[0]
+            for row in self.store.tuples(
+                "SELECT p.key FROM plans p WHERE p.plan_id IN (SELECT e.plan_id FROM exceptions e"
+                " WHERE e.state = 'failed' AND (e.due_at <= :now OR e.updated_at > :now + 120))",
+                now=now,
+            )
+        ]

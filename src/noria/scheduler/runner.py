@@ -1,0 +1,93 @@
+"""Runs what is wanted of one plan until nothing is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from noria.engine import Finished, Workspace, run_plan
+from noria.engine.retention import prune_project
+from noria.engine.sweep import sweep_of
+from noria.ledger import ledger_of
+from noria.ledger.agenda import Agenda
+from noria.messages import Message
+from noria.metadata.errors import NoriaError
+from noria.metadata.plan import Plan
+from noria.scheduler.timetable import PRUNE
+
+
+class Runner:
+    """Carries out a project's plans. `finished` is told of every run that ends."""
+
+    def __init__(
+        self, workspace: Workspace, stop: asyncio.Event, finished: Callable[[Finished], None] = lambda _: None
+    ) -> None:
+        self.workspace = workspace
+        self.stop = stop
+        self.finished = finished
+        self._complained: dict[str, str] = {}
+
+    @property
+    def agenda(self) -> Agenda:
+        """What is wanted."""
+        return self.workspace.ledger.agenda
+
+    async def run(self, key: str) -> bool:
+        """Run what is wanted of a plan, also what comes to be wanted meanwhile; whether all of it was done. It is not
+        where the process is asked to stop, or where another has the plan: then it stays wanted."""
+        while not self.stop.is_set():
+            stages = {one.stage for one in self.agenda.wanted(key)}
+            if not stages:
+                return True
+            # A sweep is a run by itself, and comes after the plan's own.
+            stages = stages - {"sweep"} or {"sweep"}
+            begun = self.workspace.clock.now()
+            try:
+                if not await self._stages(key, stages):
+                    return False
+            except NoriaError as error:
+                self.complain(key, error)
+                if error.code in ("busy", "superseded"):
+                    return False
+            self.agenda.done(key, stages, begun)
+        return False
+
+    async def _stages(self, key: str, stages: set[str]) -> bool:
+        """Run them; whether that was not broken off."""
+        if (key, *stages) == PRUNE:
+            await self._prune()
+            return True
+        plan = self.plan(key)
+        if plan is None:
+            return True
+        if stages == {"sweep"}:
+            window = sweep_of(plan, self.workspace.clock.now())
+            delivers = plan.target_schedule is None
+            done = await run_plan(self.workspace, plan, self.stop, delivers=delivers, swept=window)
+        else:
+            extracts, delivers = "extract" in stages, "deliver" in stages
+            done = await run_plan(self.workspace, plan, self.stop, extracts=extracts, delivers=delivers)
+        self._complained.pop(key, None)
+        self.finished(done)
+        return done.status != "stopped"
+
+    def plan(self, key: str) -> Plan | None:
+        """The plan, as long as it is there and enabled."""
+        return next((one for one in self.workspace.project.plans()[0] if one.key == key and one.enabled), None)
+
+    async def _prune(self) -> None:
+        """Let go of what is no longer kept: beside the runs, on a connection of its own."""
+        project, now = self.workspace.project, self.workspace.clock.now()
+
+        def prune() -> None:
+            with ledger_of(project) as ledger:
+                prune_project(project, ledger, now)
+
+        await asyncio.to_thread(prune)
+
+    def complain(self, key: str, error: Exception) -> None:
+        """Say what is wrong with a plan, once until it is something else."""
+        text = str(error)
+        if self._complained.get(key) != text:
+            self._complained[key] = text
+            self.workspace.observer.said(key, Message("serve.broken", {"reason": text}))
