@@ -162,8 +162,11 @@ def test_a_ledger_is_moved_whole(called: Called, ready: Project, postgres: Any, 
     config = folder / "noria.toml"
     config.write_text(f'[ledger]\nurl = "{end}"\n' + config.read_text("utf-8"), "utf-8")
     code, out, _ = called("run", "companies", "--json")
-    counts = json.loads(out)["counts"]
-    assert code == 0 and (counts["staged"], counts["unchanged"]) == (0, 45)
+    counts = json.loads(out)
+    assert code == 0 and (counts["staged"], counts["delivered"]) == (0, 0)
+    code, out, _ = called("sweep", "companies", "--all", "--json")
+    swept = json.loads(out)
+    assert (swept["missing_count"], swept["changed_count"], swept["unchanged"]) == (1, 1, 44)
     postgres.drop(address)
 
 

@@ -287,13 +287,13 @@ def test_leases_expire_and_are_taken_over_with_a_higher_fence(ledger: Ledger) ->
     with pytest.raises(NoriaError) as caught:
         ledger.runs.begin("p", "", "run", 101.0)
     assert caught.value.code == "busy"
-    ledger.runs.heartbeat(first, 120.0, {"staged": 1})
+    ledger.runs.heartbeat(first, 108.0, {"staged": 1})
     with pytest.raises(NoriaError):
-        ledger.runs.begin("p", "", "run", 140.0)
-    second = ledger.runs.begin("p", "", "run", 151.0)
+        ledger.runs.begin("p", "", "run", 117.0)
+    second = ledger.runs.begin("p", "", "run", 118.5)
     assert second.fence == first.fence + 1
     with pytest.raises(NoriaError) as lost:
-        ledger.runs.heartbeat(first, 152.0, {})
+        ledger.runs.heartbeat(first, 119.0, {})
     assert lost.value.code == "superseded"
     assert [one["status"] for one in ledger.runs.latest(second.plan_id)] == ["running", "interrupted"]
 

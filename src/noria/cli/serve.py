@@ -1,8 +1,9 @@
-"""The command that stays: plans on their schedules in one process."""
+"""Commands that stay: plans on their schedules, in one process or as one of many workers."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import typer
 
@@ -10,20 +11,35 @@ from noria.cli.options import HERE, JsonOption, ProjectOption
 from noria.cli.output import LiveProgress, console, print_json
 from noria.cli.runs import cleaned, interruptible, summary
 from noria.engine import Finished, Workspace
-from noria.messages import t
-from noria.metadata.project import load_project
+from noria.messages import Message, t
+from noria.metadata.errors import NoriaError
+from noria.metadata.project import Project, load_project
 from noria.metadata.secrets import Redactor
 from noria.scheduler.loop import Scheduler
 
+ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=2, max=200, help=t("help.concurrency"))]
+
 
 def add_to(app: typer.Typer) -> None:
-    """Register the command."""
+    """Register the commands."""
     app.command(help=t("help.serve"))(serve)
+    app.command(help=t("help.worker"))(worker)
 
 
-def serve(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+def serve(project: ProjectOption = HERE, concurrency: ConcurrencyOption = 20, as_json: JsonOption = False) -> None:
     """Run every plan at its times until told to stop; with `--json` one line a finished run."""
+    _stay(load_project(project), concurrency, as_json)
+
+
+def worker(project: ProjectOption = HERE, concurrency: ConcurrencyOption = 20, as_json: JsonOption = False) -> None:
+    """Take part in running the plans of a project whose ledger is shared."""
     loaded = load_project(project)
+    if loaded.ledger.url.startswith("sqlite"):
+        raise NoriaError("ledger", Message("worker.sqlite"), path="$.ledger.url", hint=Message("worker.sqlite_hint"))
+    _stay(loaded, concurrency, as_json)
+
+
+def _stay(loaded: Project, concurrency: int, as_json: bool) -> None:
     redactor = Redactor()
 
     def finished(one: Finished) -> None:
@@ -34,7 +50,14 @@ def serve(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         async with Workspace(loaded, observer=LiveProgress(redactor, quiet=as_json), redactor=redactor) as workspace:
-            await Scheduler(workspace, stop, finished).run()
+            if loaded.ledger.url.startswith("sqlite"):
+                await Scheduler(workspace, stop, finished).run()
+                return
+            # Imported here: a laptop needs neither driver nor job engine.
+            from noria.scheduler.worker import Worker
+
+            _ = workspace.ledger
+            await Worker(workspace, stop, finished, concurrency=concurrency).run()
 
     if not as_json:
         console(stderr=True).print(t("serve.started", plans=len(loaded.plan_files())))

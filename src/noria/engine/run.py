@@ -21,7 +21,7 @@ from noria.metadata.plan import Plan
 from noria.metadata.times import iso
 from noria.monitoring.progress import Counts
 
-_HEARTBEAT_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 2.5
 # How long a run that is asked to stop waits for what is in flight.
 GRACE_SECONDS = 10.0
 

@@ -80,6 +80,8 @@ class Sender:
         rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
+            # A process that was frozen, or cut off, must not send what its successor has sent meanwhile.
+            self.job.workspace.ledger.runs.check(self.job.run)
             try:
                 written = await self.target.send(batch.body, batch.key, rows)
             except Failure as failure:

@@ -36,8 +36,20 @@ class Wanted(NamedTuple):
     since: float
 
 
+class Present(NamedTuple):
+    """A worker: which process, of which version, since when and when last seen (epoch seconds), runs under way, whether
+    it is ending."""
+
+    worker: str
+    version: str
+    started_at: float
+    seen_at: float
+    runs: int
+    draining: int
+
+
 class Agenda:
-    """Keeps fires and what is wanted."""
+    """Keeps fires, what is wanted, and who is there to do it."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -45,6 +57,7 @@ class Agenda:
 
     def lead(self, now: float) -> bool:
         """Whether this process looks at the schedules: who had done so last, or anybody once that one is silent."""
+        now += self.store.ahead
         with self.store.transaction() as c:
             row = c.row(
                 "SELECT owner, fence, expires_at FROM leases WHERE plan_id = :p AND stage = 'schedule' FOR UPDATE",
@@ -136,5 +149,32 @@ class Agenda:
                 "SELECT p.key FROM plans p WHERE p.plan_id IN (SELECT e.plan_id FROM exceptions e"
                 " WHERE e.state = 'failed' AND (e.due_at <= :now OR e.updated_at > :now + 120))",
                 now=now,
+            )
+        ]
+
+    def seen(self, worker: str, version: str, started_at: float, now: float, runs: int, draining: bool) -> None:
+        """Note that a worker is there."""
+        ahead = self.store.ahead
+        row = Present(worker, version, started_at + ahead, now + ahead, runs, int(draining))
+        with self.store.transaction() as c:
+            c.run(
+                "INSERT INTO workers (worker, version, started_at, seen_at, runs, draining)"
+                " VALUES (:worker, :version, :started_at, :seen_at, :runs, :draining) ON CONFLICT (worker) DO UPDATE"
+                " SET seen_at = excluded.seen_at, runs = excluded.runs, draining = excluded.draining",
+                row._asdict(),
+            )
+            c.run("DELETE FROM workers WHERE seen_at < :long_ago", {"long_ago": row.seen_at - 3600})
+
+    def gone(self, worker: str) -> None:
+        """A worker has ended in order."""
+        with self.store.transaction() as c:
+            c.run("DELETE FROM workers WHERE worker = :worker", {"worker": worker})
+
+    def workers(self) -> list[Present]:
+        """Every worker that was seen within the last hour, also those that are silent."""
+        return [
+            Present(*row)
+            for row in self.store.tuples(
+                "SELECT worker, version, started_at, seen_at, runs, draining FROM workers ORDER BY started_at, worker"
             )
         ]

@@ -96,6 +96,12 @@ class PostgresStore(Store):
     begin = "BEGIN"
     transactions = PostgresTransaction
 
+    def synchronize(self, now: float) -> None:
+        """Set this machine's clock (`now`: epoch seconds) against the database's, once processes on several machines
+        share the ledger."""
+        found = self.tuples("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
+        self.ahead = float(found[0][0]) - now
+
     def _connect(self) -> Any:
         return psycopg.connect(conninfo_of(self.engine.url), autocommit=True)
 

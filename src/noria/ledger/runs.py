@@ -16,7 +16,8 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.times import iso
 
-LEASE_SECONDS = 30.0
+# A run that has not been heard of for so long is taken over.
+LEASE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,15 @@ class Runs:
         A lease whose process is gone (killed) is taken over at once on the same machine, elsewhere when it expires.
         """
         plan_id = self.plan_id(key, name)
+        until = now + self.store.ahead + LEASE_SECONDS
         with self.store.transaction() as c:
+            # Who comes at the same moment waits here, and finds the lease taken.
+            c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", {"p": plan_id})
             row = c.row(
                 "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run'",
                 {"p": plan_id},
             )
-            if row is not None and row.expires_at > now and _alive(row.owner):
+            if row is not None and row.expires_at > now + self.store.ahead and _alive(row.owner):
                 values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
                 raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
             fence = 1 if row is None else row.fence + 1
@@ -98,7 +102,7 @@ class Runs:
                 " VALUES (:p, 'run', :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
                 " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
                 " expires_at = excluded.expires_at",
-                {"p": plan_id, "owner": owner(), "fence": fence, "run": run_id, "until": now + LEASE_SECONDS},
+                {"p": plan_id, "owner": owner(), "fence": fence, "run": run_id, "until": until},
             )
             c.run(
                 "UPDATE runs SET status = 'interrupted', finished_at = :now"
@@ -113,7 +117,7 @@ class Runs:
             held = c.row(
                 "UPDATE leases SET expires_at = :until"
                 " WHERE plan_id = :p AND stage = 'run' AND fence = :fence RETURNING fence",
-                {"until": now + LEASE_SECONDS, "p": run.plan_id, "fence": run.fence},
+                {"until": now + self.store.ahead + LEASE_SECONDS, "p": run.plan_id, "fence": run.fence},
             )
             if held is None:
                 raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
@@ -121,6 +125,16 @@ class Runs:
                 "UPDATE runs SET counts = :counts WHERE run_id = :run",
                 {"counts": msgspec.json.encode(counts).decode(), "run": run.run_id},
             )
+
+    def check(self, run: Run) -> None:
+        """Raise `NoriaError` (`superseded`) when another has taken the plan over."""
+        held = self.store.tuples(
+            "SELECT 1 FROM leases WHERE plan_id = :p AND stage = 'run' AND fence = :fence",
+            p=run.plan_id,
+            fence=run.fence,
+        )
+        if not held:
+            raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
 
     def finish(self, run: Run, status: str, now: float, counts: dict[str, int], error: Message | None = None) -> None:
         """Close a run and give its lease back."""

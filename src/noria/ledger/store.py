@@ -113,6 +113,8 @@ class Store(ABC):
         # The driver's own connections: hot statements go there without a layer between.
         self._writing: Any = self._connect()
         self._reading: Any = self._connect()
+        # How far the database's clock is ahead of this machine's, in seconds: leases go by the one that all share.
+        self.ahead = 0.0
         self._compressor = zstandard.ZstdCompressor(level=1)
         self._decompressor = zstandard.ZstdDecompressor()
 

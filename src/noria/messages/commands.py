@@ -264,6 +264,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "prune.runs": ("执行记录", "runs"),
     "prune.bytes": ("字节", "bytes"),
     "help.serve": ("按调度运行所有方案，直到停止", "run every plan on its schedule until stopped"),
+    "help.worker": (
+        "作为多个工作进程之一运行方案（账本须在 PostgreSQL）",
+        "run plans as one of many workers (the ledger must be in PostgreSQL)",
+    ),
+    "help.concurrency": ("同时进行的执行数", "runs at once"),
+    "worker.sqlite": ("多个工作进程需要 PostgreSQL 账本", "many workers need a ledger in PostgreSQL"),
+    "worker.sqlite_hint": (
+        "一个进程用 noria serve 即可；要扩展，先 noria migrate-ledger",
+        "for one process noria serve will do; to grow, noria migrate-ledger first",
+    ),
     "serve.started": ("{plans} 个方案按调度运行，Ctrl+C 停止", "{plans} plans on their schedules; Ctrl+C stops"),
     "serve.broken": ("暂不运行：{reason}", "not run for now: {reason}"),
 }

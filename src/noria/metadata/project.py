@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +17,7 @@ from noria.metadata.files import duplicate_keys, read_json, read_json_text, read
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
 from noria.metadata.times import duration
 from noria.metadata.validation import BLANK, mended, nearest, problems_in, validated
-from noria.metadata.valuemaps import ValueTable, table_from, tables_beside
+from noria.metadata.valuemaps import ValueTable, map_files, table_from, tables_beside
 
 PROJECT_FILE = "noria.toml"
 
@@ -97,11 +98,54 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         loaded: list[Plan] = []
         broken: list[InvalidDocument | NoriaError] = []
         for file in self.plan_files():
-            try:
-                loaded.append(load_plan(file)[0])
-            except NoriaError as error:
-                broken.append(error)
+            found = _known_plan(file)
+            if isinstance(found, Plan):
+                loaded.append(found)
+            else:
+                broken.append(found)
         return loaded, broken
+
+
+class _Known(NamedTuple):
+    """What a file gave, and the state of every file that was read for it."""
+
+    files: dict[Path, tuple[int, int] | None]
+    plan: Plan | InvalidDocument | NoriaError
+
+
+_KNOWN: dict[Path, _Known] = {}
+# A file that was written so short a time ago (in ns) may be written again without its times showing it.
+_FRESH = 2_000_000_000
+
+
+def _known_plan(file: Path) -> Plan | InvalidDocument | NoriaError:
+    """The plan in a file, or what is wrong with it; read anew only when one of the files it is made of has changed."""
+    known = _KNOWN.get(file)
+    if known is not None and all(_state(path) == state for path, state in known.files.items()):
+        return known.plan
+    loading = _Loading(file, mends=False)
+    found: Plan | InvalidDocument | NoriaError
+    try:
+        found = loading.plan()[0]
+    except NoriaError as error:
+        found = error
+    # The folder of value maps counts as a file: what is added or renamed in it changes its times.
+    read = [*loading.read, *map_files(file)]
+    states = {path: _state(path) for path in read}
+    newest = max((state[0] for state in states.values() if state is not None), default=0)
+    if newest < time.time_ns() - _FRESH:
+        _KNOWN[file] = _Known(states, found)
+    else:
+        _KNOWN.pop(file, None)
+    return found
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def load_project(folder: Path) -> Project:
@@ -168,6 +212,7 @@ class _Loading:
         self.key = path.stem
         self.mends = mends
         self.found: list[Problem] = []
+        self.read: list[Path] = []
 
     def plan(self) -> tuple[Plan, list[Problem]]:
         raw = self._read(self.path, "$")
@@ -213,6 +258,7 @@ class _Loading:
         return plan, self.found
 
     def _read(self, path: Path, place: str) -> Any:
+        self.read.append(path)
         raw, text = read_json_text(path, self.key)
         for where, name in duplicate_keys(text) if self.mends else ():
             message = Message("valid.duplicate_key", {"key": name})

@@ -42,11 +42,19 @@ def _text(value: Any) -> str:
 def tables_beside(plan: Path) -> dict[str, ValueTable]:
     """The tables of the project that a plan's file belongs to, by name; raises `NoriaError` for a broken one."""
     found: dict[str, ValueTable] = {}
+    for file in map_files(plan):
+        if file.suffix in (".csv", ".json"):
+            found.setdefault(file.stem, load_table(file))
+    return found
+
+
+def map_files(plan: Path) -> list[Path]:
+    """The folders that tables of a plan's project may be in, each with what is in it."""
+    found = []
     for folder in (plan.parent / "maps", plan.parent.parent / "maps"):
+        found.append(folder)
         if folder.is_dir():
-            for file in sorted(folder.iterdir()):
-                if file.suffix in (".csv", ".json"):
-                    found.setdefault(file.stem, load_table(file))
+            found += sorted(folder.iterdir())
     return found
 
 
