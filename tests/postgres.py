@@ -32,8 +32,9 @@ class Server:
             self.run(f"ALTER SYSTEM SET {setting}")
         self.stop()
         self.start()
-        self.run("CREATE DATABASE ledger")
-        open_ledger(self.address("ledger"), folder).close()
+        self.run("CREATE DATABASE model")
+        open_ledger(self.address("model"), folder).close()
+        self.run("CREATE DATABASE ledger TEMPLATE model")
 
     def stop(self) -> None:
         """Stop it; connections are cut."""
@@ -73,7 +74,7 @@ class Server:
     def database(self) -> str:
         """The address of a new ledger."""
         name = f"t{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE ledger")
+        self.run(f"CREATE DATABASE {name} TEMPLATE model")
         return self.address(name)
 
     def drop(self, address: str) -> None:

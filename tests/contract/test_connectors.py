@@ -604,8 +604,11 @@ OK, BAD = {"ok": True}, {"ok": False}
         # An id that is nobody's: in the order sent, unless the other ids say otherwise.
         (_sent(*({"id": i} for i in "abc"), ids="abc"), [{"id": "a", **OK}, {"id": "?", **BAD}, {"id": "c", **OK}], "+-+"),
         (_sent(*({"id": i} for i in "abc"), ids="abc"), [{"id": "?", **BAD}, {"id": "a", **OK}, {"id": "b", **OK}], "++-"),
-        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "a", **BAD}], "+-"),
-        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "?", **OK}, {"id": "?", **OK}], "--"),
+        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "a", **BAD}], "--"),
+        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "a", **OK}], "+-"),
+        # Ids of the source that are sent under another name, and ids of the target's own that look like them.
+        (_sent({"ref": 5}, {"ref": 6}, {"ref": 7}, ids="567"), [{"id": 6, **OK}, {"id": 7, **OK}, {"id": None, **BAD}], "-+-"),
+        (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "?", **OK}, {"id": "?", **OK}], "+-"),
     ],
 )  # fmt: skip
 async def test_http_whose_result_it_is(sent: list[Row], results: Any, good: Any) -> None:

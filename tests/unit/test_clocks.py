@@ -35,7 +35,9 @@ def skew(body: Any = None, date: float | None = None, **headers: str) -> float |
         ({"meta": {"now": int(NOW) - 30}}, NOW + 10, -30),  # the one further behind counts
         ({"meta": {"now": int(NOW - 900 * DAY) - 700}}, None, None),  # no clock is years off: that is something else
         ({"meta": {"now": "soon"}}, None, None),
-        (None, NOW - 3 * DAY, None),
+        (None, NOW - 3 * DAY, -3 * DAY),
+        (None, NOW - 900 * DAY, None),
+        ({"meta": {"now": int(NOW - 3 * DAY)}}, None, -3 * DAY),  # further off than any zone
     ],
 )
 def test_clock_skew(body: Any, date: float | None, wanted: float | None) -> None:

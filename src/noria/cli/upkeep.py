@@ -193,6 +193,8 @@ def _show_reconciliation(found: Reconciliation) -> None:
     out.print(counts)
     if found.moving:
         out.print(t("reconcile.moving"), style="yellow", markup=False)
+    if found.uncompared:
+        out.print(t("reconcile.uncompared", count=found.uncompared), style="yellow", markup=False)
     sides: list[tuple[str, Differences | None]] = [("ledger", found.in_ledger), ("target", found.in_target)]
     for side, differences in sides:
         if differences is None:

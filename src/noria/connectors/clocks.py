@@ -12,11 +12,13 @@ from noria.connectors.transport import Answer
 from noria.metadata.paths import MISSING, at
 from noria.metadata.times import parse_time
 
-# A difference of more than a day is a broken header, not a clock.
-_MOST = 86_400.0
+# A difference of more than this is a broken header, not a clock: ours, too, may be wrong by days.
+_MOST = 400 * 86_400.0
 # Times without a zone are often not in the zone that they are said to be in: of such a time only what lies within the
 # half hour is believed.
 _STEP = 1800.0
+# No two zones are further apart than this.
+_MOST_ZONES = 26 * 3600.0
 
 
 def clock_skew(answer: Answer, received_at: float, now_path: str, tz: ZoneInfo) -> float | None:
@@ -47,4 +49,6 @@ def _of_body(answer: Answer, received_at: float, path: str, tz: ZoneInfo) -> flo
         skew = parse_time(said, tz).timestamp() - received_at
     except (msgspec.DecodeError, RecursionError, ValueError, TypeError):
         return None
-    return skew - round(skew / _STEP) * _STEP if abs(skew) <= _MOST else None
+    if abs(skew) > _MOST_ZONES:
+        return skew
+    return skew - round(skew / _STEP) * _STEP

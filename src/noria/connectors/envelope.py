@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from noria.connectors.failures import Failure
+from noria.connectors.failures import Failure, Kind
 from noria.connectors.flags import says_no, says_nothing
 from noria.connectors.settings import Envelope
 from noria.connectors.transport import Answer, Transport
@@ -14,6 +14,8 @@ from noria.messages import Message
 from noria.metadata.paths import MISSING, at, put
 from noria.metadata.validation import shown
 
+# What decoding raises for an answer that is no JSON, is nested without end, or is not UTF-8.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -78,7 +80,7 @@ def unwrapped(
     if shape is not None:
         try:
             records, code, total = shape.take(answer.body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             pass  # not the usual answer: below it is taken apart with an eye for what is wrong
         else:
             if (code is MISSING and not envelope.code) or _succeeded(code, envelope):
@@ -91,12 +93,16 @@ def _taken_apart(
 ) -> tuple[list[bytes], int | None, Any]:
     try:
         if answer.body.lstrip()[:1] == b"[":
-            # A bare array is the records themselves, whatever the envelope says of objects.
-            return [bytes(raw) for raw in _ARRAY.decode(answer.body)], None, None
+            # A bare array is the records themselves, whatever the envelope says of objects; an empty one may be an
+            # empty object as PHP writes it, and shows no code.
+            bare = [bytes(raw) for raw in _ARRAY.decode(answer.body)]
+            if not bare and envelope.code:
+                raise _no_list(answer, transport, envelope.records, answer.body)
+            return bare, None, None
         body = _OBJECT.decode(answer.body)
     except msgspec.ValidationError:
         raise _no_list(answer, transport, "", answer.body) from None
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         raise transport.not_json(answer, writes=False) from None
     refuse_code(answer, body, envelope, transport, writes=False, auth_codes=auth_codes)
     found, path = _list_in(body, envelope.records)
@@ -127,10 +133,13 @@ def _list_in(body: dict[str, msgspec.Raw], paths: str) -> tuple[bytes | None, st
 
 
 def _succeeded(code: Any, envelope: Envelope) -> bool:
-    return any(_same(code, good) for good in envelope.success)
+    return any(same_code(code, good) for good in envelope.success)
 
 
-def _same(code: Any, declared: Any) -> bool:
+def same_code(code: Any, declared: Any) -> bool:
+    """Whether a code is the one that was declared, as a number or as a text; a truth is no number."""
+    if isinstance(code, bool) is not isinstance(declared, bool):
+        return str(code).lower() == str(declared).lower()
     return bool(code == declared) or str(code) == str(declared)
 
 
@@ -147,15 +156,21 @@ def refuse_code(
     if not envelope.code:
         return
     raw = _step_down(body, envelope.code)
-    code = msgspec.json.decode(raw) if raw is not None else None
+    code = _readable(raw) if raw is not None else None
     if _succeeded(code, envelope):
         return
     text = _step_down(body, envelope.message) if envelope.message else None
-    said = msgspec.json.decode(text) if text is not None else transport.excerpt(answer.body)
+    said = _readable(text) if text is not None else transport.excerpt(answer.body)
     values = {"code": shown(code), "answer": transport.redactor.clean(str(said))[:300]}
-    throttled = any(_same(code, one) for one in envelope.throttled)
+    kind: Kind = "permanent"
+    if _refuses_token(answer, code, envelope, auth_codes):
+        kind = "auth"
+    elif any(same_code(code, one) for one in envelope.throttled):
+        kind = "throttled"
+    elif any(same_code(code, one) for one in envelope.doubt):
+        kind = "doubt" if writes else "transient"
     raise Failure(
-        "auth" if _refuses_token(answer, code, envelope, auth_codes) else "throttled" if throttled else "permanent",
+        kind,
         Message("http.business", values),
         status=answer.status,
         answer=transport.kept(answer.body),
@@ -169,28 +184,73 @@ def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transpor
     has an id, and so may be a record."""
     try:
         body = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return
     if not isinstance(body, dict) or any(at(body, path) is not MISSING for path in id_paths):
         return
-    failed = [name for name in ("success", "ok") if body.get(name) is not None and says_no(body[name])]
-    failed += [name for name in _ERROR_CODES if not says_nothing(body.get(name))]
-    failed += [name for name in ("error", "errors") if not says_nothing(body.get(name))]
-    if failed:
-        values = {"code": shown(body[failed[0]]), "answer": transport.excerpt(answer.body)}
+    failed = _failure_in(body, _DEPTH)
+    if failed is not None:
+        values = {"code": shown(failed), "answer": transport.excerpt(answer.body)}
         kept = transport.kept(answer.body)
         raise Failure(
             "permanent", Message("http.business", values), status=answer.status, answer=kept, request=answer.request
         )
 
 
+def _failure_in(body: dict[str, Any], depth: int) -> Any:
+    """What in an answer says that something failed; None where nothing does."""
+    for name, value in body.items():
+        key = name.lower().replace("_", "")
+        if (
+            (key in _FLAGS and value is not None and says_no(value))
+            or (key in _ERROR_CODES and not says_nothing(value))
+            or (key in _WORDS and isinstance(value, str) and value.strip().lower() in _FAILED)
+        ):
+            return value
+        if isinstance(value, dict) and depth and key not in _ERROR_CODES:
+            found = _failure_in(value, depth - 1)
+            if found is not None:
+                return found
+    return None
+
+
+def is_html(body: bytes) -> bool:
+    """Whether an answer is a page for people, and so not one of an API."""
+    return body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def in_utf8(body: bytes) -> bytes:
+    """An answer's bytes in UTF-8, whatever it is encoded in: that of mainland China's older systems, if it is not."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        try:
+            return body.decode("gb18030").encode()
+        except UnicodeDecodeError:
+            return body.decode("utf-8", "replace").encode()
+    return body
+
+
+def _readable(raw: bytes) -> Any:
+    """A value as far as it can be read, whatever its encoding."""
+    try:
+        return msgspec.json.decode(raw)
+    except UNREADABLE:
+        return in_utf8(raw).decode().strip('"')
+
+
 # What error codes are called where no envelope is declared.
-_ERROR_CODES = ("errcode", "errCode", "err_code", "errorCode", "error_code", "errorcode")
+_ERROR_CODES = frozenset(("errcode", "errorcode", "error", "errors", "errorresponse"))
+_FLAGS = frozenset(("success", "ok", "issuccess", "succeeded"))
+_WORDS = frozenset(("flag", "status", "result", "state"))
+_FAILED = frozenset(("failure", "failed", "fail", "error"))
+# How deep a vendor hides it: 金蝶's is Result.ResponseStatus.IsSuccess.
+_DEPTH = 2
 
 
 def _refuses_token(answer: Answer, code: Any, envelope: Envelope, auth_codes: frozenset[str]) -> bool:
     """Whether an answer says that the token is no longer valid."""
-    return any(_same(code, one) for one in envelope.expired) or error_word(answer) in auth_codes
+    return any(same_code(code, one) for one in envelope.expired) or error_word(answer) in auth_codes
 
 
 def error_word(answer: Answer) -> str | None:

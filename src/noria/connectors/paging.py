@@ -130,10 +130,18 @@ class Pager:
 
     def before(self, place: Place) -> Place | None:
         """The place of the page before; None where there is none, or where only the server knows."""
-        if self.kind not in ("page", "offset") or place.page == 0:
+        counting = self.kind == "cursor" and place.token == str(place.row)
+        if not (counting or self.kind in ("page", "offset")) or place.page == 0:
             return None
         row = max(0, place.row - self._size(place.longest))
-        return msgspec.structs.replace(place, page=place.page - 1, row=row, beyond=False, refusable=False)
+        token = str(row) if counting and place.page > 1 else None
+        return msgspec.structs.replace(
+            place, page=place.page - 1, row=row, token=token, beyond=False, refusable=False, same=False
+        )
+
+    def says_more(self, body: Any) -> bool:
+        """Whether an answer says itself that there is another page."""
+        return bool(self.settings.more) and _says_yes(at(body, self.settings.more))
 
     def _token(self, seen: Seen) -> str | None:
         """The server's own word for where the next page begins."""

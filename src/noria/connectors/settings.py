@@ -51,6 +51,10 @@ class Envelope(msgspec.Struct, kw_only=True):
     throttled: Annotated[list[Any], Meta(description="表示限流的业务码 | codes that mean too many requests")] = (
         msgspec.field(default_factory=lambda: [429, 42901])
     )
+    doubt: Annotated[
+        list[Any],
+        Meta(description="表示结果不明的业务码，如超时 | codes that mean nobody knows, such as a time-out behind it"),
+    ] = msgspec.field(default_factory=list)
     message: Annotated[str, Meta(description="错误说明 | the error's text")] = ""
     now: Annotated[str, Meta(description="对方当前时间 | the system's own time")] = ""
 

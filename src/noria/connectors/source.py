@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from noria.connectors.clocks import clock_skew
-from noria.connectors.envelope import Shape, refuse_error_object, unwrapped
+from noria.connectors.envelope import Shape, is_html, refuse_error_object, unwrapped
 from noria.connectors.failures import Failure
 from noria.connectors.paging import Contradiction, Pager, Place, Seen
 from noria.connectors.settings import HttpSettings
@@ -29,7 +30,7 @@ BuildRequest = Callable[[PagePosition | None], dict[str, Any]]
 class SourcePage:
     """A page of records, each as the bytes that came. `cursor`: where the next page begins, None at the end;
     `extra`: it was only asked for to be sure; `ended_by`: the refusal of it that was taken for the end; `token`: the
-    server's own word for the next page."""
+    server's own word for the next page; `more`: it says itself that there is more."""
 
     records: list[bytes]
     cursor: str | None
@@ -38,6 +39,7 @@ class SourcePage:
     extra: bool = False
     ended_by: Message | None = None
     token: str | None = None
+    more: bool = False
 
 
 class Source:
@@ -62,6 +64,7 @@ class Source:
         self.parameters = parameters
         self.auth_codes = auth_codes
         self._items = metadata.items()
+        self._counting = False
         self._answered: tuple[Answer, float] | None = None
         # Cursors are looked for in the whole body; without one, the usual answer need not be taken apart for it.
         plain = bool(settings.envelope.records) and settings.paging.type != "cursor" and not settings.paging.more
@@ -74,7 +77,9 @@ class Source:
     def signature(self) -> str:
         """What is asked for, apart from the times: a read is only continued when this is the same."""
         asked = [(item.field, item.value) for item in self._items]
-        where = [self.settings.connector, self.settings.base_url, self.metadata.api, self.method]
+        # Headers often name the tenant, and may hold a secret, which nobody is to guess from this.
+        headers = sha256(msgspec.json.encode(self.settings.headers, order="deterministic")).hexdigest()
+        where = [self.settings.connector, self.settings.base_url, headers, self.metadata.api, self.method]
         return xxh3_128_hexdigest(msgspec.json.encode([*where, self._pager.kind, self._pager.size, asked]))
 
     async def fetch(self, cursor: str | None) -> SourcePage:
@@ -94,13 +99,19 @@ class Source:
         # An answer that counts nothing and shows something does not count.
         counted = total if total or not records else None
         token = following.token if following is not None else None
-        return SourcePage(records, _text(following), answer.request, counted, extra=place.beyond, token=token)
+        if token is not None and following is not None and records and token == str(following.row):
+            # The cursor is an offset: rows that come and go move what it leads to.
+            self._counting = True
+        more = self._pager.says_more(body)
+        return SourcePage(
+            records, _text(following), answer.request, counted, extra=place.beyond, token=token, more=more
+        )
 
     def _is_behind_the_end(self, place: Place, failure: Failure) -> bool:
         """Whether the refusal of a page says no more than that the list ended before it."""
         if place.page == 0 or failure.kind != "permanent" or place.row < place.total:
             return False
-        not_found = place.beyond and failure.status in (404, 416)
+        not_found = place.beyond and failure.status in (404, 416) and not is_html(failure.answer or b"")
         return place.refusable or not_found or _is_one_of(failure, self.settings.paging.end)
 
     def skew(self) -> float | None:
@@ -123,7 +134,7 @@ class Source:
     @property
     def remembers(self) -> bool:
         """Whether the server keeps the place, under a cursor that it may forget."""
-        return self._pager.kind in ("cursor", "link")
+        return self._pager.kind in ("cursor", "link") and not self._counting
 
     async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
         """A page's answer, taken apart; once more with a new token when it says that the token is no longer valid."""
@@ -140,7 +151,7 @@ class Source:
     def _unwrapped(self, answer: Answer) -> tuple[list[bytes], int | None, Any]:
         envelope = self.settings.envelope
         records, total, body = unwrapped(answer, envelope, self.transport, self.auth_codes, shape=self._shape)
-        if not envelope.records and not envelope.code and len(records) == 1:
+        if not envelope.code and (not records or (not envelope.records and len(records) == 1)):
             refuse_error_object(answer, self.metadata.id_paths(), self.transport)
         return records, total, body
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from noria.connectors.agreement import agreement
-from noria.connectors.envelope import refuse_code, refuse_error_object, unwrapped
+from noria.connectors.envelope import (
+    UNREADABLE,
+    in_utf8,
+    is_html,
+    refuse_code,
+    refuse_error_object,
+    same_code,
+    unwrapped,
+)
 from noria.connectors.failures import Failure
 from noria.connectors.flags import says_no
 from noria.connectors.settings import HttpSettings
@@ -85,28 +93,46 @@ class Target:
     async def send(self, body: bytes, key: str, rows: Sequence[Row]) -> Written:
         """Send a body; raises `Failure`. `key` is the batch's idempotency key."""
         headers = {self.write.idempotency_header: key} if self.honours_keys else {}
-        answer = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True)
-        results = self._results(answer, rows)
+        used = await self.transport.authentication.token(self.transport)
+        try:
+            answer, results = await self._sent(body, headers, rows)
+        except Failure as failure:
+            # Refused for its token inside a 200: nothing was written, and a new token may help.
+            if failure.kind != "auth" or failure.status != 200 or not await self.transport.renewed(used):
+                raise
+            answer, results = await self._sent(body, headers, rows)
         silent = frozenset(i for i, one in enumerate(results) if one is not None and one.key == "reason.no_result")
         return Written(answer, self.transport.kept(answer.body), results, silent)
+
+    async def _sent(
+        self, body: bytes, headers: dict[str, str], rows: Sequence[Row]
+    ) -> tuple[Answer, list[Message | None]]:
+        sent = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True)
+        # What it says matters more than how it is encoded: results with texts in GBK are results.
+        answer = replace(sent, body=in_utf8(sent.body))
+        return answer, self._results(answer, rows)
 
     def _results(self, answer: Answer, rows: Sequence[Row]) -> list[Message | None]:
         """Each row's result; a target that gives none wrote them all."""
         if not self.write.results and not self.settings.envelope.code:
             # Nothing is declared: what plainly says that it failed, or is no answer of an API, is heeded all the same.
-            if _is_html(answer.body):
+            if is_html(answer.body):
                 raise self.transport.not_json(answer, writes=True)
             refuse_error_object(answer, [], self.transport)
             return [None] * len(rows)
         try:
-            body: Any = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw] | list[Any])
-        except msgspec.DecodeError:
+            body: Any = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+            whole = msgspec.json.decode(answer.body) if self.write.results else None
+        except UNREADABLE:
             raise self.transport.not_json(answer, writes=True) from None
+        if isinstance(body, list) and self.settings.envelope.code and not self.write.results:
+            # Without the code that says how it went nobody knows.
+            raise self.transport.not_json(answer, writes=True)
         if isinstance(body, dict):
             refuse_code(answer, body, self.settings.envelope, self.transport, writes=True)
         if not self.write.results:
             return [None] * len(rows)
-        results = at(msgspec.json.decode(answer.body), self.write.results)
+        results = at(whole, self.write.results)
         if isinstance(results, dict) and len(rows) == 1:
             results = [results]
         if not isinstance(results, list):
@@ -120,37 +146,42 @@ class Target:
                 answer=self.transport.kept(answer.body),
                 request=answer.request,
             )
-        return self._matched(results, rows)
+        return [self._outcome(result) for result in self.matched(results, rows)]
 
-    def _matched(self, results: list[Any], rows: Sequence[Row]) -> list[Message | None]:
-        """Results to rows: by id where every id in them is a row's, else by order where there are as many and no id
-        contradicts it; the rest has none."""
+    def matched(self, results: list[Any], rows: Sequence[Row]) -> list[Any]:
+        """Each row's own result, `MISSING` where it can't be told: by id where every id in them is a row's, else by
+        order where there are as many and no id contradicts it."""
         path = self.write.result_id
         ids = [_id_text(at(result, path)) if path else None for result in results]
-        named = {one: result for one, result in zip(ids, results, strict=True) if one is not None}
+        named: dict[str, list[Any]] = {}
+        for one, result in zip(ids, results, strict=True):
+            if one is not None:
+                named.setdefault(one, []).append(result)
         unnamed = [result for one, result in zip(ids, results, strict=True) if one is None]
-        distinct = len(named) + len(unnamed) == len(results)
-        knowns = [known for known in (self._own_ids(rows), _ids_sent(rows)) if known is not None and distinct]
-        for known in knowns:
-            if named and named.keys() <= set(known):
-                return self._by_id(named, unnamed, known)
-        others = [known for known in knowns if not named.keys().isdisjoint(known)]
-        for known in others:
-            if len(results) != len(rows) or any(one in named and one != ids[i] for i, one in enumerate(known)):
-                return [self._outcome(named.get(one, MISSING)) for one in known]
-        if len(results) == len(rows):
-            return [self._outcome(result) for result in results]
-        return [Message("reason.no_result")] * len(rows)
+        in_order = list(results) if len(results) == len(rows) else None
+        own, sent = self._own_ids(rows), _ids_sent(rows)
+        for known in (own, sent):
+            if known is None or not named or named.keys().isdisjoint(known):
+                continue
+            whole = named.keys() <= set(known)
+            agrees = in_order is not None and all(one not in named or one == ids[i] for i, one in enumerate(known))
+            if agrees and not (whole and known is own):
+                return in_order or []
+            by_id = self._by_id(named, unnamed if whole else [], known)
+            if known is own or in_order is None or not (whole and all(one.isdigit() for one in named)):
+                return by_id
+            # Numbers that the target gave by itself may happen to be ids of other rows at the source.
+            return in_order
+        return in_order if in_order is not None else [MISSING] * len(rows)
 
-    def _by_id(self, named: dict[str, Any], unnamed: list[Any], known: list[str]) -> list[Message | None]:
-        """Results with an id to their rows. Those without one are the other rows', as far as they all say the same:
-        which of them is whose can't be told."""
-        outcomes = {one: self._outcome(named.get(one, MISSING)) for one in known}
+    def _by_id(self, named: dict[str, list[Any]], unnamed: list[Any], known: list[str]) -> list[Any]:
+        """Results with an id to their rows; of several the one that complains. Those without one are the other rows',
+        as far as they all say the same: which of them is whose can't be told."""
+        found = {one: max(given, key=lambda result: self._outcome(result) is not None) for one, given in named.items()}
         left = [one for one in known if one not in named]
-        verdicts = [self._outcome(result) for result in unnamed]
-        if len(verdicts) == len(left) and len({verdict is None for verdict in verdicts}) == 1:
-            outcomes.update(zip(left, verdicts, strict=True))
-        return [outcomes[one] for one in known]
+        if len(unnamed) == len(left) and len({self._outcome(result) is None for result in unnamed}) == 1:
+            found.update(zip(left, unnamed, strict=True))
+        return [found.get(one, MISSING) for one in known]
 
     def _own_ids(self, rows: Sequence[Row]) -> list[str] | None:
         """The ids that the payloads themselves carry under the name that results use; None unless all do, each its
@@ -167,7 +198,7 @@ class Target:
             return Message("reason.no_result")
         flag = at(result, self.write.result_ok)
         good = self.write.result_ok_values
-        fine = any(flag == g or str(flag) == str(g) for g in good) if good is not None else not says_no(flag)
+        fine = any(same_code(flag, one) for one in good) if good is not None else not says_no(flag)
         if fine and flag is not MISSING:
             return None
         said = at(result, self.write.result_message)
@@ -184,13 +215,17 @@ class Target:
         asked = row.id if own is None else own
         try:
             answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
+            answer = replace(answer, body=in_utf8(answer.body))
         except Failure as failure:
-            if failure.status in (404, 410) and not _is_html(failure.answer or b""):
+            if failure.status in (404, 410) and not is_html(failure.answer or b""):
                 return False
             raise
         envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
         found, _, _ = unwrapped(answer, envelope, self.transport)
-        verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
+        try:
+            verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
+        except UNREADABLE:
+            raise self.transport.not_json(answer, writes=False) from None
         if True in verdicts:
             return True
         if None not in verdicts:
@@ -209,6 +244,9 @@ class Target:
             return same is not False
         content = {key: value for key, value in payload.items() if key != param}
         verdict = agreement(content, found)
+        if verdict and row.rewritten and not content.keys() <= found.keys():
+            # What does not show may be what has changed.
+            return False
         if verdict is None and same:
             # It is there, and with which content does not show: that matters where it had another one before.
             return not content or not row.rewritten
@@ -222,10 +260,14 @@ def _id_text(value: Any) -> str | None:
 
 def _ids_sent(rows: Sequence[Row]) -> list[str] | None:
     """The records' ids at their source; None unless each was sent with its row, so that a target can know of it."""
-    ids = [row.id for row in rows if row.id and row.id.encode() in row.payload]
+    ids = [row.id for row in rows if row.id and _holds(msgspec.json.decode(row.payload), row.id)]
     return ids if len(set(ids)) == len(rows) else None
 
 
-def _is_html(body: bytes) -> bool:
-    """Whether an answer is a page for people, and so not one of an API."""
-    return body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+def _holds(value: Any, text: str) -> bool:
+    """Whether a text stands somewhere in a payload, as a whole value."""
+    if isinstance(value, dict):
+        return any(_holds(one, text) for one in value.values())
+    if isinstance(value, list):
+        return any(_holds(one, text) for one in value)
+    return str(value) == text

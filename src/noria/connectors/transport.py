@@ -23,7 +23,7 @@ from noria.metadata.clock import Clock
 from noria.metadata.secrets import Redactor
 
 # How much of an answer is kept with an attempt, in bytes.
-ANSWER_KEPT = 64 * 1024
+ANSWER_KEPT = 1024 * 1024
 _SHOWN = 160
 
 
@@ -141,6 +141,8 @@ class Transport:
                     connector=aiohttp.TCPConnector(limit=64),
                     cookie_jar=aiohttp.DummyCookieJar(),
                 )
+                # By itself aiohttp sends a PUT or DELETE once more when a connection is lost, unseen by the ledger.
+                self._session._retry_connection = False
             self.requests += 1
             started = time.perf_counter()
             try:

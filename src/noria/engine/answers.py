@@ -42,7 +42,9 @@ class Answers:
                 stood_at.append(0)
                 env.found.append({})
                 continue
-            stood_at.append(self.ledger.lookups.next_seq(asked.plan_id))
+            # What a target answered comes after its record: that is looked for again in every run.
+            answers = planned.lookup.wanted.part == "response"
+            stood_at.append(0 if answers else self.ledger.lookups.next_seq(asked.plan_id))
             keys = [key for row in rows for key in planned.keys(row, env)]
             found: dict[Key, Any] = {}
             if keys:
@@ -56,7 +58,10 @@ class Answers:
         """A stored record as its plan's rules have it; None where they can't be applied."""
         if not raw:
             return None  # pruned
-        row = DECODER.decode(raw)
+        try:
+            row = DECODER.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return None
         if rules is None or not rules.derives or not isinstance(row, dict):
             return row
         try:

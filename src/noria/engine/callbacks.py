@@ -14,9 +14,11 @@ from xxhash import xxh3_128_hexdigest
 
 from noria.connectors.settings import Write
 from noria.connectors.source import SourcePage
+from noria.connectors.target import Row
 from noria.engine.answers import decoded, rules_of
 from noria.engine.workspace import Workspace
 from noria.ledger.delivery import Delivery
+from noria.ledger.records import rows_of
 from noria.mapping import Environment, MappingError, compile_mapping, encode
 from noria.messages import Message
 from noria.metadata.documents import Item, tree_of
@@ -25,6 +27,8 @@ from noria.metadata.paths import MISSING, at
 from noria.metadata.plan import Plan
 
 _PAGE = 200
+# Looking further back costs little here, and makes up for a clock that was wrong, in seconds.
+_OVERLAP = 3 * 86_400
 _DELIVERED = (
     "SELECT s.seq, s.id, s.page_id, s.position, s.batch_id FROM record_states s"
     " JOIN batches b ON b.batch_id = s.batch_id WHERE s.plan_id = :p AND s.seq > :after AND s.stray = 0"
@@ -95,7 +99,7 @@ class CallbackSource:
                 continue
             after = place.seq if one.plan.key == place.plan else 0
             rows = self.workspace.ledger.store.rows(
-                _DELIVERED, p=one.plan_id, after=after, since=self.moment.last_sync, n=_PAGE
+                _DELIVERED, p=one.plan_id, after=after, since=self.moment.last_sync - _OVERLAP, n=_PAGE
             )
             if rows:
                 following = _Place(one.plan.key, int(rows[-1].seq))
@@ -119,7 +123,7 @@ class CallbackSource:
             content = decoded(self.workspace.ledger.lookups.pages.raw(row.page_id, row.position))
             if isinstance(content, Message):
                 continue
-            reply = self._reply(row, write)
+            reply = self._reply(plan, row, write)
             try:
                 content = rules.derived(content, env)
                 own = writeback.payload(reply, env) if kept else reply
@@ -128,7 +132,7 @@ class CallbackSource:
                 # Kept as a row without an id: the plan that takes it shows it as invalid, with this reason in it.
                 yield encode({"error": str(error.message), "plan": plan.key, "record": row.id})
 
-    def _reply(self, row: Any, write: Write) -> dict[str, Any]:
+    def _reply(self, plan: Plan, row: Any, write: Write) -> dict[str, Any]:
         """What the target answered for a record: its own result over the whole answer."""
         ledger = self.workspace.ledger
         _, _, answer = ledger.lookups.delivery_of(row.seq, row.page_id)
@@ -138,7 +142,19 @@ class CallbackSource:
         own = results
         if isinstance(results, list):
             batch = ledger.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=row.batch_id)[0]
-            place = next(i for i, group in enumerate(Delivery.groups(batch)) if row.seq in group)
-            named = [one for one in results if isinstance(one, dict) and str(at(one, write.result_id)) == row.id]
-            own = named[0] if named and write.result_id else results[place] if place < len(results) else MISSING
+            groups = Delivery.groups(batch)
+            place = next(i for i, group in enumerate(groups) if row.seq in group)
+            own = self._own(plan, results, batch, groups)[place]
         return {**answer, **own} if isinstance(own, dict) else answer
+
+    def _own(self, plan: Plan, results: list[Any], batch: Any, groups: list[list[int]]) -> list[Any]:
+        """Which result is whose, as it was found when the answer came."""
+        target = self.workspace.connection(plan, "target").target(plan)
+        if target is None or batch.body is None:
+            return results if len(results) == len(groups) else [MISSING] * len(groups)
+        ledger = self.workspace.ledger
+        firsts = [group[0] for group in groups]
+        ids = ledger.delivery.ids(batch.plan_id, firsts)
+        payloads = rows_of(ledger.store.unpack(batch.body), batch.body_path)
+        rows = [Row(ids.get(seq, ""), bytes(raw)) for seq, raw in zip(firsts, payloads, strict=True)]
+        return target.matched(results, rows)

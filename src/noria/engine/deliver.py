@@ -42,7 +42,10 @@ class _Delivery:
         self.size = target.batch_size if target else (job.plan.options.batch_size or 200)
         self.sending: dict[asyncio.Task[None], frozenset[str]] = {}
         self.refused: Failure | None = None
-        self.sender = Sender(job, target) if target else None
+        documents = self.preparer.grouping is not None
+        self.sender = Sender(job, target, documents=documents) if target else None
+        # Whether what is being sent has failed before.
+        self.retrying = False
 
     async def run(self) -> None:
         try:
@@ -50,7 +53,12 @@ class _Delivery:
             if self.preparer.grouping is not None:
                 await self._documents()
             else:
+                self.retrying = True
                 await self._again()
+                await self._drain()
+                if self.refused_again and self.sender is not None:
+                    self.sender.streak = 0
+                self.retrying = False
                 await self._fresh()
         finally:
             await self._drain()
@@ -62,7 +70,7 @@ class _Delivery:
         """Whether no further batch may be begun."""
         if self.sender is None:
             return self.job.stopping
-        broken = self.sender.streak >= BREAKER
+        broken = self.sender.broken and not self.refused_again
         if broken and not self.job.stopping and self.refused is None:
             self.refused = Failure("transient", Message("run.target_unavailable", {"batches": BREAKER}))
         if self.refused is not None:
@@ -72,6 +80,12 @@ class _Delivery:
             self.job.target_down()
         return self.job.stopping or self.refused is not None or throttled
 
+    @property
+    def refused_again(self) -> bool:
+        """Whether the target refuses what it has refused before, without being away: no reason to keep back what it has
+        never been sent."""
+        return self.retrying and self.sender is not None and self.sender.streak >= BREAKER and not self.sender.away
+
     async def _settle_doubt(self) -> None:
         """Batches that a run before this one left open, and those whose doubt is to be settled now."""
         open_batches = self.ledger.unfinished(self.job.run)
@@ -79,31 +93,24 @@ class _Delivery:
             if self.halted:
                 return
             if self.sender is None:
-                self.ledger.close(
-                    self.job.run,
-                    batch,
-                    state="delivered",
-                    attempt=None,
-                    failed=[],
-                    attempts=0,
-                    now=self.job.clock.now(),
-                )
-                continue
+                # Another target than the plan has now was being sent to: that is settled when it is back.
+                return
             self.job.workspace.observer.said(self.job.plan.key, Message("run.doubt", {"batch": batch.batch_id}))
             await self._guarded(self.sender.settle(batch))
         if self.sender is None:
             return
-        for batch in self.ledger.doubtful(self.plan_id, self.job.clock.now()):
+        patience = sum(map(float, self.job.plan.options.retry.schedule))
+        for batch in self.ledger.doubtful(self.plan_id, self.job.clock.now(), patience):
             if self.halted:
                 return
             self.ledger.reopen(batch, self.job.run, self.job.clock.now())
             await self._guarded(self.sender.settle(batch))
-        self.sender.doubted |= self.ledger.doubted_ids(self.plan_id)
+        self.sender.doubted |= self.ledger.doubted_ids(self.plan_id, self.job.clock.now(), patience)
 
     async def _again(self) -> None:
         """Failed, replayed and waiting records, each looked at once."""
         after = 0
-        while not self.halted:
+        while not (self.halted or self.refused_again):
             due = self.ledger.again(self.plan_id, self.job.clock.now(), after, self.size)
             if not due:
                 return
@@ -168,9 +175,14 @@ class _Delivery:
 
     async def _claim(self, kind: str, due: list[Due], claimed_to: int | None) -> None:
         """Map records, claim them, and start sending them as soon as there is room."""
+        staging = self.job.workspace.ledger.staging
+        replaced = staging.replaced
         await self._room(due)
         if self.halted:
             return
+        if staging.replaced != replaced:
+            # While they waited newer content has taken the place of some.
+            due = self.ledger.still(self.plan_id, due)
         due, blocked = self._unblocked(due)
         ready = self.preparer.prepare(due)
         ready.exempt += blocked
@@ -205,14 +217,15 @@ class _Delivery:
 
     def _keep(self, kind: str, ready: Prepared, claimed_to: int | None) -> None:
         """写入空操作: the payloads are kept as delivered and nothing is sent."""
+        body = b"[" + b",".join(ready.payloads) + b"]"
         self.ledger.claim(
             self.job.run,
             kind,
             ready.records,
             ready.exempt,
-            body=b"[" + b",".join(ready.payloads) + b"]",
+            body=body,
             body_path="",
-            key=self.job.next_key(),
+            key=self.job.next_key(body),
             now=self.job.clock.now(),
             state="delivered",
             claimed_to=claimed_to,

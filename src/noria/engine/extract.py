@@ -53,7 +53,9 @@ async def extract(job: Job) -> None:
     )
     if not await reading.run():
         return
-    ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
+    if not windowed(plan.source.metadata):
+        # A window that shows one content of an id says nothing of the others.
+        ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
     watermark = watermark_of(job, read, source.skew(), reading.signs.behind, settled=reading.settled)
     usual = msgspec.json.encode(reading.signs.usual()).decode()
     ledger.runs.end_read(job.run, staged.read, watermark, usual)
@@ -140,7 +142,7 @@ class Staged:
 
 
 def _taken(counts: StageCounts) -> Taken:
-    return Taken(counts.staged + counts.duplicate, len(counts.missing), counts.again, counts.same)
+    return Taken(counts.staged + counts.duplicate, counts.again, counts.same, counts.missing, counts.changed)
 
 
 def moment_of(job: Job, read: Read) -> Moment:

@@ -37,9 +37,11 @@ def arrivals_of(
 
     def arrivals(records: list[bytes]) -> Arrivals:
         suffixes: list[str] = []
+        owners: list[int] | None = None
         if rules.arrays:
-            records, suffixes = _flattened(records, rules, own_id)
+            records, suffixes, owners = _flattened(records, rules, own_id)
         found = known(records)
+        found.owners = owners
         for position, suffix in enumerate(suffixes):
             record_id = found.ids[position]
             if suffix and record_id is not None and not record_id.startswith("hash:"):
@@ -54,24 +56,27 @@ def arrivals_of(
     return arrivals
 
 
-def _flattened(records: list[bytes], rules: RowRules, id_paths: list[str]) -> tuple[list[bytes], list[str]]:
-    """The rows that `beatFlat` makes of records, and what is put behind each row's id: its number from 1, unless the id
-    is a field of the element, which is an id by itself."""
+def _flattened(records: list[bytes], rules: RowRules, id_paths: list[str]) -> tuple[list[bytes], list[str], list[int]]:
+    """The rows that `beatFlat` makes of records, what is put behind each row's id (its number from 1, unless the id is
+    a field of the element, which is an id by itself), and the number of the record that each is made of."""
     rows: list[bytes] = []
     suffixes: list[str] = []
-    for raw in records:
+    owners: list[int] = []
+    for owner, raw in enumerate(records):
         try:
             record = _record(raw)
         except _BROKEN:
             rows.append(raw)
             suffixes.append("")
+            owners.append(owner)
             continue
         parts = rules.split(record)
         numbered = rules.flattens(record) and all(at(record, path) is not MISSING for path in id_paths)
         for number, part in enumerate(parts, 1):
             rows.append(encode(part))
             suffixes.append(f"-{number}" if numbered else "")
-    return rows, suffixes
+            owners.append(owner)
+    return rows, suffixes, owners
 
 
 def _rejected(raw: bytes, rules: RowRules, env: Environment) -> Message | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from xxhash import xxh3_64_hexdigest
+
 from noria.connectors import Connection
 from noria.engine.workspace import Workspace
 from noria.ledger.runs import Run
@@ -55,10 +57,11 @@ class Job:
         self._stop.set()
         self.staged.set()
 
-    def next_key(self) -> str:
-        """An idempotency key for a new batch: this ledger's identity, the run, and a number within it."""
+    def next_key(self, body: bytes) -> str:
+        """An idempotency key for a new batch: this ledger's identity, the run, a number within it, and a digest of what
+        is sent: numbers come again where a ledger was put back, or copied."""
         self._batches += 1
-        return f"{self.workspace.ledger.identity}-{self.run.run_id}-{self._batches}"
+        return f"{self.workspace.ledger.identity}-{self.run.run_id}-{self._batches}-{xxh3_64_hexdigest(body)}"
 
     def moved(self, total: int | None = None) -> None:
         """Tell the observer that figures have grown."""

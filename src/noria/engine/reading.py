@@ -35,13 +35,19 @@ _MOST_RESTARTS = 3
 
 
 class Taken(NamedTuple):
-    """What a page brought: rows that are new or changed, ids that nobody had heard of, ids that this pass had shown
-    before, how many of them say the same."""
+    """What a page brought: how many arrivals are new or changed, ids that this pass had shown before, how many of them
+    say the same, ids that nobody had heard of, ids that came with other content."""
 
     news: int
-    missing: int
     again: list[str]
     same: int
+    unknown: list[str]
+    changed: list[str]
+
+    @property
+    def missing(self) -> int:
+        """How many ids nobody had heard of."""
+        return len(self.unknown)
 
 
 class Endless(Failure):
@@ -122,6 +128,8 @@ class Reading:
             if not ended:
                 return False
             self._see_clock()
+            if self.signs.total and not self.signs.shown:
+                raise Endless("paging.none_shown", total=self.signs.total)
             if self.settled:
                 return True
             if self.signs.passes >= MOST_PASSES:
@@ -138,6 +146,7 @@ class Reading:
     async def _pass(self) -> bool:
         """The pages from where the read stands to the last. While a page is taken the next is already on its way."""
         previous, same, again, first = b"", 0, 0, self.cursor is None
+        resumed = self.cursor is not None
         equal, calm, empty = 0, self.signs, set[str]()
         if self.signs.unlooked:
             # The run before this one ended between a page and the look back that it gave cause for.
@@ -146,13 +155,19 @@ class Reading:
         try:
             while not self.job.reading_stops:
                 page = await fetching
+                if page.ended_by is not None:
+                    page = await self._asked_once_more(page)
+                if resumed and self.source.remembers and not page.records and page.cursor is None:
+                    # A cursor that has expired looks like an end.
+                    raise _gone_on(page.request)
+                resumed = False
                 digest = xxh3_128_digest(b",".join(page.records))
                 equal = equal + 1 if page.records and digest == previous else 0
                 previous = digest
                 if equal >= _MOST_EQUAL:
                     # A server that answers the same page again for ever has no more to give, and nothing has moved.
                     self.signs = calm
-                    return self._ended_by_repeats(said=not page.extra)
+                    return self._ended_by_repeats(page)
                 if page.ended_by is not None:
                     self._say("run.page_refused", page=self.number + 1, reason=page.ended_by)
                 looks = not first and bool(page.records) and self._in_question(page)
@@ -175,7 +190,7 @@ class Reading:
                 if page.cursor is None:
                     return True
                 if same >= _MOST_SAME or again >= _MOST_AGAIN:
-                    return self._ended_by_repeats()
+                    return self._ended_by_repeats(page)
                 if page.records:
                     empty.clear()
                 elif page.token in empty or (page.total is None and len(empty) >= _MOST_EMPTY):
@@ -190,11 +205,21 @@ class Reading:
             elif not fetching.cancelled():
                 fetching.exception()
 
-    def _ended_by_repeats(self, *, said: bool = True) -> bool:
-        """The list shows only what it has shown: that is its end, unless it has promised more."""
-        if self.signs.short not in (0, self.usual.short):
-            raise Endless("paging.repeats", rows=self.signs.shown, total=self.signs.total)
-        if said:
+    async def _asked_once_more(self, page: SourcePage) -> SourcePage:
+        """A page that was refused as if it were behind the end: after a while, and when the page before it has been
+        answered, it is asked for again, since a server that is being replaced says the same."""
+        await self.job.sleep(float(self.job.plan.options.retry.wait))
+        before = self.source.before(self.cursor)
+        if before is not None:
+            await self._fetch(before, pause=True)
+        return await self._fetch(self.cursor, pause=True)
+
+    def _ended_by_repeats(self, page: SourcePage) -> bool:
+        """The list shows only what it has shown: that is its end, unless it promises more."""
+        if page.more or self.signs.short not in (0, self.usual.short):
+            total = "?" if self.signs.total is None else self.signs.total
+            raise Endless("paging.repeats", rows=self.signs.shown, total=total)
+        if not page.extra:
             self._say("run.page_repeated", page=self.number)
         return True
 
@@ -217,8 +242,7 @@ class Reading:
                 # What a page has twice in itself, and what a look back has shown already, says nothing of motion.
                 own = Counter(arrivals.ids)
                 again = [one for one in again if own[one] < 2 and one not in reread]
-            flat = len(arrivals.ids) == len(page.records)
-            self.signs.page(len(page.records), page.total, again if flat else [], before)
+            self.signs.page(len(page.records), page.total, arrivals.whole(again), before)
             self.signs.missing += taken.missing
             if not self._clock_seen:
                 self._see_clock()
@@ -242,10 +266,11 @@ class Reading:
 
         def signs(taken: Taken) -> Signs:
             self.signs.missing += taken.missing
-            self.signs.shown += taken.missing
+            self.signs.shown += arrivals.rows_with(taken.unknown)
             return self.signs
 
-        return self.taker.page(page, arrivals, self.number, self.cursor, signs).news
+        taken = self.taker.page(page, arrivals, self.number, self.cursor, signs)
+        return taken.news if arrivals.owners is None else arrivals.rows_with(taken.unknown + taken.changed)
 
     async def _step_back(self, cursor: str | None, more: int = 0) -> None:
         """Read the page before that at `cursor` again, and those before it, as long as they show what was not there;
@@ -272,7 +297,13 @@ class Reading:
         if self.source.remembers or not self.signs.pushed:
             return True
         at: str | None = None
+        looked = 0
         while not self.job.reading_stops:
+            looked += 1
+            if looked > self.number + 1:
+                # As long as the list itself, and still something new: it changes with every look.
+                self.signs.open = True
+                return True
             page = await self._fetch(at, pause=True)
             news = self._look_again(page)
             self.signs.ahead += news

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from noria.engine.job import Job
 from noria.engine.reconcile import Reconciliation, reconcile
 from noria.engine.sweep import Sweep, sweep
 from noria.engine.workspace import Workspace
+from noria.ledger.runs import LEASE_SECONDS
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
@@ -177,7 +179,8 @@ async def _halves(
 async def _both(job: Job, work: list[Coroutine[Any, Any, None]], stop: asyncio.Event | None) -> Message | None:
     """Extract and deliver side by side; gives the error that ended the run, if one did."""
     halves = [asyncio.create_task(half) for half in work]
-    watching = [asyncio.create_task(_heartbeat(job, halves))]
+    beating = asyncio.create_task(_heartbeat(job, halves))
+    watching = [beating]
     if stop is not None:
         watching.append(asyncio.create_task(_stop(job, stop, halves)))
     try:
@@ -186,6 +189,8 @@ async def _both(job: Job, work: list[Coroutine[Any, Any, None]], stop: asyncio.E
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
+    if not beating.cancelled() and (lost := beating.exception()) is not None:
+        raise lost
     error: Message | None = None
     for result in results:
         if isinstance(result, Failure):
@@ -207,13 +212,17 @@ async def _extract(job: Job, swept: Sweep | None) -> None:
 
 
 async def _heartbeat(job: Job, halves: list[asyncio.Task[None]]) -> None:
-    """Keep the lease; when another run took over, stop at once."""
-    runs = job.workspace.ledger.runs
+    """Keep the lease; when another run took over, stop at once. A ledger that can't be used for a moment is tried again
+    as long as the lease lasts."""
+    runs, kept = job.workspace.ledger.runs, time.monotonic()
     while True:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
         try:
             runs.heartbeat(job.run, job.clock.now(), job.counts.as_dict())
-        except NoriaError:
+            kept = time.monotonic()
+        except NoriaError as error:
+            if error.code != "superseded" and time.monotonic() - kept < LEASE_SECONDS:
+                continue
             for half in halves:
                 half.cancel()
             raise

@@ -17,8 +17,10 @@ from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
 from noria.ledger.records import rows_of
 from noria.messages import Message
 
-# Batches in a row that failed whole: from then on the target is left alone until a later run.
+# Batches in a row that failed whole: from then on the target is left alone until a later run; a target that is there,
+# and refuses them, only after so many.
 BREAKER = 10
+_REFUSALS = 100
 
 
 class Doubt(Enum):
@@ -30,11 +32,13 @@ class Doubt(Enum):
 
 
 class Sender:
-    """Sends batches to one target and writes down what became of them."""
+    """Sends batches to one target and writes down what became of them. `documents`: a payload is put together from
+    records, and the target may have had it before, with others of them."""
 
-    def __init__(self, job: Job, target: Target) -> None:
+    def __init__(self, job: Job, target: Target, *, documents: bool = False) -> None:
         self.job = job
         self.target = target
+        self.documents = documents
         self.ledger = job.workspace.ledger.delivery
         # Batches in a row that failed whole, and those of them that the target did not refuse.
         self.streak = 0
@@ -43,16 +47,22 @@ class Sender:
         # Ids of records that are in a batch in doubt: newer content of theirs has to wait.
         self.doubted: set[str] = set()
 
+    @property
+    def broken(self) -> bool:
+        """Whether the target is to be left alone."""
+        return self.streak >= (BREAKER if self.away else _REFUSALS)
+
     def open(self, kind: str, ready: Prepared, claimed_to: int | None) -> OpenBatch | None:
         """Claim prepared records as a batch that is being sent; committed before anything leaves the process."""
+        body = self.target.body(ready.payloads) if ready.payloads else b""
         return self.ledger.claim(
             self.job.run,
             kind,
             ready.records,
             ready.exempt,
-            body=self.target.body(ready.payloads) if ready.payloads else b"",
+            body=body,
             body_path=self.target.body_path,
-            key=self.job.next_key(),
+            key=self.job.next_key(body),
             now=self.job.clock.now(),
             claimed_to=claimed_to,
             sizes=ready.shared(),
@@ -87,22 +97,27 @@ class Sender:
             except Failure as failure:
                 decision = tries.after(failure)
                 spoilt = spoilt and broke_down(failure)
-                attempt = _attempt(started, clock, failure)
-                if failure.kind == "doubt":
-                    known = await self._weighed(batch, payloads, attempt, tries.failed)
+                kept: Attempt | None = _attempt(started, clock, failure)
+                if isinstance(decision, Again):
+                    self.ledger.attempt(self.job.run, batch, _attempt(started, clock, failure))
+                    self.job.counts.retried += len(rows)
+                    await self._pause(failure, decision.seconds)
+                    kept = None
+                refused = decision.kind == "permanent" if isinstance(decision, GiveUp) else False
+                if failure.kind == "doubt" or (refused and len(payloads) > 1 and self.target.can_verify):
+                    # It is asked after the pause: what was under way is done by then. A batch that is refused as a
+                    # whole may have been written in part.
+                    known = await self._weighed(batch, payloads, kept, tries.failed)
                     if known is Doubt.OVER:
                         return
                     # What the target has nothing of yet may still be under way, under this key; unless it had nothing
                     # of what an earlier run sent either, and has answered every time since that it broke down.
-                    doubt = known if not keyed or (doubt is known and broke_down(failure)) else Doubt.OPEN
-                kept: Attempt | None = attempt
+                    if failure.kind == "doubt":
+                        doubt = known if not keyed or (doubt is known and broke_down(failure)) else Doubt.OPEN
                 if isinstance(decision, Again):
-                    self.ledger.attempt(self.job.run, batch, attempt)
-                    self.job.counts.retried += len(rows)
-                    await self._pause(failure, decision.seconds)
                     if not self.job.stopping:
                         continue
-                    decision, kept = GiveUp(failure.kind), None
+                    decision = GiveUp(failure.kind)
                 # As long as rows may have been written under a key they are sent under no other, whatever a repeat is
                 # answered: that the first is still at work, what the first was answered, that it was done before.
                 bound = keyed and doubt is Doubt.OPEN
@@ -134,17 +149,36 @@ class Sender:
             if there is None:
                 return
             lost = {place for place, found in zip(silent, there, strict=True) if not found}
-        now, failed = self.job.clock.now(), []
+        now, failed, aside = self.job.clock.now(), [], []
         complaints = zip(_groups(batch), written.rows, strict=True) if any(written.rows) else ()
         for place, (group, reason) in enumerate(complaints):
             if reason is None or (place in written.silent and lost is not None and place not in lost):
                 continue
+            if place in written.silent and lost is not None:
+                aside.append(place)
             hold = place in written.silent and lost is None and self.job.plan.options.on_doubt == "hold"
             failed += [self._held(one, reason) if hold else self._exempt(one, reason, now) for one in group]
         outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
         attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept)
         self._close(batch, "delivered" if outcome != "refused" else "failed", attempt, failed, attempts)
+        self._set_aside(batch, payloads, aside)
         self.streak, self.away = 0, []
+
+    def _set_aside(self, batch: OpenBatch, payloads: Sequence[bytes], places: Sequence[int]) -> None:
+        """Rows that the target said nothing of and does not show: a batch of their own, in doubt, so that it is asked
+        once more before they are sent again."""
+        size, now = self.target.batch_size, self.job.clock.now()
+        groups = _groups(batch)
+        for first in range(0, len(places), size):
+            part = places[first : first + size]
+            ready = _prepared([groups[at] for at in part], [payloads[at] for at in part])
+            opened = self.open("retry", ready, None)
+            if opened is None:
+                continue
+            reason = Message("reason.no_result")
+            failed = [self._exempt(record, reason, now) for record in opened.records]
+            self.ledger.close(self.job.run, opened, state="doubt", attempt=None, failed=failed, attempts=0, now=now)
+            self.doubted |= {record.id for record in opened.records if record.id}
 
     def _exempt(self, record: Due, reason: Message, now: float, not_before: float = 0.0) -> Exempt:
         """A record that failed: its next retry, or dead when the schedule is used up."""
@@ -216,11 +250,16 @@ class Sender:
         now = self.job.clock.now()
         back = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
         self.ledger.close(self.job.run, batch, state="failed", attempt=attempt, failed=back, attempts=attempts, now=now)
-        middle = len(payloads) // 2
-        for part in (slice(0, middle), slice(middle, None)):
-            half = self.open("retry", _prepared(_groups(batch)[part], payloads[part]), None)
-            if half is not None:
-                await self.send(half, payloads[part])
+        await self._send_on(_groups(batch), payloads, (len(payloads) + 1) // 2)
+
+    async def _send_on(self, groups: Sequence[Sequence[Due]], payloads: Sequence[bytes], most: int) -> None:
+        """Send payloads of a batch that was closed in new ones, with at most so many in each."""
+        size = max(1, min(most, self.target.batch_size))
+        for first in range(0, len(payloads), size):
+            part = slice(first, first + size)
+            opened = self.open("retry", _prepared(groups[part], payloads[part]), None)
+            if opened is not None:
+                await self.send(opened, payloads[part])
 
     async def _weighed(self, batch: OpenBatch, payloads: Sequence[bytes], attempt: Attempt | None, tries: int) -> Doubt:
         """After a send that may have been carried out: what the target says of it, where it can be asked. Where only
@@ -256,9 +295,8 @@ class Sender:
         known, and else nothing is given where it does not say; None where it must and never said, so that the batch was
         left in doubt."""
         groups = _groups(batch)
-        firsts = [groups[at][0] for at in places]
-        rewritten = self.ledger.rewritten(self.job.run.plan_id, firsts)
-        rows = [Row(one.id, payloads[at], one.seq in rewritten) for at, one in zip(places, firsts, strict=True)]
+        rewritten = self.ledger.rewritten(self.job.run.plan_id, [one for at in places for one in groups[at]])
+        rows = [Row(groups[at][0].id, payloads[at], self.documents or groups[at][0].seq in rewritten) for at in places]
         asked = Tries(self.job.plan.options.retry)
         while True:
             try:
@@ -300,10 +338,8 @@ class Sender:
         self.job.counts.delivered += len(batch.records) - len(back)
         self.streak, self.away = 0, []
         self.job.moved()
-        lost = [payload for _, payload in missing]
-        rest = self.open("retry", _prepared([group for group, _ in missing], lost), None) if missing else None
-        if rest is not None:
-            await self.send(rest, lost)
+        if missing:
+            await self._send_on([group for group, _ in missing], [payload for _, payload in missing], len(missing))
 
     def _hold(self, batch: OpenBatch, attempt: Attempt | None, attempts: int, cause: Message) -> None:
         self._close(batch, "failed", attempt, [self._held(r, cause) for r in batch.records], attempts)

@@ -74,7 +74,7 @@ async def sweep(job: Job, wanted: Sweep) -> None:
         # Nobody comes after a sweep: what it misses is missed.
         windowed=True,
     )
-    if await reading.run():
+    if await reading.run() and wanted.begin is None:
         ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
 
 

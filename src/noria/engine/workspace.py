@@ -48,11 +48,12 @@ class Workspace:
         """The connection of a plan's side; plans with the same overrides share it, its token and its limits."""
         name = getattr(plan, side).connection
         overrides: dict[str, Any] = getattr(plan.options, side)
-        key = (name, msgspec.json.encode(overrides, order="deterministic"))
+        table = self.project.connections.get(name)
+        key = (name, msgspec.json.encode([table, overrides], order="deterministic", enc_hook=str))
         if key not in self._connections:
             self._connections[key] = open_connection(
                 name,
-                self.project.connections.get(name),
+                table,
                 self.project.folder,
                 overrides=overrides,
                 redactor=self.redactor,

@@ -136,14 +136,34 @@ class Delivery:
         batch in doubt, which are settled together."""
         return [Due(*row) for row in self.store.tuples(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
 
-    def has_due(self, plan_id: int, now: float) -> bool:
+    def has_due(self, plan_id: int, now: float, patience: float = 1e12) -> bool:
         """Whether anything of the plan is to be delivered now, or to be settled."""
         if self.fresh(plan_id, self.claimed(plan_id), 1) or self.again(plan_id, now, 0, 1):
             return True
         return bool(
             self.store.tuples("SELECT 1 FROM batches WHERE plan_id = :p AND state = 'sending' LIMIT 1", p=plan_id)
-            or self._doubted(plan_id, now)
+            or self._doubted(plan_id, now, now - patience)
         )
+
+    def ids(self, plan_id: int, seqs: Sequence[int]) -> dict[int, str]:
+        """The ids of records by their seqs, also of those whose place newer content has taken."""
+        asked = msgspec.json.encode(list(seqs)).decode()
+        found = self.store.tuples(
+            "SELECT r.seq, r.id FROM json_each(:seqs) j CROSS JOIN records r WHERE r.plan_id = :p AND r.seq = j.value",
+            seqs=asked,
+            p=plan_id,
+        )
+        return {**self._replaced(plan_id, seqs), **dict(found)}
+
+    def still(self, plan_id: int, records: Sequence[Due]) -> list[Due]:
+        """Those of these records whose place no newer content has taken."""
+        rows = self.store.tuples(
+            "SELECT r.seq FROM json_each(:seqs) j CROSS JOIN records r WHERE r.plan_id = :p AND r.seq = j.value",
+            seqs=msgspec.json.encode([record.seq for record in records]).decode(),
+            p=plan_id,
+        )
+        there = {row[0] for row in rows}
+        return [record for record in records if record.seq in there]
 
     def raws(self, records: Sequence[Due]) -> list[bytes]:
         """The records' bytes as they came."""
@@ -381,15 +401,17 @@ class Delivery:
             )
         )
 
-    def doubtful(self, plan_id: int, now: float) -> list[OpenBatch]:
+    def doubtful(self, plan_id: int, now: float, patience: float = 1e12) -> list[OpenBatch]:
         """Batches in doubt that are to be settled now: their records are due again (or were replayed), or one of them
-        was replaced by newer content, which must not be sent before the doubt about the older is over."""
-        return [self.open_batch(number) for number in self._doubted(plan_id, now)]
+        was replaced by newer content, which must not be sent before the doubt about the older is over; but not for
+        longer than `patience` (seconds)."""
+        return [self.open_batch(number) for number in self._doubted(plan_id, now, now - patience)]
 
-    def doubted_ids(self, plan_id: int) -> set[str]:
-        """The ids of every record that is in a batch in doubt, under its current or a replaced content."""
+    def doubted_ids(self, plan_id: int, now: float = 0.0, patience: float = 1e12) -> set[str]:
+        """The ids of every record that is in a batch in doubt, under its current or a replaced content. A batch that
+        has been for more than `patience`, and of which nothing is tried any more, holds nothing back any longer."""
         found: set[str] = set()
-        for number in self._doubted(plan_id, None):
+        for number in self._doubted(plan_id, None, now - patience):
             batch = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=number)[0]
             rows = self.store.tuples(
                 "SELECT r.id FROM json_each(:seqs) j JOIN records r ON r.plan_id = :p AND r.seq = j.value"
@@ -400,19 +422,26 @@ class Delivery:
             found |= {row[0] for row in rows}
         return found
 
-    def _doubted(self, plan_id: int, now: float | None) -> list[int]:
-        """The numbers of batches in doubt that somebody still waits for; with `now`, those to be settled then."""
+    def _doubted(self, plan_id: int, now: float | None, since: float = -1e12) -> list[int]:
+        """The numbers of batches in doubt that somebody still waits for; with `now`, those to be settled then. `since`:
+        older ones only as long as one of their records is tried again."""
+        waited = (
+            " AND (b.created_at >= :since OR EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = b.plan_id"
+            " AND e.batch_id = b.batch_id AND e.state IN ('failed', 'pending')))"
+        )
         due = (
             " AND (EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id"
             f" AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR {_OF_THE_FUTURE.format('e')}))"
-            " OR (SELECT COUNT(*) FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id) < b.rows)"
+            " OR ((SELECT COUNT(*) FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id) < b.rows"
+            " AND b.created_at >= :since))"
         )
         rows = self.store.tuples(
             "SELECT b.batch_id FROM batches b WHERE b.plan_id = :p AND b.state = 'doubt'"
-            + (due if now is not None else "")
+            + (due if now is not None else waited)
             + " ORDER BY b.batch_id",
             p=plan_id,
             now=now,
+            since=since,
         )
         return [int(row[0]) for row in rows]
 

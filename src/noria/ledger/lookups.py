@@ -75,6 +75,9 @@ class Lookups:
             for stored in reversed(rows.get(None if first is None else key[first], ())):
                 if all(_fulfils(stored.value(c.place), c.operator, k) for c, k in zip(conditions, key, strict=True)):
                     value = stored.value(lookup.wanted)
+                    if value is MISSING and lookup.wanted.part == "response" and stored.state != "delivered":
+                        # Its target has not answered yet: as good as not there.
+                        break
                     found[key] = None if value is MISSING else value
                     break
         return found
@@ -182,6 +185,13 @@ class _Stored:
         self.decode = decode
         self._content: Any = None
         self._delivery: tuple[str, float | None, Any] | None = None
+
+    @property
+    def state(self) -> str:
+        """The record's state."""
+        if self._delivery is None:
+            self._delivery = self.lookups.delivery_of(self.row.seq, self.row.page_id)
+        return self._delivery[0]
 
     def value(self, place: Place) -> Any:
         if place.part == "content":

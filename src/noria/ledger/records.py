@@ -10,8 +10,9 @@ import msgspec
 from noria.ledger import reasons
 from noria.ledger.delivery import Delivery
 from noria.ledger.pages import Pages
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 from noria.messages import Message
+from noria.metadata.errors import NoriaError
 from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
 
@@ -258,6 +259,7 @@ class Records:
         )
         with self.store.transaction() as c:
             if anew:
+                self._refuse_parts(c, chosen, values)
                 c.run(
                     "UPDATE batches SET state = 'broken_up' WHERE plan_id = :p AND state = 'doubt' AND batch_id IN"
                     f" (SELECT batch_id FROM exceptions WHERE plan_id = :p AND seq IN ({chosen}))",
@@ -274,6 +276,19 @@ class Records:
                 values,
             )
         return int(done.rowcount)
+
+    @staticmethod
+    def _refuse_parts(c: Transaction, chosen: str, values: dict[str, Any]) -> None:
+        """Raise `NoriaError` (`usage`) where only some records of a batch in doubt are chosen: under its key they go
+        together, and otherwise all of them under others."""
+        left = c.value(
+            "SELECT COUNT(*) FROM exceptions o JOIN batches b ON b.batch_id = o.batch_id AND b.state = 'doubt'"
+            f" WHERE o.plan_id = :p AND o.seq NOT IN ({chosen}) AND o.batch_id IN"
+            f" (SELECT batch_id FROM exceptions WHERE plan_id = :p AND seq IN ({chosen}))",
+            values,
+        )
+        if left:
+            raise NoriaError("usage", Message("replay.parts", {"count": left}), hint=Message("replay.parts_hint"))
 
 
 def _shown(raw: bytes) -> msgspec.Raw | None:

@@ -273,8 +273,6 @@ def _alive(name: str) -> bool:
     pid, _, started = rest.partition("/")
     if host != socket.gethostname() or not pid.isdigit():
         return True
-    if int(pid) == os.getpid():
-        return True
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

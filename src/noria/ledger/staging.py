@@ -26,13 +26,32 @@ KNOWN, WITHOUT_ID, AMBIGUOUS = 0, 1, 2
 @dataclass
 class Arrivals:
     """A page's records as they came, with ids and numbers beside them. `invalid`: by position, why a record has no
-    usable id; `skipped`: by position, why a filter keeps it back."""
+    usable id; `skipped`: by position, why a filter keeps it back; `owners`: where rows of the list were taken apart, by
+    position the number of the row that each came from."""
 
     raws: list[bytes]
     ids: list[str | None] = field(default_factory=list)
     numbers: list[str | None] = field(default_factory=list)
     invalid: dict[int, Message] = field(default_factory=dict)
     skipped: dict[int, Message] = field(default_factory=dict)
+    owners: list[int] | None = None
+
+    def whole(self, ids: list[str]) -> list[str]:
+        """Of these ids one for each row of the list that has no other; all of them where rows are arrivals."""
+        if self.owners is None:
+            return ids
+        given: set[str] = set(ids)
+        rows: dict[int, list[str]] = {}
+        for owner, record_id in zip(self.owners, self.ids, strict=True):
+            rows.setdefault(owner, []).append(record_id or "")
+        return [own[0] for own in rows.values() if given.issuperset(own)]
+
+    def rows_with(self, ids: list[str]) -> int:
+        """How many rows of the list have one of these ids."""
+        if self.owners is None:
+            return len(ids)
+        given = set(ids)
+        return len({owner for owner, record_id in zip(self.owners, self.ids, strict=True) if record_id in given})
 
 
 class Arrival(NamedTuple):
@@ -107,6 +126,12 @@ _SETTLED = (
     " CROSS JOIN records r WHERE r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
     " AND s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
 )
+_ANY_SKIPPED = "SELECT 1 FROM exceptions WHERE plan_id = :p AND state = 'skipped' LIMIT 1"
+_SKIPPED = (
+    "SELECT r.seq FROM json_each(:ids) j CROSS JOIN records r"
+    " JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
+    " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0 AND e.state = 'skipped'"
+)
 _NEXT = "SELECT next_seq FROM plans WHERE plan_id = :p"
 _RECORD = ("plan_id", "seq", "id", "number", "hash", "page_id", "position", "read_id", "stray")
 _INSERT = f"INSERT INTO records ({', '.join(_RECORD)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -127,6 +152,8 @@ class Staging:
         self.handover = handover
         # Whether a plan's last page held new records only: then the next one probably does, too.
         self._all_new: dict[int, bool] = {}
+        # How many records newer content has taken the place of.
+        self.replaced = 0
 
     def stage(
         self,
@@ -174,10 +201,19 @@ class Staging:
         rows = c.run(_KNOWN_IDS, {"ids": asked, "p": plan_id}).fetchall()
         self._all_new[plan_id] = not rows
         known: dict[str | None, tuple[int, bytes, int]] = {row[0]: (row[1], row[2], row[3]) for row in rows}
+        # Filters may look at the time, or may have been changed: what they let through now is taken up.
+        let_through = self._kept_back(c, plan_id, asked) if rows else set()
+        last = {record_id: i for i, record_id in enumerate(arrivals.ids)} if overwrites else {}
         everything = zip(arrivals.ids, arrivals.numbers, arrivals.raws, digests, strict=True)
         for position, (record_id, number, raw, digest) in enumerate(everything):
             skipped = arrivals.skipped.get(position)
             old = known.get(record_id)
+            if old is not None and old[0] in let_through and skipped is None:
+                # As if its content had been forgotten: the same, or another, is wanted.
+                known[record_id] = old = (old[0], b"", old[2])
+            if last.get(record_id, position) != position and position not in arrivals.invalid:
+                self._overwritten(c, page, record_id, digest, raw, old, digests[last[record_id]])
+                continue
             if position in arrivals.invalid:
                 arrival = Arrival(record_id, number, raw)
                 self._stray(c, page, arrival, digest, WITHOUT_ID, arrivals.invalid[position])
@@ -199,6 +235,30 @@ class Staging:
                     page.counts.again.append(str(record_id))
                 arrival = Arrival(record_id, number, raw, skipped)
                 known[record_id] = self._changed(c, page, arrival, digest, old, delivers_changes, overwrites)
+
+    @staticmethod
+    def _kept_back(c: Transaction, plan_id: int, ids: str) -> set[int]:
+        """The seqs of those records that a filter keeps back."""
+        if not c.run(_ANY_SKIPPED, {"p": plan_id}).fetchall():
+            return set()
+        return {row[0] for row in c.run(_SKIPPED, {"p": plan_id, "ids": ids}).fetchall()}
+
+    def _overwritten(
+        self,
+        c: Transaction,
+        page: _Page,
+        record_id: str | None,
+        digest: bytes,
+        raw: bytes,
+        old: tuple[int, bytes, int] | None,
+        newest: bytes,
+    ) -> None:
+        """A content that another of the same id on the same page comes after: it is kept beside, and not sent."""
+        if digest in (newest, old and old[1]) or self._newest_version(c, page, record_id) == digest:
+            page.counts.unchanged += 1
+            return
+        self._version(c, page, record_id, "duplicate", None, digest, page.page_id, page.take(raw))
+        page.counts.duplicate += 1
 
     def _insert_all(self, c: Transaction, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> bool:
         """A page of nothing but new records, the way that a first load takes: insert them without asking first. When
@@ -337,9 +397,14 @@ class Staging:
         """The newer content takes the record's place at the end of the queue; the older is kept as a version."""
         keys = {"p": page.run.plan_id, "seq": old[0]}
         self._version(c, page, arrival.id, "superseded", old[0], old[1], old_page, old_position)
+        held = c.row("SELECT reason FROM exceptions WHERE plan_id = :p AND seq = :seq AND state = 'held'", keys)
         c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
         c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
         seq = self._insert(page, arrival, digest)
+        if held is not None and arrival.skipped is None:
+            # Nobody has said yet what became of the older content.
+            page.exceptions.append({"seq": seq, "state": "held", "reason": held.reason})
+        self.replaced += 1
         return seq, digest, page.read.read_id
 
     def _version(
@@ -385,9 +450,7 @@ class Staging:
             " WHERE s.plan_id = :p AND s.seq = :seq",
             keys,
         )
-        if row.state in ("pending", "skipped", "invalid"):
-            return True
-        return row.state in ("failed", "dead") and row.batch != "doubt"
+        return row.batch != "doubt" and row.state in ("pending", "skipped", "invalid", "failed", "dead")
 
     def _write(self, c: Transaction, page: _Page, number: int, request: str) -> None:
         if page.bodies:

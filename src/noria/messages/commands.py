@@ -48,6 +48,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "把失败、死信和待人工的数据放回等待",
         "send failed, dead and held records back to pending",
     ),
+    "replay.parts": (
+        "同一批结果不明的还有 {count} 条，不能只换键重发其中一部分",
+        "{count} more records are in doubt in the same batch; a part of it can't be sent under new keys",
+    ),
+    "replay.parts_hint": ("去掉 --id 或 --state", "leave out --id or --state"),
+    "reconcile.no_total": (
+        "目标没有给出总数；请核对 write.listing.total",
+        "the target gives no total; look at write.listing.total",
+    ),
+    "reconcile.uncompared": (
+        "{count} 条只按主键比对（内容未列出，或已清理）",
+        "{count} are compared by their id only (their content does not show, or is no longer kept)",
+    ),
     "help.migrate_ledger": (
         "把账本搬到另一个数据库，逐表核对行数和摘要",
         "move a ledger to another database, with counts and digests of each table compared",

@@ -108,6 +108,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "回答只有 {rows} 条，而总数是 {total}：请在连接的 paging 中写明分页方式，或删去 envelope.total",
         "the answer has {rows} records of {total}: set the connection's paging, or remove envelope.total",
     ),
+    "paging.none_shown": (
+        "总数是 {total}，却一条也没有给出；请核对连接的 envelope 和权限",
+        "the total is {total}, and no page shows a single record; look at the connection's envelope, and its rights",
+    ),
     "paging.only_empty": (
         "对方说还有下一页，却接连给出 {pages} 个空页（到第 {page} 页）",
         "the server says that there is more, and gives {pages} empty pages in a row (up to page {page})",

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 
 from noria.engine import Finished, Workspace
-from noria.metadata.project import load_project
 from noria.scheduler.runner import Runner
 from noria.scheduler.timetable import Timetable
 
@@ -53,11 +52,7 @@ class Scheduler:
         if not agenda.lead(now):
             self.timetable.forget()
             return
-        self.workspace.project = load_project(self.workspace.project.folder)
-        plans, broken = self.workspace.project.plans()
-        for error in broken:
-            self.runner.complain(error.plan, error)
-        self.timetable.tick(plans, now)
+        self.timetable.tick(self.runner.plans(), now)
         for key in dict.fromkeys(one.plan for one in agenda.wanted()):
             if key not in self._active:
                 self._active[key] = asyncio.ensure_future(self._run(key))

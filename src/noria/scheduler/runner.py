@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 
 from noria.engine import Finished, Workspace, run_plan
@@ -13,6 +14,7 @@ from noria.ledger.agenda import Agenda
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
+from noria.metadata.project import load_project
 from noria.scheduler.timetable import PRUNE
 
 
@@ -32,6 +34,19 @@ class Runner:
         """What is wanted."""
         return self.workspace.ledger.agenda
 
+    def plans(self) -> list[Plan]:
+        """The project's plans as their files are now; what can't be read is said, and stays as it was."""
+        try:
+            self.workspace.project = load_project(self.workspace.project.folder)
+        except NoriaError as error:
+            self.complain("", error)
+        else:
+            self._complained.pop("", None)
+        plans, broken = self.workspace.project.plans()
+        for one in broken:
+            self.complain(one.plan, one)
+        return plans
+
     async def run(self, key: str) -> bool:
         """Run what is wanted of a plan, also what comes to be wanted meanwhile; whether all of it was done. It is not
         where the process is asked to stop, or where another has the plan: then it stays wanted."""
@@ -49,6 +64,10 @@ class Runner:
                 self.complain(key, error)
                 if error.code in ("busy", "superseded"):
                     return False
+            except Exception as error:  # noqa: BLE001 - told, with its traceback
+                # A defect of noria's own must not stop the other plans, nor go unsaid.
+                self.complain(key, error)
+                traceback.print_exc()
             self.agenda.done(key, stages, begun)
         return False
 
@@ -87,7 +106,7 @@ class Runner:
 
     def complain(self, key: str, error: Exception) -> None:
         """Say what is wrong with a plan, once until it is something else."""
-        text = str(error)
+        text = str(error) if isinstance(error, NoriaError) else f"{type(error).__name__}: {error}"
         if self._complained.get(key) != text:
             self._complained[key] = text
             self.workspace.observer.said(key, Message("serve.broken", {"reason": text}))

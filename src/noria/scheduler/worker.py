@@ -26,7 +26,6 @@ from noria.ledger.postgres import PostgresStore
 from noria.ledger.runs import owner
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
-from noria.metadata.project import load_project
 from noria.scheduler.loop import TICK_SECONDS
 from noria.scheduler.runner import Runner
 from noria.scheduler.timetable import Timetable
@@ -126,10 +125,7 @@ class Worker:
         """Look at the schedules as long as nobody else does, and put plans that have something to do into the queue."""
         agenda, clock = self.workspace.ledger.agenda, self.workspace.clock
         while True:
-            self.workspace.project = load_project(self.workspace.project.folder)
-            plans, broken = self.workspace.project.plans()
-            for error in broken:
-                self.runner.complain(error.plan, error)
+            plans = self.runner.plans()
             now = clock.now()
             if agenda.lead(now):
                 self.timetable.tick(plans, now)
