@@ -607,7 +607,7 @@ OK, BAD = {"ok": True}, {"ok": False}
         (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "a", **BAD}], "--"),
         (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "a", **OK}], "+-"),
         # Ids of the source that are sent under another name, and ids of the target's own that look like them.
-        (_sent({"ref": 5}, {"ref": 6}, {"ref": 7}, ids="567"), [{"id": 6, **OK}, {"id": 7, **OK}, {"id": None, **BAD}], "-+-"),
+        (_sent({"ref": 5}, {"ref": 6}, {"ref": 7}, ids="567"), [{"id": 6, **OK}, {"id": 7, **OK}, {"id": None, **BAD}], "++-"),
         (_sent(*({"id": i} for i in "ab"), ids="ab"), [{"id": "a", **OK}, {"id": "?", **OK}, {"id": "?", **OK}], "+-"),
     ],
 )  # fmt: skip
