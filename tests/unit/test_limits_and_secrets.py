@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.connectors.failures import Failure
-from noria.connectors.limits import Limiter
-from noria.connectors.settings import Limits
+from noria.connectors.limits import Gate, Held, Limiter
+from noria.connectors.settings import Limits, Rates
 from noria.engine.retry import Again, GiveUp, after_failure, next_round
+from noria.ledger import open_ledger
+from noria.ledger.places import SharedPlaces
 from noria.messages import Message
 from noria.metadata.clock import FakeClock
 from noria.metadata.errors import NoriaError
@@ -187,3 +190,43 @@ def test_a_known_secret_never_survives(secret: str, before: str, after: str) -> 
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
     cleaned = Redactor().clean(text)
     assert "abcdef123" not in cleaned and "***" in cleaned
+
+
+async def test_a_limit_of_one_endpoint_holds_for_it_alone() -> None:
+    clock = FakeClock(0.0)
+    gate = Gate("c", Limits(endpoints={"/slow": Rates(per_second=1)}), clock)
+    times: dict[str, list[float]] = {"/slow/a": [], "/quick": []}
+    for path in ("/slow/a", "/quick", "/slow/a", "/quick"):
+        async with gate.place(path):
+            times[path].append(clock.time)
+    assert times == {"/slow/a": [0.0, 1.0], "/quick": [0.0, 1.0]}
+
+
+async def test_processes_that_share_a_ledger_share_its_limits(postgres: Any) -> None:
+    """Two of them: never more than the limit in any window, nobody sends while one is held, and a place that was never
+    given back is free again after a while."""
+    address, clock, times = postgres.emptied(), FakeClock(1000.0), []
+    with open_ledger(address, Path()) as one, open_ledger(address, Path()) as other:
+        gates = [Gate("c", Limits(per_second=5), clock, SharedPlaces(of.store, clock.now)) for of in (one, other)]
+
+        async def send(gate: Gate) -> None:
+            async with gate.place("/x"):
+                times.append(clock.time)
+
+        await asyncio.gather(*(send(gate) for gate in gates * 15))
+        assert len(times) == 30
+        assert all(sum(start <= t < start + 1 for t in times) <= 5 for start in times)
+        assert times[-1] - times[0] < 30 / 5 + 1
+        gates[0].hold(40)
+        before = clock.time
+        await send(gates[1])
+        assert times[-1] - before >= 40
+        gates[1].hold(4000)
+        with pytest.raises(Held):
+            await send(gates[0])
+        places = SharedPlaces(one.store, clock.now)
+        places.open("lost", 1)
+        assert places.take("lost", 60.0) is not None and places.take("lost", 60.0) is None
+        assert places.wait("lost") == 60.0
+        clock.time += 61
+        assert places.take("lost", 60.0) is not None

@@ -9,6 +9,7 @@ import msgspec
 
 from noria.connectors.auth import authentication_for
 from noria.connectors.declaration import Connector
+from noria.connectors.limits import Gate, Places
 from noria.connectors.registry import connector_named
 from noria.connectors.settings import HttpSettings
 from noria.connectors.source import BuildRequest, Source
@@ -27,7 +28,13 @@ class Connection:
     """A named account on a system, ready to be used. Close it when done."""
 
     def __init__(
-        self, name: str, connector: Connector, settings: HttpSettings, redactor: Redactor, clock: Clock
+        self,
+        name: str,
+        connector: Connector,
+        settings: HttpSettings,
+        redactor: Redactor,
+        clock: Clock,
+        places: Places | None = None,
     ) -> None:
         self.name = name
         self.connector = connector
@@ -37,6 +44,7 @@ class Connection:
             settings.base_url,
             headers=settings.headers,
             limits=settings.limits,
+            gate=Gate(name, settings.limits, clock, places),
             authentication=authentication_for(settings.auth, redactor, clock),
             redactor=redactor,
             clock=clock,
@@ -95,8 +103,12 @@ def open_connection(
     redactor: Redactor,
     clock: Clock | None = None,
     known: list[str] | None = None,
+    places: Places | None = None,
 ) -> Connection:
-    """The connection `name` of `noria.toml`, with a plan's overrides; raises `NoriaError` with everything wrong."""
+    """The connection `name` of `noria.toml`, with a plan's overrides; raises `NoriaError` with everything wrong.
+
+    `places`: where processes share a ledger, their rate limits.
+    """
     path = f"$.connections.{name}"
     if table is None:
         raise NoriaError(
@@ -111,7 +123,7 @@ def open_connection(
     problems = [problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"]
     if problems:
         raise InvalidDocument(problems)
-    return Connection(name, connector, connector.settings(resolved), redactor, clock or SystemClock())
+    return Connection(name, connector, connector.settings(resolved), redactor, clock or SystemClock(), places)
 
 
 def merged(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

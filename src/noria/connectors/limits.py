@@ -1,17 +1,25 @@
-"""The rate limiter of one connection: requests a second, a minute, at once; and waits that the server ordered."""
+"""The rate limits of a connection: requests a second, a minute, at once; waits that the server ordered.
+
+Within one process they are counted in memory; where several share a ledger, in its database (`Places`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
-from noria.connectors.settings import Limits
+from noria.connectors.settings import Limits, Rates
 from noria.metadata.clock import Clock
 
 # A server that orders a longer wait than this, in seconds, is not waited for: the request is refused here instead.
 LONGEST_HOLD = 300.0
+# Places are looked at again after no less than this, in seconds.
+_LEAST_PAUSE = 0.002
+# How long a server's hold is believed without asking the others, in seconds.
+_HOLD_ASKED = 1.0
 
 
 class Held(Exception):
@@ -22,10 +30,32 @@ class Held(Exception):
         self.seconds = seconds
 
 
+class Places(Protocol):
+    """Places to send requests in, shared by processes (see `noria.ledger.places`)."""
+
+    def open(self, name: str, count: int) -> None:
+        """Make so many."""
+
+    def take(self, name: str, most: float) -> tuple[int, float] | None:
+        """Take a free one for at most so many seconds."""
+
+    def wait(self, name: str) -> float:
+        """Seconds until one is free."""
+
+    def give(self, name: str, taken: tuple[int, float], window: float) -> None:
+        """Give one back, which is free so many seconds later."""
+
+    def hold(self, name: str, seconds: float) -> None:
+        """Nobody sends before."""
+
+    def held(self, name: str) -> float:
+        """For how many seconds nobody may send."""
+
+
 class Limiter:
     """Lets a request through when every limit allows it, counted over sliding windows."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: Rates, clock: Clock) -> None:
         self.clock = clock
         self._windows = [
             (span, rate, deque[float]())
@@ -77,3 +107,89 @@ class Limiter:
             if len(sent) >= count:
                 pause = max(pause, sent[len(sent) - count] + window - now)
         return pause
+
+
+class SharedLimiter:
+    """The same, over all processes that share a ledger. `name` says which limit it is; `timeout`: seconds after which a
+    request is given up, and with it its place, should its process be gone."""
+
+    def __init__(self, places: Places, name: str, limits: Rates, timeout: float, clock: Clock) -> None:
+        self.places = places
+        self.name = name
+        self.clock = clock
+        self._rules: list[tuple[str, float, float]] = []
+        for kind, span, rate in (("1s", 1.0, limits.per_second), ("60s", 60.0, limits.per_minute)):
+            if rate > 0:
+                window, count = (span, int(rate)) if rate >= 1 else (span / rate, 1)
+                self._add(f"{name} {kind}", count, window, timeout + window)
+        if limits.concurrent > 0:
+            self._add(f"{name} at once", limits.concurrent, 0.0, timeout)
+        # One of a process looks for a place at a time; who came first goes first.
+        self._turn = asyncio.Lock()
+        self._asked = float("-inf")
+
+    def _add(self, name: str, count: int, window: float, most: float) -> None:
+        self.places.open(name, count)
+        self._rules.append((name, window, most))
+
+    def hold(self, seconds: float) -> None:
+        """The server said to wait: nobody sends before, in whichever process."""
+        self.places.hold(self.name, seconds)
+        self._asked = float("-inf")
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place to send one request in; raises `Held` when that is too far off."""
+        taken: list[tuple[str, tuple[int, float], float]] = []
+        try:
+            async with self._turn:
+                await self._released()
+                for name, window, most in self._rules:
+                    taken.append((name, await self._take(name, most), window))
+            yield
+        finally:
+            for name, place, window in taken:
+                self.places.give(name, place, window)
+
+    async def _take(self, name: str, most: float) -> tuple[int, float]:
+        while (found := self.places.take(name, most)) is None:
+            await self.clock.sleep(max(_LEAST_PAUSE, self.places.wait(name)))
+        return found
+
+    async def _released(self) -> None:
+        """Wait as long as a server holds everybody."""
+        now = self.clock.steady()
+        if not self._rules and now - self._asked < _HOLD_ASKED:
+            return
+        self._asked = now
+        while (seconds := self.places.held(self.name)) > 0:
+            if seconds > LONGEST_HOLD:
+                raise Held(seconds)
+            await self.clock.sleep(seconds)
+
+
+class Gate:
+    """Every limit that a connection's requests have to pass: its own, and those of single endpoints."""
+
+    def __init__(self, name: str, limits: Limits, clock: Clock, places: Places | None = None) -> None:
+        def made(part: str, rates: Rates) -> Limiter | SharedLimiter:
+            if places is None:
+                return Limiter(rates, clock)
+            return SharedLimiter(places, f"{name}{part}", rates, float(limits.timeout) or 600.0, clock)
+
+        self._whole = made("", limits)
+        self._endpoints = {path: made(f" {path}", rates) for path, rates in limits.endpoints.items()}
+
+    def hold(self, seconds: float) -> None:
+        """The server said to wait: nobody sends before."""
+        self._whole.hold(seconds)
+
+    @asynccontextmanager
+    async def place(self, path: str) -> AsyncIterator[None]:
+        """A place to send one request to a path in; raises `Held` when that is too far off."""
+        async with AsyncExitStack() as stack:
+            for prefix, limiter in self._endpoints.items():
+                if path.startswith(prefix):
+                    await stack.enter_async_context(limiter.place())
+            await stack.enter_async_context(self._whole.place())
+            yield

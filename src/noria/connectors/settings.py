@@ -81,13 +81,22 @@ class Paging(msgspec.Struct, kw_only=True):
     ] = msgspec.field(default_factory=list)
 
 
-class Limits(msgspec.Struct, kw_only=True):
-    """What the system bears. 0: no limit."""
+class Rates(msgspec.Struct, kw_only=True):
+    """How many requests. 0: no limit."""
 
     per_second: Annotated[Number, Meta(description="每秒请求数 | requests a second")] = 0
     per_minute: Annotated[Number, Meta(description="每分钟请求数 | requests a minute")] = 0
     concurrent: Annotated[int, Meta(ge=0, description="并发请求数 | requests at once")] = 0
+
+
+class Limits(Rates, kw_only=True):
+    """What the system bears. 0: no limit."""
+
     timeout: Annotated[Number, Meta(description="超时秒数 | seconds until a request is given up")] = 60
+    endpoints: Annotated[
+        dict[str, Rates],
+        Meta(description="单个接口的限制，按路径开头 | limits of single endpoints, by how their paths begin"),
+    ] = msgspec.field(default_factory=dict)
 
 
 class Verify(msgspec.Struct, kw_only=True):

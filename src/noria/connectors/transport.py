@@ -16,7 +16,7 @@ from yarl import URL
 
 from noria.connectors.auth import Authentication
 from noria.connectors.failures import Failure, Kind
-from noria.connectors.limits import Held, Limiter
+from noria.connectors.limits import Gate, Held
 from noria.connectors.settings import Limits
 from noria.messages import Message
 from noria.metadata.clock import Clock
@@ -47,12 +47,13 @@ class Transport:
         *,
         headers: Mapping[str, str],
         limits: Limits,
+        gate: Gate,
         authentication: Authentication,
         redactor: Redactor,
         clock: Clock,
     ) -> None:
         self.base_url = base_url.rstrip("/")
-        self.limiter = Limiter(limits, clock)
+        self.gate = gate
         self.clock = clock
         self.redactor = redactor
         self.authentication = authentication
@@ -134,7 +135,7 @@ class Transport:
     async def _placed(
         self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], request: str, writes: bool
     ) -> Answer:
-        async with self.limiter.place():
+        async with self.gate.place(url.path):
             if self._session is None:
                 self._session = aiohttp.ClientSession(
                     timeout=self._timeout,
@@ -173,7 +174,7 @@ class Transport:
         kind: Kind
         if status == 429 or (status == 503 and wait is not None):
             kind = "throttled"
-            self.limiter.hold(wait if wait is not None else 1.0)
+            self.gate.hold(wait if wait is not None else 1.0)
         elif status == 401:
             kind = "auth"
         elif status in (408, 425, 503):

@@ -8,6 +8,7 @@ import msgspec
 
 from noria.connectors import Connection, open_connection
 from noria.ledger import Ledger, ledger_of
+from noria.ledger.places import SharedPlaces
 from noria.messages import Message
 from noria.metadata.check import check_plan
 from noria.metadata.clock import Clock, SystemClock
@@ -59,8 +60,15 @@ class Workspace:
                 redactor=self.redactor,
                 clock=self.clock,
                 known=list(self.project.connections),
+                places=self._places(),
             )
         return self._connections[key]
+
+    def _places(self) -> SharedPlaces | None:
+        """The rate limits of all processes, where the ledger is one that processes share."""
+        if self.project.ledger.url.startswith("sqlite"):
+            return None
+        return SharedPlaces(self.ledger.store, self.clock.now)
 
     def plan_of(self, reference: str) -> Plan:
         """The plan that a look-up means; raises `NoriaError` when there is none."""
