@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -14,10 +17,12 @@ import typer
 from noria.cli.options import HERE, IdOption, JsonOption, PlanArgument, ProjectOption, StateOption
 from noria.cli.output import console, print_json, state_text, table
 from noria.ledger import Ledger, ledger_of
+from noria.ledger.overview import overview
 from noria.ledger.records import STATES
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
+from noria.metadata.times import iso
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=t("help.records"))(records)
     app.command(help=t("help.record"))(record)
     app.command(help=t("help.export"))(export)
+    app.command(help=t("help.status"))(status)
 
 
 @contextmanager
@@ -168,3 +174,38 @@ def _cell(value: Any) -> str:
     text = bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
     # A spreadsheet takes these as formulas; a leading quote keeps them text.
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """How everything stands."""
+    loaded = load_project(project)
+    with ledger_of(loaded) as ledger:
+        found = overview(ledger.store, ledger.agenda, time.time())
+    if as_json:
+        print_json(
+            {
+                "plans": [
+                    {**asdict(one), "watermark": iso(one.watermark), "last_ended": iso(one.last_ended)}
+                    for one in found.plans
+                ],
+                "workers": [
+                    {**one._asdict(), "started_at": iso(one.started_at), "seen_at": iso(one.seen_at)}
+                    for one in found.workers
+                ],
+                "lost": found.lost,
+                "queue": found.queue,
+            }
+        )
+        return
+    names = ("plan", "last", "lag", "queued", "trouble", "running", "wanted")
+    shown = table(*(t(f"status.{name}") for name in names), numbers=99)
+    for one in found.plans:
+        trouble = ", ".join(f"{state_text(state)} {count}" for state, count in sorted(one.counts.items()))
+        lag = "" if one.lag is None else str(timedelta(seconds=round(one.lag)))
+        shown.add_row(
+            one.key, one.last_status or "", lag, f"{one.queued:,}", trouble, one.running or "", ", ".join(one.wanted)
+        )
+    console().print(shown)
+    console().print(
+        t("status.workers", count=len(found.workers), lost=len(found.lost), queue=found.queue), markup=False
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
@@ -20,43 +22,75 @@ from noria.scheduler.loop import Scheduler
 ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=2, max=200, help=t("help.concurrency"))]
 
 
+ListenOption = Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help=t("help.listen"))]
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command(help=t("help.serve"))(serve)
     app.command(help=t("help.worker"))(worker)
 
 
-def serve(project: ProjectOption = HERE, concurrency: ConcurrencyOption = 20, as_json: JsonOption = False) -> None:
+def serve(
+    project: ProjectOption = HERE,
+    listen: ListenOption = None,
+    concurrency: ConcurrencyOption = 20,
+    as_json: JsonOption = False,
+) -> None:
     """Run every plan at its times until told to stop; with `--json` one line a finished run."""
-    _stay(load_project(project), concurrency, as_json)
+    _stay(load_project(project), listen, concurrency, as_json)
 
 
-def worker(project: ProjectOption = HERE, concurrency: ConcurrencyOption = 20, as_json: JsonOption = False) -> None:
+def worker(
+    project: ProjectOption = HERE,
+    listen: ListenOption = None,
+    concurrency: ConcurrencyOption = 20,
+    as_json: JsonOption = False,
+) -> None:
     """Take part in running the plans of a project whose ledger is shared."""
     loaded = load_project(project)
     if loaded.ledger.url.startswith("sqlite"):
         raise NoriaError("ledger", Message("worker.sqlite"), path="$.ledger.url", hint=Message("worker.sqlite_hint"))
-    _stay(loaded, concurrency, as_json)
+    _stay(loaded, listen, concurrency, as_json)
 
 
-def _stay(loaded: Project, concurrency: int, as_json: bool) -> None:
+def _stay(loaded: Project, listen: str | None, concurrency: int, as_json: bool) -> None:
     redactor = Redactor()
 
-    def finished(one: Finished) -> None:
-        if as_json:
-            print_json(cleaned(one.to_json(), redactor))
-        else:
-            summary(one, redactor)
+    if listen is not None and not listen.rpartition(":")[2].isdigit():
+        raise NoriaError("usage", Message("serve.listen", {"listen": listen}), hint=Message("help.listen"))
 
     async def work(stop: asyncio.Event) -> None:
-        async with Workspace(loaded, observer=LiveProgress(redactor, quiet=as_json), redactor=redactor) as workspace:
+        async with (
+            Workspace(loaded, observer=LiveProgress(redactor, quiet=as_json), redactor=redactor) as workspace,
+            AsyncExitStack() as beside,
+        ):
+            told: list[Callable[[Finished], None]] = []
+
+            def finished(one: Finished) -> None:
+                if as_json:
+                    print_json(cleaned(one.to_json(), redactor))
+                else:
+                    summary(one, redactor)
+                for tell in told:
+                    tell(one)
+
+            if listen is not None:
+                # Imported here: the web server takes its time, and most runs need none.
+                from noria.console.app import Operations
+                from noria.console.server import serving
+
+                operations = Operations(workspace, lambda: not stop.is_set())
+                told.append(operations.figures.finished)
+                port = await beside.enter_async_context(serving(operations.app(), listen))
+                host = listen.rpartition(":")[0] or "127.0.0.1"
+                console(stderr=True).print(t("serve.listening", host=host, port=port), markup=False)
             if loaded.ledger.url.startswith("sqlite"):
                 await Scheduler(workspace, stop, finished).run()
                 return
             # Imported here: a laptop needs neither driver nor job engine.
             from noria.scheduler.worker import Worker
 
-            _ = workspace.ledger
             await Worker(workspace, stop, finished, concurrency=concurrency).run()
 
     if not as_json:

@@ -133,6 +133,22 @@ class Agenda:
             statement += " WHERE plan = :plan"
         return [Wanted(*row) for row in self.store.tuples(f"{statement} ORDER BY since, plan, stage", plan=plan)]
 
+    def hooked(self, plan: str, message: str, body: bytes, now: float) -> bool:
+        """Keep an event (its body packed), and want the plan run for it; whether it was new."""
+        with self.store.transaction() as c:
+            new = c.run(
+                "INSERT INTO hooks (plan, message, received_at, body) VALUES (:plan, :message, :now, :body)"
+                " ON CONFLICT DO NOTHING",
+                {"plan": plan, "message": message, "now": now, "body": body},
+            ).rowcount
+            if new:
+                c.many(
+                    "INSERT INTO wanted (plan, stage, since) VALUES (:plan, :stage, :now)"
+                    " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since",
+                    [{"plan": plan, "stage": stage, "now": now} for stage in ("deliver", "extract")],
+                )
+        return bool(new)
+
     def done(self, plan: str, stages: Iterable[str], begun: float) -> None:
         """These stages have been run since `begun`; what was wanted later still is."""
         with self.store.transaction() as c:

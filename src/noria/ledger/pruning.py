@@ -52,6 +52,7 @@ _ATTEMPTS = (
     "SELECT a.attempt_id, COALESCE(LENGTH(a.answer), 0) FROM attempts a JOIN batches b ON b.batch_id = a.batch_id"
     f" WHERE a.started_at < :before {{spared}} AND {_SETTLED_BATCHES} ORDER BY a.attempt_id"
 )
+_HOOKS = "DELETE FROM hooks WHERE received_at < :before"
 _RUNS = (
     "SELECT r.run_id, 0 FROM runs r WHERE r.finished_at < :before AND r.run_id <= (SELECT MAX(n.run_id) FROM runs n"
     " WHERE n.plan_id = r.plan_id) - 50 AND r.run_id NOT IN (SELECT l.run_id FROM leases l WHERE l.run_id IS NOT NULL)"
@@ -100,6 +101,9 @@ class Pruning:
                         c.many(change, [{"n": row[0], **self._left(name, row[0])} for row in part])
                 setattr(done, name, getattr(done, name) + len(part))
                 done.bytes += sum(row[1] for row in part)
+        if attempts is not None and not only_counts:
+            with self.store.transaction() as c:
+                c.run(_HOOKS, {"before": attempts})
         return done
 
     def _left(self, name: str, number: int) -> dict[str, bytes]:

@@ -304,6 +304,16 @@ workers = Table(
     comment="processes that run plans: when each was seen last, how many runs it has under way, whether it is ending",
 )
 
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("message", Text, primary_key=True),
+    Column("received_at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="events that systems pushed, as they came (zstd), each once; kept as long as attempts are",
+)
+
 places = Table(
     "places",
     metadata,

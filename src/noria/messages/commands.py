@@ -281,6 +281,28 @@ TEXTS: dict[str, tuple[str, str]] = {
         "作为多个工作进程之一运行方案（账本须在 PostgreSQL）",
         "run plans as one of many workers (the ledger must be in PostgreSQL)",
     ),
+    "help.listen": (
+        "在此地址提供 /healthz、/readyz、/metrics 和 /hooks，如 127.0.0.1:8080",
+        "serve /healthz, /readyz, /metrics and /hooks at this address, such as 127.0.0.1:8080",
+    ),
+    "serve.listen": ("无法在 {listen} 监听", "nothing can be listened to at {listen}"),
+    "serve.listening": (
+        "在 http://{host}:{port} 提供监控与推送入口",
+        "health, figures and events at http://{host}:{port}",
+    ),
+    "hook.refused": ("拒绝了一个推送事件：{why}", "an event was refused: {why}"),
+    "help.status": ("方案、工作进程、队列和延迟的现状", "how plans, workers, queues and lags stand"),
+    "status.plan": ("方案", "plan"),
+    "status.last": ("最近一次", "last run"),
+    "status.lag": ("水位延迟", "lag"),
+    "status.queued": ("待写", "queued"),
+    "status.trouble": ("异常", "in trouble"),
+    "status.running": ("正在执行", "running"),
+    "status.wanted": ("待执行", "wanted"),
+    "status.workers": (
+        "工作进程 {count} 个，其中 {lost} 个失联；待执行方案 {queue} 个",
+        "{count} workers, {lost} of them lost; {queue} plans have something to do",
+    ),
     "help.concurrency": ("同时进行的执行数", "runs at once"),
     "worker.sqlite": ("多个工作进程需要 PostgreSQL 账本", "many workers need a ledger in PostgreSQL"),
     "worker.sqlite_hint": (

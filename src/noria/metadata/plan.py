@@ -44,6 +44,19 @@ class SweepOptions(msgspec.Struct, kw_only=True):
     ] = "3d"
 
 
+class Webhook(msgspec.Struct, kw_only=True):
+    """Events that the source pushes to `/hooks/<plan>`: the plan then reads at once."""
+
+    kind: Annotated[Literal["hmac", "okki"], Meta(description="种类 | kind: HMAC-SHA256, or 小满 OKKI's")] = "hmac"
+    secret: Annotated[str, Meta(min_length=1, description="密钥，写作 env:名称 | the secret, as env:NAME")]
+    header: Annotated[str, Meta(description="hmac：签名所在请求头 | hmac: header of the signature")] = "X-Signature"
+    timestamp_header: Annotated[
+        str,
+        Meta(description="hmac：时间戳请求头，与请求体一起签名 | hmac: header of a time that is signed, too"),
+    ] = ""
+    id: Annotated[str, Meta(description="hmac：消息编号的路径 | hmac: where the message's id is")] = ""
+
+
 class Options(msgspec.Struct, kw_only=True):
     """noria's own settings of a plan. Times in seconds."""
 
@@ -75,6 +88,7 @@ class Options(msgspec.Struct, kw_only=True):
     lenient: Annotated[bool, Meta(description="宽松 | as the platform: leave what can't be formatted")] = False
     lookup: Annotated[LookupOptions, Meta(description="查找 | look-ups")] = msgspec.field(default_factory=LookupOptions)
     sweep: Annotated[SweepOptions | None, Meta(description="补漏 | sweep")] = None
+    webhook: Annotated[Webhook | None, Meta(description="接收推送事件 | take events")] = None
     maps: Annotated[
         dict[str, dict[str, Any] | list[dict[str, Any]]],
         Meta(description="静态值映射表，也可放在 maps/*.csv | static value maps, also in maps/*.csv"),

@@ -1,0 +1,199 @@
+"""What is reached over HTTP: health, figures, events that systems push; and how everything stands, as a command."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import io
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from noria.console.app import Operations
+from noria.console.server import serving
+from noria.engine import Workspace
+from noria.metadata.errors import NoriaError
+from noria.scheduler.loop import Scheduler
+from tests.conftest import EMPTY, USERS, Project, connections
+
+BOTH_LEDGERS = True
+SECRET = base64.b64encode(bytes(range(32))).decode()
+
+
+class Served:
+    """The application of an open project."""
+
+    def __init__(self, workspace: Workspace, operations: Operations, url: str, session: aiohttp.ClientSession) -> None:
+        self.workspace = workspace
+        self.operations = operations
+        self.url = url
+        self.session = session
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.session.get(self.url + path) as answer:
+            return answer.status, await answer.text()
+
+    async def push(self, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
+        async with self.session.post(self.url + path, data=io.BytesIO(body), headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+@pytest.fixture
+async def served(project: Project, okki: Any, sink: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    project.connections(connections(okki[1].url, sink[1].url))
+    for key, hook in (
+        ("pushed", {"kind": "hmac", "secret": "env:HOOK_SECRET", "id": "meta.id"}),
+        ("timed", {"kind": "hmac", "secret": "env:HOOK_SECRET", "timestamp_header": "X-Time"}),
+        ("okki", {"kind": "okki", "secret": "env:HOOK_SECRET"}),
+        ("none", None),
+    ):
+        options = {"webhook": hook} if hook else {}
+        project.plan(key, ("okki", USERS), ("sink", EMPTY), options=options)
+    project.plan("off", ("okki", USERS), ("sink", EMPTY), options={"webhook": {"secret": "x"}}, enabled=False)
+    async with project.workspace() as workspace, aiohttp.ClientSession() as session:
+        operations = Operations(workspace)
+        async with serving(operations.app(), "127.0.0.1:0") as port:
+            yield Served(workspace, operations, f"http://127.0.0.1:{port}", session)
+
+
+def signed(body: bytes, before: bytes = b"") -> str:
+    return hmac.new(SECRET.encode(), before + body, hashlib.sha256).hexdigest()
+
+
+def wanted(served: Served) -> set[str]:
+    return {one.plan for one in served.workspace.ledger.agenda.wanted()}
+
+
+@pytest.mark.parametrize("form", ["{}", "sha256={}", "base64"])
+async def test_a_signed_event_has_its_plan_run_once(served: Served, form: str) -> None:
+    body = json.dumps({"meta": {"id": "m1"}, "order": 5}).encode()
+    signature = form.format(signed(body))
+    if form == "base64":
+        signature = base64.b64encode(bytes.fromhex(signed(body))).decode()
+    assert await served.push("/hooks/pushed", body, **{"X-Signature": signature}) == (200, {"ok": True})
+    assert wanted(served) == {"pushed"}
+    ended: list[Any] = []
+    scheduler = Scheduler(served.workspace, asyncio.Event(), ended.append)
+    scheduler.tick(served.workspace.clock.now())
+    await scheduler.idle()
+    assert [(one.plan, one.counts.delivered) for one in ended] == [("pushed", 30)] and wanted(served) == set()
+    # The same message once more, as senders do that had no answer.
+    assert (await served.push("/hooks/pushed", body, **{"X-Signature": signature}))[0] == 200
+    assert wanted(served) == set()
+    another = json.dumps({"meta": {"id": "m2"}}).encode()
+    assert (await served.push("/hooks/pushed", another, **{"X-Signature": signed(another)}))[0] == 200
+    assert wanted(served) == {"pushed"}
+
+
+async def test_an_event_that_is_not_genuine_changes_nothing(served: Served) -> None:
+    body = b'{"meta": {"id": "m1"}}'
+    good = {"X-Signature": signed(body)}
+    now = str(int(served.workspace.clock.now()))
+    timed = {"X-Time": now, "X-Signature": signed(body, now.encode())}
+    old = str(int(now) - 400)
+    for path, sent, headers, status in (
+        ("/hooks/pushed", body, {}, 401),
+        ("/hooks/pushed", body, {"X-Signature": "nonsense"}, 401),
+        ("/hooks/pushed", body + b" ", good, 401),
+        ("/hooks/pushed", b"x" * (1024 * 1024 + 1), good, 413),
+        ("/hooks/none", body, good, 404),
+        ("/hooks/off", body, good, 404),
+        ("/hooks/nobody", body, good, 404),
+        ("/hooks/timed", body, good, 401),
+        ("/hooks/timed", body, {**timed, "X-Time": str(int(now) + 1)}, 401),
+        ("/hooks/timed", body, {"X-Time": old, "X-Signature": signed(body, old.encode())}, 401),
+        ("/hooks/timed", body, {**timed, "X-Time": "nan"}, 401),
+    ):
+        found, answer = await served.push(path, sent, **headers)
+        assert (found, answer) == (status, {"error": "refused"}), (path, headers)
+    broken = b"not JSON"
+    assert (await served.push("/hooks/pushed", broken, **{"X-Signature": signed(broken)}))[0] == 400
+    assert wanted(served) == set() and served.workspace.ledger.store.tuples("SELECT * FROM hooks") == []
+    assert (await served.push("/hooks/timed", body, **timed))[0] == 200 and wanted(served) == {"timed"}
+
+
+def encrypted(plain: Any, message: str, now: float, *, key: str = SECRET) -> tuple[bytes, dict[str, str]]:
+    """As 小满 sends it: IV, tag, text; signed over the time and the whole body."""
+    iv = os.urandom(12)
+    sealed = AESGCM(base64.b64decode(key)).encrypt(iv, json.dumps(plain).encode(), None)
+    data = base64.b64encode(iv + sealed[-16:] + sealed[:-16]).decode()
+    body = json.dumps({"message_id": message, "data": data}).encode()
+    stamp = str(int(now))
+    return body, {"X-Timestamp": stamp, "X-Signature": signed(body, stamp.encode())}
+
+
+async def test_okkis_events_are_decrypted_and_answered_as_it_asks(served: Served) -> None:
+    now = served.workspace.clock.now()
+    test = {"biz": [{"biz_type": "xiaoman.open.callback.test", "biz_data": "hello"}]}
+    body, headers = encrypted(test, "msg_1", now)
+    status, answer = await served.push("/hooks/okki", body, **headers)
+    assert (status, answer["code"], answer["data"]["message_id"]) == (200, 200, "msg_1")
+    assert answer["data"]["data"] == answer["data"]["biz_data"] == "hello"
+    order = {"biz": [{"biz_type": "xiaoman.crm.order.update", "biz_data": {"order_id": 1}}]}
+    body, headers = encrypted(order, "msg_2", now)
+    assert await served.push("/hooks/okki", body, **headers) == (200, {"code": 200, "data": {"message_id": "msg_2"}})
+    assert wanted(served) == {"okki"}
+    other = base64.b64encode(bytes(32)).decode()
+    body, headers = encrypted(order, "msg_3", now, key=other)
+    assert (await served.push("/hooks/okki", body, **headers))[0] == 400
+    body, headers = encrypted(order, "msg_4", now - 4000)
+    assert (await served.push("/hooks/okki", body, **headers))[0] == 401
+    kept = {row[0] for row in served.workspace.ledger.store.tuples("SELECT message FROM hooks")}
+    assert kept == {"msg_1", "msg_2"}
+
+
+async def test_an_event_that_can_not_be_kept_is_not_taken(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: Any) -> bool:
+        raise NoriaError("ledger", "the disk is full")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(served.workspace.ledger.agenda, "hooked", lost)
+    body = b'{"meta": {"id": "m1"}}'
+    assert (await served.push("/hooks/pushed", body, **{"X-Signature": signed(body)}))[0] == 503
+
+
+async def test_health_and_figures(served: Served, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await served.get("/healthz") == (200, "ok") and await served.get("/readyz") == (200, "ok")
+    served.operations.figures.finished(await project.run("none"))
+    status, text = await served.get("/metrics")
+    assert status == 200
+    for line in (
+        'noria_runs_total{plan="none",status="done"} 1.0',
+        'noria_run_records_total{plan="none",what="delivered"} 30.0',
+        'noria_records_queued{plan="none"} 0.0',
+        "noria_plans_wanted 0.0",
+        "noria_workers 0.0",
+    ):
+        assert line in text, text
+    assert 'noria_lag_seconds{plan="none"}' in text
+    served.operations.alive = lambda: False
+    assert (await served.get("/healthz"))[0] == 503 and (await served.get("/readyz"))[0] == 503
+
+
+async def test_an_address_that_is_taken_is_named(served: Served) -> None:
+    taken = served.url.removeprefix("http://")
+    with pytest.raises(NoriaError) as caught:
+        async with serving(served.operations.app(), taken):
+            pass
+    assert taken in str(caught.value)
+
+
+def test_how_everything_stands(called: Any, project: Project) -> None:
+    project.connections('[connections.inside]\nconnector = "noria"\n')
+    project.plan("p", ("inside", {"api": "callback", "id": "id"}), ("inside", EMPTY))
+    assert called("run", "p", "--project", project.folder)[0] == 0
+    code, out, _ = called("status", "--json", "--project", project.folder)
+    found = json.loads(out)
+    assert code == 0 and [(one["key"], one["last_status"], one["queued"]) for one in found["plans"]] == [
+        ("p", "done", 0)
+    ]
+    assert (found["workers"], found["lost"], found["queue"]) == ([], [], 0)
+    code, out, _ = called("status", "--project", project.folder)
+    assert code == 0 and "p" in out and "0 workers" in out
