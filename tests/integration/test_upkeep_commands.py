@@ -142,7 +142,9 @@ def contents(ledger: Ledger, key: str) -> Any:
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["to PostgreSQL", "and back"])
-def test_a_ledger_is_moved_whole(called: Called, ready: Project, postgres: Any, back: bool) -> None:
+def test_a_ledger_is_moved_whole(
+    called: Called, ready: Project, postgres: Any, back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With its failures, versions and tries; and the plan goes on in it, with nothing staged or sent again."""
     code, _, _ = called("run", "companies")
     assert code == 0
@@ -160,7 +162,9 @@ def test_a_ledger_is_moved_whole(called: Called, ready: Project, postgres: Any, 
     code, _, err = called("migrate-ledger", "sqlite:///noria.db", end)
     assert code == 1 and "not empty" in err
     config = folder / "noria.toml"
-    config.write_text(f'[ledger]\nurl = "{end}"\n' + config.read_text("utf-8"), "utf-8")
+    config.write_text('[ledger]\nurl = "env:NORIA_LEDGER"\n' + config.read_text("utf-8"), "utf-8")
+    assert called("run", "companies")[0] == 1, "the variable is not set"
+    monkeypatch.setenv("NORIA_LEDGER", end)
     code, out, _ = called("run", "companies", "--json")
     counts = json.loads(out)
     assert code == 0 and (counts["staged"], counts["delivered"]) == (0, 0)

@@ -23,7 +23,7 @@ from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.project import load_project
-from noria.metadata.secrets import Redactor
+from noria.metadata.secrets import Redactor, resolve
 from noria.metadata.times import iso, start_of
 
 FromOption = Annotated[str | None, typer.Option("--from", help=t("help.from"))]
@@ -137,7 +137,8 @@ def migrate_command(
     as_json: JsonOption = False,
 ) -> None:
     """Move a ledger to another database, proved by counts and digests."""
-    with open_ledger(source, project) as here, open_ledger(target, project) as there:
+    here_url, there_url = resolve(source, project), resolve(target, project)
+    with open_ledger(here_url, project) as here, open_ledger(there_url, project) as there:
         moved = move(here.store, there.store, time.time())
     if as_json:
         print_json({"tables": [asdict(one) for one in moved]})

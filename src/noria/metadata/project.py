@@ -15,6 +15,7 @@ from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.exports import read_export
 from noria.metadata.files import duplicate_keys, read_json, read_json_text, read_toml
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
+from noria.metadata.secrets import resolve
 from noria.metadata.times import duration
 from noria.metadata.validation import BLANK, mended, nearest, problems_in, validated
 from noria.metadata.valuemaps import ValueTable, map_files, table_from, tables_beside
@@ -39,7 +40,9 @@ class Keep(msgspec.Struct, kw_only=True):
 class LedgerSettings(msgspec.Struct, kw_only=True):
     """Where the ledger is, how it writes, what it keeps."""
 
-    url: Annotated[str, Meta(min_length=1, description="sqlite:///noria.db, postgresql://…")] = "sqlite:///noria.db"
+    url: Annotated[str, Meta(min_length=1, description="sqlite:///noria.db, postgresql://…, env:NAME")] = (
+        "sqlite:///noria.db"
+    )
     synchronous: Annotated[
         Literal["normal", "full"],
         Meta(description="断电时：normal 可能丢最后几笔提交，full 不丢 | full: no commit is lost when the power fails"),
@@ -162,7 +165,7 @@ def load_project(folder: Path) -> Project:
     document, warnings = validated(read_toml(file), ProjectDocument, "$", PROJECT_FILE)
     return Project(
         folder=folder,
-        ledger=document.ledger,
+        ledger=msgspec.structs.replace(document.ledger, url=resolve(document.ledger.url, folder, path="$.ledger.url")),
         connections=document.connections,
         warnings=warnings,
     )
