@@ -31,6 +31,9 @@ from tests.postgres import server as postgres_server
 
 from noria.ledger import Ledger, open_ledger
 from noria.ledger.staging import Arrivals
+from noria.metadata.project import load_project
+from noria.scheduler.loop import TICK_SECONDS
+from noria.scheduler.timetable import Timetable
 
 LATENCY = 0.05
 
@@ -332,6 +335,62 @@ def staging(database: Server, records: int = 60_000) -> None:
     print(f"  database: {(size[0] - empty[0]) / records:.0f} bytes a record of {len(rows[0])} (staged only)")
 
 
+def many(database: Server, count: int = 10_000) -> None:
+    """So many plans: what looking at them costs while nothing is due, and how late runs begin when all are at once."""
+    with office("--rows", "0") as address:
+        fleet = Fleet(database, count, address)
+        for file in (fleet.folder / "plans").iterdir():
+            plan = json.loads(file.read_text())
+            plan["schedule"] = "0 0 1 1 *"
+            file.write_text(json.dumps(plan))
+        # Files that are so new are read anew at each look.
+        time.sleep(2.5)
+        with fleet.ledger() as ledger:
+            asked = 0
+            read = ledger.store._read
+
+            def counted(*how: Any) -> Any:
+                nonlocal asked
+                asked += 1
+                return read(*how)
+
+            ledger.store._read = counted  # type: ignore[method-assign, assignment]
+            ledger.agenda.lead(time.time())
+            table = Timetable(ledger.agenda, lambda key, error: print(key, error))
+            costs = []
+            for _ in range(4):
+                asked, begun = 0, time.process_time()
+                ledger.agenda.lead(time.time())
+                table.tick(load_project(fleet.folder).plans()[0], time.time())
+                costs.append((time.process_time() - begun, asked))
+            ledger.agenda.resign()
+        idle, queries = costs[-1]
+        share, each = idle / TICK_SECONDS, (queries + 1) / TICK_SECONDS
+        print(f"plans: {count}, nothing due: first look {costs[0][0]:.1f} s of CPU, then {idle * 1000:.0f} ms a look;")
+        print(f"  {share:.1%} of a core, {each:.1f} queries a second")
+        try:
+            for _ in range(4):
+                fleet.start(20)
+            _until(lambda: _present(fleet) == 4)
+            time.sleep(25)
+            begun = time.time()
+            fleet.want()
+
+            def ended() -> bool:
+                with fleet.ledger() as ledger:
+                    done = ledger.store.tuples("SELECT COUNT(*) FROM runs WHERE status = 'done'")
+                    return int(done[0][0]) >= count
+
+            _until(ended, 900)
+            took = time.time() - begun
+            with fleet.ledger() as ledger:
+                delays = sorted(row[0] - begun for row in ledger.store.tuples("SELECT started_at FROM runs"))
+        finally:
+            fleet.end()
+    p50, p99 = delays[len(delays) // 2], delays[int(len(delays) * 0.99)]
+    print(f"  all due at once, 4 workers: {count / took:.0f} runs a second; delay median {p50:.0f} s, p99 {p99:.0f} s")
+
+
 def _present(fleet: Fleet) -> int:
     with fleet.ledger() as ledger:
         return len(ledger.agenda.workers())
@@ -376,6 +435,7 @@ def main() -> None:
         "limit": limit,
         "staging": staging,
         "kills": kills,
+        "many": many,
     }
     parser = argparse.ArgumentParser(prog="python -m bench.scale")
     parser.add_argument("--only", choices=tuple(parts), default=None)

@@ -62,7 +62,7 @@ class Operations:
             body += part
             if len(body) > _LARGEST:
                 return self._refused(key, Refused(413, "too large"))
-        plan = next((one for one in self.workspace.project.plans()[0] if one.key == key and one.enabled), None)
+        plan = self.workspace.project.enabled(key)
         hook = plan.options.webhook if plan is not None else None
         if hook is None:
             return self._refused(key, Refused(404, "no such plan, or it takes no events"))

@@ -96,6 +96,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         hint = Message("valid.did_you_mean", {"name": meant}) if meant else Message("plan.unknown_hint")
         raise NoriaError("unknown_plan", Message("plan.unknown", {"plan": reference}), plan=reference, hint=hint)
 
+    def enabled(self, key: str) -> Plan | None:
+        """The plan in the file of that stem, as long as it is there, can be loaded and is enabled; the file is read
+        anew only when it has changed."""
+        file = self.folder / "plans" / f"{key}.json"
+        found = _known_plan(file) if key and file.is_file() else None
+        return found if isinstance(found, Plan) and found.enabled else None
+
     def plans(self) -> tuple[list[Plan], list[InvalidDocument | NoriaError]]:
         """Every plan that can be loaded, and the errors of those that can't."""
         loaded: list[Plan] = []

@@ -76,7 +76,7 @@ class Runner:
         if (key, *stages) == PRUNE:
             await self._prune()
             return True
-        plan = self.plan(key)
+        plan = self.workspace.project.enabled(key)
         if plan is None:
             return True
         if stages == {"sweep"}:
@@ -89,10 +89,6 @@ class Runner:
         self._complained.pop(key, None)
         self.finished(done)
         return done.status != "stopped"
-
-    def plan(self, key: str) -> Plan | None:
-        """The plan, as long as it is there and enabled."""
-        return next((one for one in self.workspace.project.plans()[0] if one.key == key and one.enabled), None)
 
     async def _prune(self) -> None:
         """Let go of what is no longer kept: beside the runs, on a connection of its own."""
