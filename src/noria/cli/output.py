@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -138,6 +139,9 @@ class LiveProgress:
         """Something a person should know at once."""
         if not self.quiet:
             self.out.print(f"{plan}: {self.redactor.clean(str(message))}", markup=False, style="dim")
+
+    def noted(self, plan: str, state: str, ids: Sequence[str], reason: Message) -> None:
+        """The summary counts them, and `noria records` lists them."""
 
 
 def plain(value: Any) -> Any:

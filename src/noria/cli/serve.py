@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Annotated
@@ -17,6 +18,8 @@ from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import Project, load_project
 from noria.metadata.secrets import Redactor
+from noria.monitoring.logs import JsonLog
+from noria.monitoring.progress import Observer
 from noria.scheduler.loop import Scheduler
 
 ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=2, max=200, help=t("help.concurrency"))]
@@ -56,13 +59,13 @@ def worker(
 
 def _stay(loaded: Project, listen: str | None, concurrency: int, as_json: bool) -> None:
     redactor = Redactor()
-
+    observer: Observer = JsonLog(redactor.clean, time.time) if as_json else LiveProgress(redactor)
     if listen is not None and not listen.rpartition(":")[2].isdigit():
         raise NoriaError("usage", Message("serve.listen", {"listen": listen}), hint=Message("help.listen"))
 
     async def work(stop: asyncio.Event) -> None:
         async with (
-            Workspace(loaded, observer=LiveProgress(redactor, quiet=as_json), redactor=redactor) as workspace,
+            Workspace(loaded, observer=observer, redactor=redactor) as workspace,
             AsyncExitStack() as beside,
         ):
             told: list[Callable[[Finished], None]] = []

@@ -186,8 +186,17 @@ class _Delivery:
         due, blocked = self._unblocked(due)
         ready = self.preparer.prepare(due)
         ready.exempt += blocked
-        self.job.counts.invalid += sum(one.state == "invalid" for one in ready.exempt)
+        self._invalid(due, ready.exempt)
         await self._send(kind, ready, claimed_to)
+
+    def _invalid(self, due: Sequence[Due], exempt: Sequence[Exempt]) -> None:
+        """Records that can't be mapped are counted, and told of."""
+        those = [one for one in exempt if one.state == "invalid"]
+        self.job.counts.invalid += len(those)
+        if those:
+            ids = {record.seq: record.id for record in due}
+            named = [ids[one.seq] for one in those]
+            self.job.workspace.observer.noted(self.job.plan.key, "invalid", named, those[0].reason)
 
     async def _send(self, kind: str, ready: Prepared, claimed_to: int | None) -> None:
         """Claim prepared records as a batch, and begin to send it."""

@@ -21,6 +21,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.times import iso
+from noria.monitoring.logs import RUN
 from noria.monitoring.progress import Counts
 
 _HEARTBEAT_SECONDS = 2.5
@@ -144,6 +145,7 @@ async def _execute(
     runs = workspace.ledger.runs
     started = workspace.clock.now()
     run = runs.begin(plan.key, plan.name, kind, started)
+    RUN.set(run.run_id)
     job = Job(workspace, plan, run, source, target)
     status, error = "failed", None
     try:

@@ -363,6 +363,12 @@ class Sender:
         )
         counts = self.job.counts
         counts.delivered += len(batch.records) - len(failed)
+        ids = {record.seq: record.id for record in batch.records}
+        for state in ("dead", "held"):
+            those = [one for one in failed if one.state == state]
+            if those:
+                named = [ids[one.seq] for one in those]
+                self.job.workspace.observer.noted(self.job.plan.key, state, named, those[0].reason)
         for one in failed:
             setattr(counts, one.state, getattr(counts, one.state) + 1)
         self.job.moved()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -37,11 +38,14 @@ class Counts:
 
 
 class Observer(Protocol):
-    """Who watches a run: `moved` after every page and batch, `said` for what a person should know at once."""
+    """Who watches a run: `moved` after every page and batch, `said` for what a person should know at once, `noted` for
+    records that came into a state that a person should know of (dead, held, invalid)."""
 
     def moved(self, plan: str, counts: Counts, total: int | None) -> None: ...
 
     def said(self, plan: str, message: Message) -> None: ...
+
+    def noted(self, plan: str, state: str, ids: Sequence[str], reason: Message) -> None: ...
 
 
 @dataclass
@@ -56,3 +60,6 @@ class Silent:
     def said(self, plan: str, message: Message) -> None:
         """Keep it."""
         self.messages.append(message)
+
+    def noted(self, plan: str, state: str, ids: Sequence[str], reason: Message) -> None:
+        """Nothing: the ledger has it."""
