@@ -6,14 +6,19 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from noria.ledger import opening
+from noria.simulators.okki import Okki
+from noria.simulators.okki_data import make_account
+from noria.simulators.sink import Sink
 from tests.conftest import COMPANIES, DEPARTMENTS, EMPTY, Project, connections, environment
+from tests.faults.fleet import ROWS, Fleet
+from tests.servers import beside
 
 TARGET = {
     "api": "/items",
@@ -95,3 +100,19 @@ class Bench:
 @pytest.fixture
 def bench(project: Project, okki: Any, sink: Any) -> Bench:
     return Bench(project, okki, sink)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, postgres: Any) -> Iterator[Fleet]:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    account = make_account(3, users=0, departments=1, companies=ROWS, orders=0, leads=0, invalid=0)
+    sink = Sink(latency=0.1)
+    address = postgres.database()
+    with beside(Okki(account)) as okki, beside(sink) as running:
+        fleet = Fleet(folder, address, okki, (sink, running))
+        try:
+            yield fleet
+        finally:
+            fleet.end()
+            postgres.drop(address)

@@ -12,8 +12,7 @@ from aiohttp import web
 from noria.engine import reconcile_plan, run_plan
 from noria.engine.sweep import sweep_of
 from tests.conftest import EMPTY, Project
-from tests.faults.test_reported_sources import ITEMS, SINCE, Flat, connect
-from tests.faults.test_sources import Scripted, read
+from tests.faults.test_reported_sources import ITEMS, Flat, connect
 from tests.faults.test_targets import KEYS, VERIFY, Books, cut, live
 from tests.servers import listening
 
@@ -44,14 +43,6 @@ async def test_the_front_of_a_list_that_has_no_back(project: Project, counted: b
         project.plan("list", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("inside", EMPTY))
         await asyncio.wait_for(project.run("list"), 60)
     assert asked < 1000
-
-
-async def test_a_bare_empty_array_where_a_code_is_declared(project: Project) -> None:
-    """PHP writes an empty object as []: no code, no data."""
-    [f] = await read(
-        project, Scripted(lambda n, _: web.json_response([])), request=SINCE, envelope='code = "code", success = [0]'
-    )
-    assert f.status == "failed"
 
 
 async def test_a_bare_empty_array_as_the_answer_to_a_write(project: Project) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sqlite3
 from typing import Any
 
@@ -14,6 +13,7 @@ from aiohttp import web
 from noria.engine import reconcile_plan
 from noria.engine import run as run_module
 from noria.engine.sweep import sweep_of
+from noria.ledger.runs import host
 from noria.metadata.errors import NoriaError
 from tests.conftest import EMPTY, Project
 from tests.faults.test_reported_sources import ITEMS, SINCE, Flat, connect
@@ -191,7 +191,7 @@ async def test_a_container_with_the_same_host_name_and_process_number(project: P
             with ledger.store.transaction() as c:
                 c.run(
                     "UPDATE leases SET owner = :o, expires_at = :e",
-                    {"o": f"{socket.gethostname()}/{os.getpid()}/12345", "e": project.clock.time + 30},
+                    {"o": f"{host()}/{os.getpid()}/12345", "e": project.clock.time + 30},
                 )
 
         project.ledger("books", left)

@@ -311,7 +311,7 @@ async def live(schedule: Schedule, folder: Path, patch: pytest.MonkeyPatch) -> N
     """A whole schedule, from an empty ledger to a quiet end; raises `AssertionError` for what must not be."""
     asyncio.get_running_loop().set_exception_handler(_dying)
     # Who died left a lease behind; of a process that is gone.
-    patch.setattr(runs, "owner", lambda: f"{runs.socket.gethostname()}/{2**22 + 1}/dead")
+    patch.setattr(runs, "owner", lambda: f"{runs.host()}/{2**22 + 1}/dead")
     (folder / "noria.db").write_bytes(_empty_ledger())
     steps = DyingSteps()
     steps.watch(patch)

@@ -160,7 +160,7 @@ async def test_without_id_check_an_id_that_comes_twice_is_overwritten(ready: Pro
     finished = await ready.run("loose")
     assert (finished.counts.delivered, finished.counts.invalid, finished.status) == (30, 0, "done")
     story = ready.story("loose", users[0]["user_id"])
-    assert story["payload"]["name"] == "later" and [one["kind"] for one in story["versions"]] == ["duplicate"]
+    assert story["payload"]["name"] == "later" and [one["kind"] for one in story["versions"]] == ["overwritten"]
     ready.plan("checked", ("okki", USERS), ("sink", ITEMS))
     finished = await ready.run("checked")
     assert (finished.counts.delivered, finished.counts.invalid) == (30, 1)

@@ -23,8 +23,8 @@ def agreement(sent: Any, found: Any) -> bool | None:
     if isinstance(sent, dict) and isinstance(found, dict):
         verdicts = [agreement(value, found[key]) for key, value in sent.items() if key in found]
         return False if False in verdicts else True if True in verdicts else None
-    if _is_empty(sent) or _is_empty(found):
-        return _is_empty(sent) and _is_empty(found)
+    if is_empty(sent) or is_empty(found):
+        return is_empty(sent) and is_empty(found)
     if isinstance(sent, list) and isinstance(found, list):
         return _same_elements(sent, found)
     if isinstance(sent, dict | list) or isinstance(found, dict | list):
@@ -48,7 +48,8 @@ def _same_elements(sent: list[Any], found: list[Any]) -> bool | None:
     return known
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a value says nothing."""
     return any(value == nothing and type(value) is type(nothing) for nothing in _EMPTY)
 
 

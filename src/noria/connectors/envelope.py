@@ -93,12 +93,8 @@ def _taken_apart(
 ) -> tuple[list[bytes], int | None, Any]:
     try:
         if answer.body.lstrip()[:1] == b"[":
-            # A bare array is the records themselves, whatever the envelope says of objects; an empty one may be an
-            # empty object as PHP writes it, and shows no code.
-            bare = [bytes(raw) for raw in _ARRAY.decode(answer.body)]
-            if not bare and envelope.code:
-                raise _no_list(answer, transport, envelope.records, answer.body)
-            return bare, None, None
+            # A bare array is the records themselves, whatever the envelope says of objects.
+            return [bytes(raw) for raw in _ARRAY.decode(answer.body)], None, None
         body = _OBJECT.decode(answer.body)
     except msgspec.ValidationError:
         raise _no_list(answer, transport, "", answer.body) from None
@@ -179,16 +175,16 @@ def refuse_code(
     )
 
 
-def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transport) -> None:
+def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transport, *, deep: bool = False) -> None:
     """Raise `Failure` for an object that says that something failed, where no envelope is declared; not for one that
-    has an id, and so may be a record."""
+    has an id, and so may be a record. `deep`: also where a vendor hides it further in."""
     try:
         body = msgspec.json.decode(answer.body)
     except UNREADABLE:
         return
     if not isinstance(body, dict) or any(at(body, path) is not MISSING for path in id_paths):
         return
-    failed = _failure_in(body, _DEPTH)
+    failed = failure_in(body, _DEPTH if deep else 0)
     if failed is not None:
         values = {"code": shown(failed), "answer": transport.excerpt(answer.body)}
         kept = transport.kept(answer.body)
@@ -197,21 +193,40 @@ def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transpor
         )
 
 
-def _failure_in(body: dict[str, Any], depth: int) -> Any:
+def failure_in(body: dict[str, Any], depth: int) -> Any:
     """What in an answer says that something failed; None where nothing does."""
+    told = any(name.lower() in _TOLD for name in body)
     for name, value in body.items():
         key = name.lower().replace("_", "")
         if (
             (key in _FLAGS and value is not None and says_no(value))
             or (key in _ERROR_CODES and not says_nothing(value))
-            or (key in _WORDS and isinstance(value, str) and value.strip().lower() in _FAILED)
+            or (key in _WORDS and told and isinstance(value, str) and value.strip().lower() in _FAILED)
         ):
             return value
-        if isinstance(value, dict) and depth and key not in _ERROR_CODES:
-            found = _failure_in(value, depth - 1)
+        if isinstance(value, dict) and depth and key in _WRAPPERS:
+            found = failure_in(value, depth - 1)
             if found is not None:
                 return found
     return None
+
+
+def plain_results(body: bytes) -> list[dict[str, Any]] | None:
+    """An answer's results row by row where nobody declared any: a list of objects each of which says whether it went
+    well; None where there is no such list."""
+    try:
+        answer = msgspec.json.decode(body)
+    except UNREADABLE:
+        return None
+    lists = [answer] if isinstance(answer, list) else list(answer.values()) if isinstance(answer, dict) else []
+    for found in lists:
+        if isinstance(found, list) and found and all(isinstance(one, dict) and _has_flag(one) for one in found):
+            return found
+    return None
+
+
+def _has_flag(result: dict[str, Any]) -> bool:
+    return any(name.lower().replace("_", "") in _FLAGS for name in result)
 
 
 def is_html(body: bytes) -> bool:
@@ -242,9 +257,12 @@ def _readable(raw: bytes) -> Any:
 # What error codes are called where no envelope is declared.
 _ERROR_CODES = frozenset(("errcode", "errorcode", "error", "errors", "errorresponse"))
 _FLAGS = frozenset(("success", "ok", "issuccess", "succeeded"))
+# Words for how it went, where the answer has something to tell besides; else a record of that status may be echoed.
 _WORDS = frozenset(("flag", "status", "result", "state"))
+_TOLD = frozenset(("message", "msg", "errmsg", "submsg", "sub_msg", "code", "error_msg", "errormsg"))
+# Where vendors put it further in: 金蝶's is Result.ResponseStatus.IsSuccess.
+_WRAPPERS = frozenset(("result", "responsestatus", "response"))
 _FAILED = frozenset(("failure", "failed", "fail", "error"))
-# How deep a vendor hides it: 金蝶's is Result.ResponseStatus.IsSuccess.
 _DEPTH = 2
 
 

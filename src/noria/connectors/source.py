@@ -11,7 +11,7 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from noria.connectors.clocks import clock_skew
-from noria.connectors.envelope import Shape, is_html, refuse_error_object, unwrapped
+from noria.connectors.envelope import Shape, refuse_error_object, unwrapped
 from noria.connectors.failures import Failure
 from noria.connectors.paging import Contradiction, Pager, Place, Seen
 from noria.connectors.settings import HttpSettings
@@ -111,7 +111,7 @@ class Source:
         """Whether the refusal of a page says no more than that the list ended before it."""
         if place.page == 0 or failure.kind != "permanent" or place.row < place.total:
             return False
-        not_found = place.beyond and failure.status in (404, 416) and not is_html(failure.answer or b"")
+        not_found = place.beyond and failure.status in (404, 416)
         return place.refusable or not_found or _is_one_of(failure, self.settings.paging.end)
 
     def skew(self) -> float | None:

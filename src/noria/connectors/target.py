@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from noria.connectors.agreement import agreement
+from noria.connectors.agreement import agreement, is_empty
 from noria.connectors.envelope import (
     UNREADABLE,
+    failure_in,
     in_utf8,
     is_html,
+    plain_results,
     refuse_code,
     refuse_error_object,
     same_code,
@@ -65,6 +67,8 @@ class Target:
         self.api = api
         self.method = (method or "POST").upper()
         self.batch_size = batch_size or self.write.batch_size
+        # How many answers showed that a row is there, and not with which content.
+        self.unseen = 0
 
     @property
     def honours_keys(self) -> bool:
@@ -90,24 +94,27 @@ class Target:
             return array
         return b"{" + msgspec.json.encode(self.write.batch_key) + b":" + array + b"}"
 
-    async def send(self, body: bytes, key: str, rows: Sequence[Row]) -> Written:
-        """Send a body; raises `Failure`. `key` is the batch's idempotency key."""
+    async def send(
+        self, body: bytes, key: str, rows: Sequence[Row], before: Callable[[], None] = lambda: None
+    ) -> Written:
+        """Send a body; raises `Failure`. `key` is the batch's idempotency key; `before` is called right before it
+        leaves, and may keep it back by raising."""
         headers = {self.write.idempotency_header: key} if self.honours_keys else {}
         used = await self.transport.authentication.token(self.transport)
         try:
-            answer, results = await self._sent(body, headers, rows)
+            answer, results = await self._sent(body, headers, rows, before)
         except Failure as failure:
             # Refused for its token inside a 200: nothing was written, and a new token may help.
             if failure.kind != "auth" or failure.status != 200 or not await self.transport.renewed(used):
                 raise
-            answer, results = await self._sent(body, headers, rows)
+            answer, results = await self._sent(body, headers, rows, before)
         silent = frozenset(i for i, one in enumerate(results) if one is not None and one.key == "reason.no_result")
         return Written(answer, self.transport.kept(answer.body), results, silent)
 
     async def _sent(
-        self, body: bytes, headers: dict[str, str], rows: Sequence[Row]
+        self, body: bytes, headers: dict[str, str], rows: Sequence[Row], before: Callable[[], None]
     ) -> tuple[Answer, list[Message | None]]:
-        sent = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True)
+        sent = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True, before=before)
         # What it says matters more than how it is encoded: results with texts in GBK are results.
         answer = replace(sent, body=in_utf8(sent.body))
         return answer, self._results(answer, rows)
@@ -118,7 +125,10 @@ class Target:
             # Nothing is declared: what plainly says that it failed, or is no answer of an API, is heeded all the same.
             if is_html(answer.body):
                 raise self.transport.not_json(answer, writes=True)
-            refuse_error_object(answer, [], self.transport)
+            refuse_error_object(answer, [], self.transport, deep=True)
+            plain = plain_results(answer.body)
+            if plain is not None and len(plain) == len(rows):
+                return [self._said_plainly(result) for result in plain]
             return [None] * len(rows)
         try:
             body: Any = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
@@ -168,7 +178,9 @@ class Target:
             if agrees and not (whole and known is own):
                 return in_order or []
             by_id = self._by_id(named, unnamed if whole else [], known)
-            if known is own or in_order is None or not (whole and all(one.isdigit() for one in named)):
+            # An id that comes twice, or just all of them in another order, is none that the target has given.
+            echoed = len(named) == len(known) or any(len(given) > 1 for given in named.values())
+            if known is own or in_order is None or echoed or not (whole and all(one.isdigit() for one in named)):
                 return by_id
             # Numbers that the target gave by itself may happen to be ids of other rows at the source.
             return in_order
@@ -192,6 +204,13 @@ class Target:
             found.append(_id_text(at(payload, self.write.result_id)) if isinstance(payload, dict) else None)
         own = [one for one in found if one is not None]
         return own if len(set(own)) == len(rows) else None
+
+    def _said_plainly(self, result: dict[str, Any]) -> Message | None:
+        """Why a row failed, by a result that nobody declared and that says so all the same."""
+        if failure_in(result, 0) is None:
+            return None
+        text = self.transport.redactor.clean(msgspec.json.encode(result).decode())
+        return Message("reason.refused_row", {"answer": text[:300]})
 
     def _outcome(self, result: Any) -> Message | None:
         if result is MISSING:
@@ -244,11 +263,13 @@ class Target:
             return same is not False
         content = {key: value for key, value in payload.items() if key != param}
         verdict = agreement(content, found)
-        if verdict and row.rewritten and not content.keys() <= found.keys():
+        shown = {key for key, value in content.items() if not is_empty(value)}
+        if verdict and row.rewritten and not shown <= found.keys():
             # What does not show may be what has changed.
             return False
         if verdict is None and same:
             # It is there, and with which content does not show: that matters where it had another one before.
+            self.unseen += bool(content)
             return not content or not row.rewritten
         return verdict
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -87,18 +87,20 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         writes: bool = False,
+        before: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """One request, once more with a new token when the first was refused for it.
+        """One request, once more with a new token when the first was refused for it. `before` is called when it has its
+        place, right before it leaves, and may keep it back by raising.
 
         Raises `Failure`. With `writes`, a request that may have been carried out fails as `doubt`.
         """
         used = await self.authentication.token(self)
         try:
-            return await self._once(method, path, params, body, headers, writes)
+            return await self._once(method, path, params, body, headers, writes, before)
         except Failure as failure:
             if failure.kind != "auth" or not self.authentication.renew(used):
                 raise
-        return await self._once(method, path, params, body, headers, writes)
+        return await self._once(method, path, params, body, headers, writes, before)
 
     async def renewed(self, used: str | None) -> bool:
         """Whether a new token can be had in place of `used`, which the server called expired inside a 200."""
@@ -112,6 +114,7 @@ class Transport:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         writes: bool,
+        before: Callable[[], None],
     ) -> Answer:
         await self.authentication.token(self)
         own_headers, own_params = self.authentication.apply()
@@ -119,21 +122,35 @@ class Transport:
         if body is not None:
             sent_headers.setdefault("Content-Type", "application/json; charset=utf-8")
         url = self.url(path, {**(params or {}), **own_params})
-        return await self.raw(method, url, body=body, headers=sent_headers, writes=writes)
+        return await self.raw(method, url, body=body, headers=sent_headers, writes=writes, before=before)
 
     async def raw(
-        self, method: str, url: URL, *, body: bytes | None, headers: Mapping[str, str], writes: bool
+        self,
+        method: str,
+        url: URL,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        writes: bool,
+        before: Callable[[], None] = lambda: None,
     ) -> Answer:
         """One request as it is, without authentication; raises `Failure`."""
         request = self.redactor.clean(f"{method} {url.human_repr()}")
         try:
-            return await self._placed(method, url, body, headers, request, writes)
+            return await self._placed(method, url, body, headers, request, writes, before)
         except Held as held:
             message = Message("http.held", {"seconds": round(held.seconds)})
             raise Failure("throttled", message, retry_after=held.seconds, request=request) from None
 
     async def _placed(
-        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], request: str, writes: bool
+        self,
+        method: str,
+        url: URL,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        request: str,
+        writes: bool,
+        before: Callable[[], None],
     ) -> Answer:
         async with self.gate.place(url.path):
             if self._session is None:
@@ -144,6 +161,7 @@ class Transport:
                 )
                 # By itself aiohttp sends a PUT or DELETE once more when a connection is lost, unseen by the ledger.
                 self._session._retry_connection = False
+            before()
             self.requests += 1
             started = time.perf_counter()
             try:

@@ -60,6 +60,11 @@ class _Delivery:
                     self.sender.streak = 0
                 self.retrying = False
                 await self._fresh()
+        except asyncio.CancelledError:
+            # Out of time, or superseded: what is on its way is left in doubt.
+            for task in self.sending:
+                task.cancel()
+            raise
         finally:
             await self._drain()
         if self.refused is not None:
@@ -257,7 +262,8 @@ class _Delivery:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             self.sending.pop(task, None)
-            task.result()
+            if not task.cancelled():
+                task.result()
 
     async def _drain(self) -> None:
         while self.sending:

@@ -104,6 +104,9 @@ class Reading:
     @property
     def settled(self) -> bool:
         """Whether the list stood still long enough that nothing can have slipped past."""
+        if self.signs.total and not self.signs.shown and self.signs.short != self.usual.short:
+            # Nothing of what is counted: the total of another list, or one that nobody may see.
+            return False
         return self.source.remembers or self.signs.settled(self.usual)
 
     async def run(self) -> bool:
@@ -128,7 +131,7 @@ class Reading:
             if not ended:
                 return False
             self._see_clock()
-            if self.signs.total and not self.signs.shown:
+            if self.signs.total and not self.signs.shown and not self.windowed:
                 raise Endless("paging.none_shown", total=self.signs.total)
             if self.settled:
                 return True
@@ -216,7 +219,7 @@ class Reading:
 
     def _ended_by_repeats(self, page: SourcePage) -> bool:
         """The list shows only what it has shown: that is its end, unless it promises more."""
-        if page.more or self.signs.short not in (0, self.usual.short):
+        if (page.more and self.signs.shown <= len(page.records)) or self.signs.short not in (0, self.usual.short):
             total = "?" if self.signs.total is None else self.signs.total
             raise Endless("paging.repeats", rows=self.signs.shown, total=total)
         if not page.extra:

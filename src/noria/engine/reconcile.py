@@ -312,6 +312,7 @@ async def _target(
             for covered in msgspec.json.decode(row[0]):
                 for record_id in msgspec.json.decode(covered):
                     differences.note("missing", record_id, acts=False)
+    found.uncompared += target.unseen
     for known, name in comparing.undelivered(plan_id):
         if wanted.begin is None or (known is not None and _shown(scratch, [known])):
             differences.note("missing", name, acts=known is not None)

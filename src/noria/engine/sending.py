@@ -90,10 +90,8 @@ class Sender:
         rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
-            # A process that was frozen, or cut off, must not send what its successor has sent meanwhile.
-            self.job.workspace.ledger.runs.check(self.job.run)
             try:
-                written = await self.target.send(batch.body, batch.key, rows)
+                written = await self.target.send(batch.body, batch.key, rows, self._check)
             except Failure as failure:
                 decision = tries.after(failure)
                 spoilt = spoilt and broke_down(failure)
@@ -104,16 +102,22 @@ class Sender:
                     await self._pause(failure, decision.seconds)
                     kept = None
                 refused = decision.kind == "permanent" if isinstance(decision, GiveUp) else False
-                if failure.kind == "doubt" or (refused and len(payloads) > 1 and self.target.can_verify):
-                    # It is asked after the pause: what was under way is done by then. A batch that is refused as a
-                    # whole may have been written in part.
+                if refused and doubt is None and len(payloads) > 1 and self.target.can_verify:
+                    # A batch that is refused as a whole may have been written in part.
+                    there = await self._asked(
+                        batch, payloads, range(len(payloads)), kept, tries.failed, must=False, strict=True
+                    )
+                    if there and any(there):
+                        await self._verified(batch, payloads, there, kept, tries.failed)
+                        return
+                if failure.kind == "doubt":
+                    # It is asked after the pause: what was under way is done by then.
                     known = await self._weighed(batch, payloads, kept, tries.failed)
                     if known is Doubt.OVER:
                         return
                     # What the target has nothing of yet may still be under way, under this key; unless it had nothing
                     # of what an earlier run sent either, and has answered every time since that it broke down.
-                    if failure.kind == "doubt":
-                        doubt = known if not keyed or (doubt is known and broke_down(failure)) else Doubt.OPEN
+                    doubt = known if not keyed or (doubt is known and broke_down(failure)) else Doubt.OPEN
                 if isinstance(decision, Again):
                     if not self.job.stopping:
                         continue
@@ -130,6 +134,10 @@ class Sender:
                 return
             await self._settled(batch, payloads, written, started, tries.made + 1)
             return
+
+    def _check(self) -> None:
+        """A process that was frozen, or cut off, must not send what its successor has sent meanwhile."""
+        self.job.workspace.ledger.runs.check(self.job.run)
 
     async def _pause(self, failure: Failure, seconds: float) -> None:
         values = {"what": failure.request, "reason": failure.message, "seconds": round(seconds, 1)}
@@ -290,13 +298,17 @@ class Sender:
         tries: int,
         *,
         must: bool,
+        strict: bool = False,
     ) -> Sequence[bool] | None:
         """Which of the rows at `places` the target has. It is asked again as the plan's retry says where it `must` be
         known, and else nothing is given where it does not say; None where it must and never said, so that the batch was
-        left in doubt."""
+        left in doubt. `strict`: only those that show everything that was sent."""
         groups = _groups(batch)
         rewritten = self.ledger.rewritten(self.job.run.plan_id, [one for at in places for one in groups[at]])
-        rows = [Row(groups[at][0].id, payloads[at], self.documents or groups[at][0].seq in rewritten) for at in places]
+        rows = [
+            Row(groups[at][0].id, payloads[at], strict or self.documents or groups[at][0].seq in rewritten)
+            for at in places
+        ]
         asked = Tries(self.job.plan.options.retry)
         while True:
             try:

@@ -43,6 +43,8 @@ class Workspace:
         """The project's ledger, opened when first asked for."""
         if self._ledger is None:
             self._ledger = ledger_of(self.project)
+            if isinstance(self.clock, SystemClock):
+                self._ledger.store.synchronize(self.clock.now())
         return self._ledger
 
     def connection(self, plan: Plan, side: str) -> Connection:

@@ -57,7 +57,7 @@ class Agenda:
 
     def lead(self, now: float) -> bool:
         """Whether this process looks at the schedules: who had done so last, or anybody once that one is silent."""
-        now += self.store.ahead
+        now = self.store.time(now)
         with self.store.transaction() as c:
             row = c.row(
                 "SELECT owner, fence, expires_at FROM leases WHERE plan_id = :p AND stage = 'schedule' FOR UPDATE",
@@ -135,6 +135,7 @@ class Agenda:
 
     def hooked(self, plan: str, message: str, body: bytes, now: float) -> bool:
         """Keep an event (its body packed), and want the plan run for it; whether it was new."""
+        now = self.store.time(now)
         with self.store.transaction() as c:
             new = c.run(
                 "INSERT INTO hooks (plan, message, received_at, body) VALUES (:plan, :message, :now, :body)"
@@ -149,12 +150,12 @@ class Agenda:
                 )
         return bool(new)
 
-    def done(self, plan: str, stages: Iterable[str], begun: float) -> None:
-        """These stages have been run since `begun`; what was wanted later still is."""
+    def done(self, wanted: Iterable[Wanted]) -> None:
+        """These have been run; what was wanted anew meanwhile still is."""
         with self.store.transaction() as c:
             c.many(
-                "DELETE FROM wanted WHERE plan = :plan AND stage = :stage AND since <= :begun",
-                [{"plan": plan, "stage": stage, "begun": begun} for stage in stages],
+                "DELETE FROM wanted WHERE plan = :plan AND stage = :stage AND since = :since",
+                [one._asdict() for one in wanted],
             )
 
     def retries_due(self, now: float) -> list[str]:
@@ -170,8 +171,8 @@ class Agenda:
 
     def seen(self, worker: str, version: str, started_at: float, now: float, runs: int, draining: bool) -> None:
         """Note that a worker is there."""
-        ahead = self.store.ahead
-        row = Present(worker, version, started_at + ahead, now + ahead, runs, int(draining))
+        seen_at = self.store.time(now)
+        row = Present(worker, version, started_at + seen_at - now, seen_at, runs, int(draining))
         with self.store.transaction() as c:
             c.run(
                 "INSERT INTO workers (worker, version, started_at, seen_at, runs, draining)"

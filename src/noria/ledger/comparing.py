@@ -89,7 +89,8 @@ class Comparing:
         called; None for one that can't be known by its id."""
         for row in self.store.stream(
             "SELECT id, number, stray FROM record_states WHERE plan_id = :p"
-            " AND state IN ('pending', 'sending', 'failed', 'dead', 'invalid') ORDER BY seq",
+            " AND (state IN ('pending', 'sending', 'failed', 'dead', 'invalid')"
+            " OR (state = 'held' AND batch_id IS NULL)) ORDER BY seq",
             p=plan_id,
         ):
             yield (None if row[2] else row[0]), row[0] or row[1] or "?"

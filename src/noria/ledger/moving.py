@@ -40,17 +40,17 @@ def move(source: Store, target: Store, now: float, moved: Callable[[Moved], None
     """
     if target.tuples("SELECT 1 FROM plans LIMIT 1"):
         raise NoriaError("ledger", Message("move.not_empty"), hint=Message("move.not_empty_hint"))
-    # Whoever wants to write to a source in one file waits until it is over.
-    with source.transaction() as held, target.transaction() as c:
-        if held.rows("SELECT 1 FROM leases WHERE expires_at > :now", {"now": now}):
+    with source.snapshot() as read, target.transaction() as c:
+        c.unhurried()
+        if any(row[0] > source.time(now) for row in list(read("SELECT expires_at FROM leases"))):
             raise NoriaError("busy", Message("move.busy"), hint=Message("move.busy_hint"))
         c.run("DELETE FROM facts")
         done = []
         for table in metadata.sorted_tables:
             if table.name in _MADE_ANEW:
                 continue
-            one = _copied(table, source, c)
-            there = _seen(table, _rows(table, c))
+            one = _copied(table, read, c)
+            there = _seen(table, c.stream(_statement(table)))
             if there != one:
                 values = {"table": table.name, "rows": one.rows, "there": there.rows}
                 raise NoriaError("ledger", Message("move.differs", values))
@@ -68,9 +68,9 @@ def _statement(table: Table) -> str:
     return f"SELECT {', '.join(_columns(table))} FROM {table.name} ORDER BY {keys}"
 
 
-def _copied(table: Table, source: Store, c: Transaction) -> Moved:
+def _copied(table: Table, read: Callable[[str], Iterator[Any]], c: Transaction) -> Moved:
     digest, count = xxh3_128(), 0
-    rows = source.stream(_statement(table))
+    rows = read(_statement(table))
     while part := [tuple(row) for row in islice(rows, _AT_ONCE)]:
         for row in part:
             digest.update(_PACK.encode(row))
@@ -80,10 +80,6 @@ def _copied(table: Table, source: Store, c: Transaction) -> Moved:
     if table.autoincrement_column is not None:
         c.number_from(table.name, table.autoincrement_column.name)
     return Moved(table.name, count, digest.hexdigest())
-
-
-def _rows(table: Table, c: Transaction) -> Iterator[Any]:
-    yield from c.run(_statement(table))
 
 
 def _seen(table: Table, rows: Iterator[Any]) -> Moved:

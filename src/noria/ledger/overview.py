@@ -54,7 +54,7 @@ def overview(store: Store, agenda: Agenda, now: float) -> Overview:
         if plan_id in found:
             found[plan_id].last_run, found[plan_id].last_status, found[plan_id].last_ended = run_id, status, ended
     for plan_id, owner in store.tuples(
-        "SELECT plan_id, owner FROM leases WHERE stage = 'run' AND expires_at > :now", now=now + store.ahead
+        "SELECT plan_id, owner FROM leases WHERE stage = 'run' AND expires_at > :now", now=store.time(now)
     ):
         if plan_id in found:
             found[plan_id].running = owner.rpartition("/")[0]
@@ -69,6 +69,6 @@ def overview(store: Store, agenda: Agenda, now: float) -> Overview:
         if one.plan in by_key:
             by_key[one.plan].wanted.append(one.stage)
     workers = agenda.workers()
-    silent = now + store.ahead - LOST_SECONDS
+    silent = store.time(now) - LOST_SECONDS
     lost = [one.worker for one in workers if one.seen_at < silent]
     return Overview(list(found.values()), workers, lost, len({one.plan for one in wanted}))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -65,6 +65,17 @@ class PostgresTransaction(Transaction):
         """From the table's sequence: plans are staged side by side."""
         return int(self.run("SELECT nextval(pg_get_serial_sequence('pages', 'page_id'))").fetchall()[0][0])
 
+    def stream(self, statement: str) -> Iterator[Any]:
+        """By a cursor in the server."""
+        with self._connection.cursor("within") as cursor:
+            cursor.itersize = 1000
+            cursor.execute(translated(statement))
+            yield from cursor
+
+    def unhurried(self) -> None:
+        """Nobody waits for it."""
+        self.run("SET LOCAL idle_in_transaction_session_timeout = 0")
+
     def number_from(self, table: str, column: str) -> None:
         """Its sequence goes on there."""
         self.run(
@@ -99,8 +110,15 @@ class PostgresStore(Store):
     def synchronize(self, now: float) -> None:
         """Set this machine's clock (`now`: epoch seconds) against the database's, once processes on several machines
         share the ledger."""
+        self.shares = True
+        self.ahead = self.time(now) - now
+
+    def time(self, now: float) -> float:
+        """The database's own clock, where processes share it."""
+        if not self.shares:
+            return now
         found = self.tuples("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
-        self.ahead = float(found[0][0]) - now
+        return float(found[0][0])
 
     def _connect(self) -> Any:
         return psycopg.connect(conninfo_of(self.engine.url), autocommit=True)
@@ -128,6 +146,24 @@ class PostgresStore(Store):
                     yield make(*row)
         except psycopg.Error as error:
             raise unusable(error) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[str], Iterator[Any]]]:
+        """A transaction that sees one moment, with the leases locked against those that would begin a run."""
+        with psycopg.connect(conninfo_of(self.engine.url)) as connection:
+            connection.execute("SET idle_in_transaction_session_timeout = 0")
+            connection.commit()
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            # The moment is that of the first reading statement after it.
+            connection.execute("LOCK TABLE leases IN SHARE MODE")
+
+            def read(statement: str) -> Iterator[Any]:
+                with connection.cursor("move") as cursor:
+                    cursor.itersize = 1000
+                    cursor.execute(translated(statement))
+                    yield from cursor
+
+            yield read
 
     def vacuum(self) -> None:
         """The tables whose bodies are let go; nobody else can use them meanwhile."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ class Runs:
         A lease whose process is gone (killed) is taken over at once on the same machine, elsewhere when it expires.
         """
         plan_id = self.plan_id(key, name)
-        until = now + self.store.ahead + LEASE_SECONDS
+        shared = self.store.time(now)
+        until = shared + LEASE_SECONDS
         with self.store.transaction() as c:
             # Who comes at the same moment waits here, and finds the lease taken.
             c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", {"p": plan_id})
@@ -88,7 +90,8 @@ class Runs:
                 "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run'",
                 {"p": plan_id},
             )
-            if row is not None and row.expires_at > now + self.store.ahead and _alive(row.owner):
+            # One that lasts longer than any was taken by a clock that was wrong.
+            if row is not None and shared < row.expires_at <= until + LEASE_SECONDS and _alive(row.owner):
                 values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
                 raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
             fence = 1 if row is None else row.fence + 1
@@ -113,11 +116,12 @@ class Runs:
 
     def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
         """Keep the lease and the run's counts fresh; raises `NoriaError` (`superseded`) when another took over."""
+        until = self.store.time(now) + LEASE_SECONDS
         with self.store.transaction() as c:
             held = c.row(
                 "UPDATE leases SET expires_at = :until"
                 " WHERE plan_id = :p AND stage = 'run' AND fence = :fence RETURNING fence",
-                {"until": now + self.store.ahead + LEASE_SECONDS, "p": run.plan_id, "fence": run.fence},
+                {"until": until, "p": run.plan_id, "fence": run.fence},
             )
             if held is None:
                 raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
@@ -264,14 +268,26 @@ class Runs:
 
 def owner() -> str:
     """This process: host, process id, and when it started, so that a reused id is not mistaken for it."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+    return f"{host()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+@cache
+def host() -> str:
+    """This machine, as far as process numbers mean the same: its name, and the space that they are counted in."""
+    found = [socket.gethostname()]
+    try:
+        found.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8])
+        found.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    except OSError:
+        pass  # other systems know no such spaces
+    return ".".join(found)
 
 
 def _alive(name: str) -> bool:
     """Whether the process that took a lease may still live; a process on another machine may."""
-    host, _, rest = name.partition("/")
+    where, _, rest = name.partition("/")
     pid, _, started = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit():
+    if where != host() or not pid.isdigit():
         return True
     try:
         os.kill(int(pid), 0)

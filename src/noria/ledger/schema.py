@@ -155,7 +155,8 @@ versions = Table(
     Column("run_id", BigInteger, nullable=False),
     Column("noted_at", Float, nullable=False),
     Index("versions_by_id", "plan_id", "id", "version_id"),
-    comment="other contents of a record: superseded by a newer one, kept as duplicate, or once ambiguous (resolved)",
+    comment="other contents of a record: superseded by a newer one, overwritten on its own page, kept"
+    " as duplicate, or once ambiguous (resolved)",
 )
 
 batches = Table(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +36,13 @@ class SqliteTransaction(Transaction):
         """One more than the newest."""
         return int(self.run("SELECT COALESCE(MAX(page_id), 0) + 1 FROM pages").fetchall()[0][0])
 
+    def stream(self, statement: str) -> Iterator[Any]:
+        """As the file is read."""
+        yield from self.run(statement)
+
+    def unhurried(self) -> None:
+        """As it may by itself."""
+
     def number_from(self, table: str, column: str) -> None:
         """As it does by itself."""
 
@@ -61,6 +69,9 @@ class SqliteStore(Store):
     def _connect(self) -> Any:
         return _driver(self.engine)
 
+    def synchronize(self, now: float) -> None:
+        """There is but this machine's clock."""
+
     def _mend(self) -> None:
         """A file is not lost."""
 
@@ -77,6 +88,12 @@ class SqliteStore(Store):
                 yield make(*row)
         finally:
             connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[str], Iterator[Any]]]:
+        """The write lock keeps everybody out."""
+        with self.transaction():
+            yield self.stream
 
     def vacuum(self) -> None:
         """Nobody else can write meanwhile."""

@@ -254,10 +254,10 @@ class Staging:
         newest: bytes,
     ) -> None:
         """A content that another of the same id on the same page comes after: it is kept beside, and not sent."""
-        if digest in (newest, old and old[1]) or self._newest_version(c, page, record_id) == digest:
+        if digest in (newest, old and old[1]) or self._newest_version(c, page, record_id, "overwritten") == digest:
             page.counts.unchanged += 1
             return
-        self._version(c, page, record_id, "duplicate", None, digest, page.page_id, page.take(raw))
+        self._version(c, page, record_id, "overwritten", None, digest, page.page_id, page.take(raw))
         page.counts.duplicate += 1
 
     def _insert_all(self, c: Transaction, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> bool:
@@ -434,11 +434,13 @@ class Staging:
             },
         )
 
-    def _newest_version(self, c: Transaction, page: _Page, record_id: str | None) -> bytes | None:
+    def _newest_version(
+        self, c: Transaction, page: _Page, record_id: str | None, kind: str = "duplicate"
+    ) -> bytes | None:
         found = c.value(
-            "SELECT hash FROM versions WHERE plan_id = :p AND id = :id AND kind = 'duplicate'"
+            "SELECT hash FROM versions WHERE plan_id = :p AND id = :id AND kind = :kind"
             " ORDER BY version_id DESC LIMIT 1",
-            {"p": page.run.plan_id, "id": record_id},
+            {"p": page.run.plan_id, "id": record_id, "kind": kind},
         )
         return bytes(found) if found is not None else None
 

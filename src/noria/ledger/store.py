@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import namedtuple
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
@@ -76,6 +76,14 @@ class Transaction(ABC):
         """Insert rows none of which may be there yet; where one is, nothing is inserted and the answer is no."""
 
     @abstractmethod
+    def stream(self, statement: str) -> Iterator[Any]:
+        """The rows of a reading statement inside the transaction, some at a time."""
+
+    @abstractmethod
+    def unhurried(self) -> None:
+        """Let the transaction take as long as it takes."""
+
+    @abstractmethod
     def number_from(self, table: str, column: str) -> None:
         """Give new rows numbers beyond those that a table has."""
 
@@ -113,10 +121,19 @@ class Store(ABC):
         # The driver's own connections: hot statements go there without a layer between.
         self._writing: Any = self._connect()
         self._reading: Any = self._connect()
-        # How far the database's clock is ahead of this machine's, in seconds: leases go by the one that all share.
+        # How far the database's clock is ahead of this machine's, in seconds; whether leases go by that one.
         self.ahead = 0.0
+        self.shares = False
         self._compressor = zstandard.ZstdCompressor(level=1)
         self._decompressor = zstandard.ZstdDecompressor()
+
+    @abstractmethod
+    def synchronize(self, now: float) -> None:
+        """From now on leases go by the database's clock, where it has one (`now`: epoch seconds by this machine's)."""
+
+    def time(self, now: float) -> float:
+        """`now` (epoch seconds by this machine's clock) by the clock that leases go by."""
+        return now
 
     @abstractmethod
     def _connect(self) -> Any:
@@ -169,6 +186,10 @@ class Store(ABC):
     @abstractmethod
     def stream(self, statement: str, **values: Any) -> Iterator[Any]:
         """The rows of a reading statement, one at a time, on a connection of their own."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Callable[[str], Iterator[Any]]]:
+        """Everything as it is at one moment, while nobody begins a run: gives what runs a reading statement on it."""
 
     @abstractmethod
     def vacuum(self) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from noria.engine import Finished, Workspace
+from noria.metadata.errors import NoriaError
 from noria.scheduler.runner import Runner
 from noria.scheduler.timetable import Timetable
 
@@ -32,14 +34,19 @@ class Scheduler:
         """Tick until asked to stop; runs under way are ended in order."""
         clock = self.workspace.clock
         while not self.stop.is_set():
-            self.tick(clock.now())
+            try:
+                self.tick(clock.now())
+            except NoriaError as error:
+                # A ledger that can't be used for a moment: what is due stays due.
+                self.runner.complain("", error)
             waiting = asyncio.ensure_future(clock.sleep(TICK_SECONDS))
             stopping = asyncio.ensure_future(self.stop.wait())
             await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for task in (waiting, stopping):
                 task.cancel()
         await self.idle()
-        self.workspace.ledger.agenda.resign()
+        with suppress(NoriaError):
+            self.workspace.ledger.agenda.resign()
 
     async def idle(self) -> None:
         """Wait until no run is under way."""
@@ -49,10 +56,11 @@ class Scheduler:
     def tick(self, now: float) -> None:
         """Start whatever is wanted at `now` and not already under way."""
         agenda = self.workspace.ledger.agenda
+        now = self.workspace.ledger.store.time(now)
         if not agenda.lead(now):
             self.timetable.forget()
             return
-        self.timetable.tick(self.runner.plans(), now)
+        self.timetable.tick(self.runner.plans(), now, self.runner.unreadable)
         for key in dict.fromkeys(one.plan for one in agenda.wanted()):
             if key not in self._active:
                 self._active[key] = asyncio.ensure_future(self._run(key))

@@ -17,6 +17,9 @@ from noria.metadata.plan import Plan
 from noria.metadata.project import load_project
 from noria.scheduler.timetable import PRUNE
 
+# Errors that say nothing of the plan: it stays wanted.
+_AGAIN = ("busy", "superseded", "ledger")
+
 
 class Runner:
     """Carries out a project's plans. `finished` is told of every run that ends."""
@@ -27,6 +30,8 @@ class Runner:
         self.workspace = workspace
         self.stop = stop
         self.finished = finished
+        # Plans whose files can't be read now: neither there nor gone.
+        self.unreadable: set[str] = set()
         self._complained: dict[str, str] = {}
 
     @property
@@ -45,30 +50,30 @@ class Runner:
         plans, broken = self.workspace.project.plans()
         for one in broken:
             self.complain(one.plan, one)
+        self.unreadable = {one.plan for one in broken}
         return plans
 
     async def run(self, key: str) -> bool:
         """Run what is wanted of a plan, also what comes to be wanted meanwhile; whether all of it was done. It is not
         where the process is asked to stop, or where another has the plan: then it stays wanted."""
         while not self.stop.is_set():
-            stages = {one.stage for one in self.agenda.wanted(key)}
-            if not stages:
+            wanted = self.agenda.wanted(key)
+            if not wanted:
                 return True
             # A sweep is a run by itself, and comes after the plan's own.
-            stages = stages - {"sweep"} or {"sweep"}
-            begun = self.workspace.clock.now()
+            own = [one for one in wanted if one.stage != "sweep"] or wanted
             try:
-                if not await self._stages(key, stages):
+                if not await self._stages(key, {one.stage for one in own}):
                     return False
             except NoriaError as error:
                 self.complain(key, error)
-                if error.code in ("busy", "superseded"):
+                if error.code in _AGAIN:
                     return False
             except Exception as error:  # noqa: BLE001 - told, with its traceback
                 # A defect of noria's own must not stop the other plans, nor go unsaid.
                 self.complain(key, error)
                 traceback.print_exc()
-            self.agenda.done(key, stages, begun)
+            self.agenda.done(own)
         return False
 
     async def _stages(self, key: str, stages: set[str]) -> bool:
@@ -78,7 +83,8 @@ class Runner:
             return True
         plan = self.workspace.project.enabled(key)
         if plan is None:
-            return True
+            # Its file is not here yet, or half-written; who looks at the schedules lets go of what is gone.
+            return False
         if stages == {"sweep"}:
             window = sweep_of(plan, self.workspace.clock.now())
             delivers = plan.target_schedule is None

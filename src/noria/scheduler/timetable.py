@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSimError
+
 from noria.engine.sweep import sweep_schedule
 from noria.ledger.agenda import Agenda, Fire
+from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE, zone
 from noria.scheduler.crontab import next_fire
@@ -38,12 +41,13 @@ class Timetable:
         self._known.clear()
         self._loaded = False
 
-    def tick(self, plans: Iterable[Plan], now: float) -> list[tuple[str, str]]:
-        """Note what is due at `now` (epoch seconds) as wanted; gives the (plan, stage) pairs."""
+    def tick(self, plans: Iterable[Plan], now: float, unreadable: Iterable[str] = ()) -> list[tuple[str, str]]:
+        """Note what is due at `now` (epoch seconds) as wanted; gives the (plan, stage) pairs. `unreadable`: plans whose
+        files can't be read now, which are left as they are."""
         self._load()
         self._fires = []
         due: list[tuple[str, str]] = []
-        enabled: set[str] = {""}
+        enabled: set[str] = {"", *unreadable}
         if self._fired("", "prune", _PRUNES, now, DEFAULT_ZONE):
             due.append(PRUNE)
         retries = set(self.agenda.retries_due(now))
@@ -56,7 +60,12 @@ class Timetable:
                 due.append((plan.key, "deliver"))
         self._leave_out(enabled, now)
         if due or self._fires:
-            self.agenda.want(due, now, self._fires)
+            try:
+                self.agenda.want(due, now, self._fires)
+            except NoriaError:
+                # Nothing was noted, so nothing has been seen to.
+                self.forget()
+                raise
         return due
 
     def _load(self) -> None:
@@ -77,7 +86,7 @@ class Timetable:
                 due.add("deliver")
             if self._fired(plan.key, "sweep", sweep_schedule(plan), now, tz):
                 due.add("sweep")
-        except ValueError as error:
+        except (ValueError, CronSimError) as error:
             self.complain(plan.key, error)
         return due
 
@@ -109,6 +118,9 @@ class Timetable:
             if key not in enabled and text:
                 self._known[key, side] = ("", now, 0.0)
                 self._fires.append(Fire(key, side, "", now))
+        gone = [one for one in self.agenda.wanted() if one.plan not in enabled]
+        if gone:
+            self.agenda.done(gone)
 
 
 _UNKNOWN = -1.0

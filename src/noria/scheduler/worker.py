@@ -126,9 +126,9 @@ class Worker:
         agenda, clock = self.workspace.ledger.agenda, self.workspace.clock
         while True:
             plans = self.runner.plans()
-            now = clock.now()
+            now = self.workspace.ledger.store.time(clock.now())
             if agenda.lead(now):
-                self.timetable.tick(plans, now)
+                self.timetable.tick(plans, now, self.runner.unreadable)
                 await self._enqueue(queries, now)
             else:
                 self.timetable.forget()
@@ -157,6 +157,8 @@ class Worker:
         """Say that this worker is there."""
         agenda, clock, started = self.workspace.ledger.agenda, self.workspace.clock, self.workspace.clock.now()
         while True:
+            # Clocks are set, and drift.
+            self.workspace.ledger.store.synchronize(clock.now())
             agenda.seen(self.name, version("noria"), started, clock.now(), len(self._running), self.stop.is_set())
             await asyncio.sleep(SEEN_SECONDS)
 

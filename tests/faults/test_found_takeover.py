@@ -1,0 +1,121 @@
+"""Ways to lose or double records that a second look by people told only to break it has found."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from noria.ledger import ledger_of
+from noria.metadata.errors import NoriaError
+from noria.metadata.project import load_project
+from noria.scheduler.runner import Runner
+from tests.conftest import Project
+from tests.faults.test_reported_sources import ITEMS, Flat, connect
+from tests.faults.test_targets import VERIFY, Books, later, live
+from tests.servers import listening
+
+SOURCE = {"api": "/list", "id": "id", "idCheck": False}
+
+
+@pytest.mark.parametrize("answer", ["business", "500", "404 page"])
+async def test_a_bad_row_keeps_the_good_ones_back_where_asking_fails_for_what_is_not_there(
+    project: Project, answer: str
+) -> None:
+    """Asked for a document that is not there, the target says so with a business code (as ERPs do) or breaks. Row 2 of
+    four new rows is bad (400)."""
+    books = Books(4)
+
+    async def has(request):
+        wanted = int(request.query["id"])
+        if wanted in books.kept:
+            return web.json_response({"code": 0, "data": [{"id": wanted, "name": books.kept[wanted]}]})
+        if answer == "500":
+            return web.Response(status=500)
+        if answer == "404 page":
+            return web.Response(status=404, text="<html>not found</html>", content_type="text/html")
+        return web.json_response({"code": 1404, "message": "no such document"})
+
+    books._has = has
+    books.refuses = lambda rows, n: (
+        web.json_response({"m": "bad"}, status=400) if any(r["id"] == 2 for r in rows) else None
+    )
+    target = {"envelope": {"code": "code", "success": [0], "message": "message"}}
+    source = {"envelope": {"records": "data", "total": "total"}}
+    await live(project, books, *[later(project, 90_000)] * 6, write=VERIFY, source=source, target=target)
+    assert set(books.kept) == {0, 1, 3}, (project.counts("books"), len(books.sends))
+
+
+async def test_a_frozen_process_writes_the_older_content_after_the_newer(project: Project) -> None:
+    """Frozen while a batch waits for the rate limit (or for a token), after its fence was looked at."""
+    books = Books(8)
+    clock = project.clock
+    original = clock.sleep
+    state = {"n": 0}
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 5 and not state["n"] and len(books.sends) == 1:
+            state["n"] = 1
+            with ledger_of(load_project(project.folder)) as ledger, ledger.store.transaction() as c:
+                c.run("UPDATE leases SET expires_at = 0")
+            books.source[5] = "second"
+            await project.run("books")
+            assert books.kept[5] == "second"
+            return
+        await original(seconds)
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    async with listening(books.routes()) as url:
+        project.connections(
+            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
+            'paging = { type = "page", size_param = "size", size = 100 }\n'
+            f'[connections.out]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
+            "limits = { per_minute = 1 }\n"
+            f'write = {{ results = "results", batch_size = 4, {VERIFY} }}\n'
+        )
+        project.plan("books", ("books", SOURCE), ("out", ITEMS), options={"concurrency": 1})
+        with suppress(NoriaError):  # superseded
+            await project.run("books")
+        clock.time += 4000
+        await project.run("books")
+    assert books.kept == books.source, (books.kept, project.counts("books"))
+
+
+async def test_a_ledger_error_in_a_run_eats_its_fire_in_serve(project: Project) -> None:
+    """SQLite is locked for a moment (longer than its time-out) while the run stages its first page."""
+    import sqlite3
+
+    flat = Flat([{"id": 1, "name": "x"}])
+    _original, _n = flat.list, 0
+    async with project_listening(flat) as url:
+        connect(project, url)
+        project.plan("books", ("books", SOURCE), ("books", ITEMS), schedule="0 3 * * *")
+        async with project.workspace() as w:
+            w.ledger.store._writing.execute("PRAGMA busy_timeout = 100")
+            w.ledger.agenda.want([("books", "extract"), ("books", "deliver")], w.clock.now())
+            _store, run = w.ledger.store, {"n": 0}
+            staged = w.ledger.staging.stage
+
+            def stage(*args: Any, **how: Any) -> Any:
+                run["n"] += 1
+                if run["n"] > 1:
+                    return staged(*args, **how)
+                other = sqlite3.connect(project.folder / "noria.db", isolation_level=None)
+                other.execute("BEGIN IMMEDIATE")
+                try:
+                    return staged(*args, **how)
+                finally:
+                    other.execute("ROLLBACK")
+                    other.close()
+
+            w.ledger.staging.stage = stage  # type: ignore[method-assign]
+            done = await Runner(w, asyncio.Event()).run("books")
+            left = [one.plan for one in w.ledger.agenda.wanted()]
+    assert flat.applied or left, (done, "the fire is gone, nothing was staged")
+
+
+def project_listening(flat: Flat) -> Any:
+    return listening(flat.routes())
