@@ -30,8 +30,8 @@ from tests.postgres import Server
 from tests.postgres import server as postgres_server
 
 from noria.ledger import Ledger, open_ledger
+from noria.ledger.arrivals import Arrivals
 from noria.ledger.delivery import Attempt
-from noria.ledger.staging import Arrivals
 from noria.metadata.project import load_project
 from noria.scheduler.loop import TICK_SECONDS
 from noria.scheduler.timetable import Timetable

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noria.ledger import Ledger, open_ledger
+from noria.ledger.arrivals import Arrivals
 from noria.ledger.content import same_content
 from noria.ledger.delivery import Attempt, Exempt
 from noria.ledger.migrations import HEAD
@@ -21,7 +22,6 @@ from noria.ledger.postgres import translated
 from noria.ledger.records import rows_of
 from noria.ledger.runs import Read, Run
 from noria.ledger.schema import RECORD_STATES, metadata
-from noria.ledger.staging import Arrivals
 from noria.mapping import DECODER
 from noria.messages import Message
 from noria.metadata.errors import NoriaError

@@ -15,8 +15,8 @@ from noria.engine.job import Job
 from noria.engine.motion import Signs, Usual
 from noria.engine.reading import Reading, Taken
 from noria.engine.requests import source_of, windowed
+from noria.ledger.arrivals import Arrivals, StageCounts
 from noria.ledger.runs import Read
-from noria.ledger.staging import Arrivals, StageCounts
 from noria.messages import Message
 from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan, SweepOptions

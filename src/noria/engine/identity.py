@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
-from noria.ledger.staging import Arrivals
+from noria.ledger.arrivals import Arrivals
 from noria.mapping import DECODER, Environment, MappingError, RowRules, encode
 from noria.messages import Message
 from noria.metadata.documents import Metadata

@@ -19,7 +19,7 @@ from noria.engine.job import Job
 from noria.engine.motion import MOST_PASSES, Signs, Usual
 from noria.engine.requests import Readable
 from noria.engine.retry import GiveUp, Tries
-from noria.ledger.staging import Arrivals
+from noria.ledger.arrivals import Arrivals
 from noria.messages import Message
 
 # Pages in a row with nothing on them that this pass had not shown: the server goes round in a circle.

@@ -28,8 +28,8 @@ from noria.engine.motion import Signs
 from noria.engine.reading import Reading, Taken
 from noria.engine.requests import Readable, source_of
 from noria.engine.sweep import NAMED, Sweep, request_items
+from noria.ledger.arrivals import Arrivals
 from noria.ledger.comparing import CHANGED, MISSING, SAME
-from noria.ledger.staging import Arrivals
 from noria.mapping import DECODER
 from noria.messages import Message
 from noria.metadata.documents import Metadata

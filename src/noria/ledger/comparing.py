@@ -8,13 +8,13 @@ from typing import NamedTuple
 import msgspec
 from xxhash import xxh3_128_digest
 
+from noria.ledger.arrivals import AMBIGUOUS, WITHOUT_ID, Arrivals
 from noria.ledger.delivery import Delivery
 from noria.ledger.exceptions import note_exceptions
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.records import rows_of
 from noria.ledger.runs import Run
-from noria.ledger.staging import AMBIGUOUS, WITHOUT_ID, Arrivals
 from noria.ledger.store import Store
 from noria.messages import Message
 
