@@ -130,7 +130,7 @@ def test_a_run_that_was_superseded_writes_nothing_more(ledger: Ledger) -> None:
         lambda: ledger.delivery.close(
             first, batch, state="delivered", attempt=attempt, failed=[], attempts=1, now=1001.0
         ),
-        lambda: ledger.delivery.reopen(batch, first, 1001.0),
+        lambda: ledger.doubts.reopen(batch, first, 1001.0),
         lambda: ledger.delivery.forgive(first, [batch.batch_id], 1.0, 1.0),
         lambda: ledger.runs.begin_read(first, 1001.0, "s", 0),
         lambda: ledger.runs.begin_sweep(first, 1001.0, 0.0),
@@ -145,7 +145,7 @@ def test_a_run_that_was_superseded_writes_nothing_more(ledger: Ledger) -> None:
         assert caught.value.code == "superseded"
     assert (ledger.records.counts(second.plan_id), ledger.delivery.claimed(second.plan_id)) == before
     assert ledger.runs.watermark(second.plan_id) is None
-    assert [one.batch_id for one in ledger.delivery.unfinished(second)] == [batch.batch_id]
+    assert [one.batch_id for one in ledger.doubts.unfinished(second)] == [batch.batch_id]
 
 
 def test_a_ledger_of_a_newer_noria_is_refused(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_states_follow_batches_and_sum_up(ledger: Ledger) -> None:
     assert sum(counts.values()) == 10
     assert ledger.delivery.again(run.plan_id, 199.0, 0, 10) == []
     assert [due.id for due in ledger.delivery.again(run.plan_id, 200.0, 0, 10)] == ["1"]
-    assert [batch.batch_id for batch in ledger.delivery.unfinished(ledger.runs.begin("q", "", "run", 1.0))] == []
+    assert [batch.batch_id for batch in ledger.doubts.unfinished(ledger.runs.begin("q", "", "run", 1.0))] == []
     assert second is not None
 
 
@@ -208,7 +208,7 @@ def test_an_unfinished_batch_is_found_by_the_next_run_with_body_and_key(ledger: 
     batch = claimed(ledger, run, 3)
     ledger.runs.finish(run, "interrupted", 104.0, {})
     later = ledger.runs.begin("p", "", "run", 105.0)
-    found = ledger.delivery.unfinished(later)
+    found = ledger.doubts.unfinished(later)
     assert [(one.batch_id, one.key, one.body, [r.id for r in one.records]) for one in found] == [
         (batch.batch_id, "k", b'[{"id":0},{"id":1},{"id":2}]', ["0", "1", "2"])
     ]

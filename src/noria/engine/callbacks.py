@@ -154,7 +154,7 @@ class CallbackSource:
             return results if len(results) == len(groups) else [MISSING] * len(groups)
         ledger = self.workspace.ledger
         firsts = [group[0] for group in groups]
-        ids = ledger.delivery.ids(batch.plan_id, firsts)
+        ids = ledger.doubts.ids(batch.plan_id, firsts)
         payloads = rows_of(ledger.store.unpack(batch.body), batch.body_path)
         rows = [Row(ids.get(seq, ""), bytes(raw)) for seq, raw in zip(firsts, payloads, strict=True)]
         return target.matched(results, rows)

@@ -93,7 +93,8 @@ class _Delivery:
 
     async def _settle_doubt(self) -> None:
         """Batches that a run before this one left open, and those whose doubt is to be settled now."""
-        open_batches = self.ledger.unfinished(self.job.run)
+        doubts = self.job.workspace.ledger.doubts
+        open_batches = doubts.unfinished(self.job.run)
         for batch in open_batches:
             if self.halted:
                 return
@@ -105,12 +106,12 @@ class _Delivery:
         if self.sender is None:
             return
         patience = sum(map(float, self.job.plan.options.retry.schedule))
-        for batch in self.ledger.doubtful(self.plan_id, self.job.clock.now(), patience):
+        for batch in doubts.doubtful(self.plan_id, self.job.clock.now(), patience):
             if self.halted:
                 return
-            self.ledger.reopen(batch, self.job.run, self.job.clock.now())
+            doubts.reopen(batch, self.job.run, self.job.clock.now())
             await self._guarded(self.sender.settle(batch))
-        self.sender.doubted |= self.ledger.doubted_ids(self.plan_id, self.job.clock.now(), patience)
+        self.sender.doubted |= doubts.doubted_ids(self.plan_id, self.job.clock.now(), patience)
 
     async def _again(self) -> None:
         """Failed, replayed and waiting records, each looked at once."""

@@ -50,7 +50,9 @@ class Job:
 
     def backlog(self) -> bool:
         """Whether records that were staged before are due."""
-        return self.workspace.ledger.delivery.has_due(self.run.plan_id, self.clock.now())
+        ledger, now = self.workspace.ledger, self.clock.now()
+        patience = sum(map(float, self.plan.options.retry.schedule))
+        return ledger.delivery.has_due(self.run.plan_id, now) or ledger.doubts.any(self.run.plan_id, now, patience)
 
     def stop(self) -> None:
         """Ask the run to stop."""

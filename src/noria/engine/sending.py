@@ -304,7 +304,9 @@ class Sender:
         known, and else nothing is given where it does not say; None where it must and never said, so that the batch was
         left in doubt. `strict`: only those that show everything that was sent."""
         groups = _groups(batch)
-        rewritten = self.ledger.rewritten(self.job.run.plan_id, [one for at in places for one in groups[at]])
+        rewritten = self.job.workspace.ledger.doubts.rewritten(
+            self.job.run.plan_id, [one for at in places for one in groups[at]]
+        )
         rows = [
             Row(groups[at][0].id, payloads[at], strict or self.documents or groups[at][0].seq in rewritten)
             for at in places

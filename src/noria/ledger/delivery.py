@@ -75,7 +75,7 @@ class Attempt(NamedTuple):
 
 
 # A time that was noted in the future was noted before the clock was set back: what it says of later can't be trusted.
-_OF_THE_FUTURE = "{0}.updated_at > :now + 120"
+OF_THE_FUTURE = "{0}.updated_at > :now + 120"
 _FRESH = (
     "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, 0, NULL, NULL, 0 FROM records r"
     " WHERE r.plan_id = :p AND r.seq > :after AND r.stray = 0 AND NOT EXISTS"
@@ -89,7 +89,7 @@ _AGAIN = (
     " FROM exceptions e"
     " JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
     " WHERE e.plan_id = :p AND e.seq > :after AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR"
-    f" {_OF_THE_FUTURE.format('e')} OR"
+    f" {OF_THE_FUTURE.format('e')} OR"
     " (e.waits_for IS NOT NULL AND"
     " (SELECT w.next_seq FROM plans w WHERE w.plan_id = e.waits_for) > e.waits_seq))"
     " AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.batch_id = e.batch_id AND b.state = 'doubt')"
@@ -136,24 +136,9 @@ class Delivery:
         batch in doubt, which are settled together."""
         return [Due(*row) for row in self.store.tuples(_AGAIN, p=plan_id, now=now, after=after, n=limit)]
 
-    def has_due(self, plan_id: int, now: float, patience: float = 1e12) -> bool:
-        """Whether anything of the plan is to be delivered now, or to be settled."""
-        if self.fresh(plan_id, self.claimed(plan_id), 1) or self.again(plan_id, now, 0, 1):
-            return True
-        return bool(
-            self.store.tuples("SELECT 1 FROM batches WHERE plan_id = :p AND state = 'sending' LIMIT 1", p=plan_id)
-            or self._doubted(plan_id, now, now - patience)
-        )
-
-    def ids(self, plan_id: int, seqs: Sequence[int]) -> dict[int, str]:
-        """The ids of records by their seqs, also of those whose place newer content has taken."""
-        asked = msgspec.json.encode(list(seqs)).decode()
-        found = self.store.tuples(
-            "SELECT r.seq, r.id FROM json_each(:seqs) j CROSS JOIN records r WHERE r.plan_id = :p AND r.seq = j.value",
-            seqs=asked,
-            p=plan_id,
-        )
-        return {**self._replaced(plan_id, seqs), **dict(found)}
+    def has_due(self, plan_id: int, now: float) -> bool:
+        """Whether anything of the plan is to be delivered now."""
+        return bool(self.fresh(plan_id, self.claimed(plan_id), 1) or self.again(plan_id, now, 0, 1))
 
     def still(self, plan_id: int, records: Sequence[Due]) -> list[Due]:
         """Those of these records whose place no newer content has taken."""
@@ -243,19 +228,6 @@ class Delivery:
             [{"state": state, "b": batch_id, "now": now, "p": plan_id, "seq": r.seq} for r in records],
         )
 
-    def reopen(self, batch: OpenBatch, run: Run, now: float) -> None:
-        """A batch that was in doubt is sent again as it was, under the same key."""
-        with self.store.transaction(run) as c:
-            c.run(
-                "UPDATE batches SET state = 'sending', finished_at = NULL WHERE batch_id = :b",
-                {"b": batch.batch_id},
-            )
-            c.many(
-                "UPDATE exceptions SET state = 'sending', due_at = NULL, updated_at = :now"
-                " WHERE plan_id = :p AND seq = :seq AND batch_id = :b",
-                [{"now": now, "p": run.plan_id, "seq": r.seq, "b": batch.batch_id} for r in batch.records],
-            )
-
     def attempt(self, run: Run, batch: OpenBatch, attempt: Attempt) -> None:
         """Keep a try that did not settle the batch."""
         with self.store.transaction(run) as c:
@@ -344,107 +316,6 @@ class Delivery:
                 )
         return revived
 
-    def unfinished(self, run: Run) -> list[OpenBatch]:
-        """Batches that an earlier run of the plan left `sending`: nobody knows yet what became of them."""
-        rows = self.store.rows(
-            "SELECT batch_id FROM batches WHERE plan_id = :p AND state = 'sending' AND run_id <> :run"
-            " ORDER BY batch_id",
-            p=run.plan_id,
-            run=run.run_id,
-        )
-        return [self.open_batch(row.batch_id) for row in rows]
-
-    def open_batch(self, batch_id: int) -> OpenBatch:
-        """A batch with the records that still belong to it (those not replaced by newer content)."""
-        row = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=batch_id)[0]
-        seqs = self.members(row)
-        found = {
-            r.seq: r
-            for r in self.store.rows(
-                "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position,"
-                " COALESCE(e.rounds, 0) AS rounds FROM json_each(:seqs) j CROSS JOIN records r"
-                " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
-                " WHERE r.plan_id = :p AND r.seq = j.value",
-                seqs=msgspec.json.encode(seqs).decode(),
-                p=row.plan_id,
-            )
-        }
-        # A member that is gone was replaced: it keeps its place in the body and its id, but has no content any more.
-        gone = [seq for seq in seqs if seq not in found]
-        ids = self._replaced(row.plan_id, gone) if gone else {}
-        records = [
-            Due(*found[seq]) if seq in found else Due(seq, ids.get(seq, ""), ids.get(seq, ""), 0, 0) for seq in seqs
-        ]
-        body = self.store.unpack(row.body)
-        sizes = tuple(len(group) for group in self.groups(row)) if row.members is not None else ()
-        return OpenBatch(row.batch_id, row.kind, row.key, body, records, sizes, again=True)
-
-    def rewritten(self, plan_id: int, records: Sequence[Due]) -> set[int]:
-        """The seqs of those records of which an older content may have been written."""
-        rows = self.store.tuples(
-            "SELECT v.id, MIN(v.seq) FROM json_each(:ids) j JOIN versions v"
-            " ON v.plan_id = :p AND v.id = j.value AND v.kind = 'superseded' GROUP BY v.id",
-            ids=msgspec.json.encode([record.id for record in records]).decode(),
-            p=plan_id,
-        )
-        oldest: dict[str, int] = dict(rows)
-        return {record.seq for record in records if oldest.get(record.id, record.seq) < record.seq}
-
-    def _replaced(self, plan_id: int, seqs: Sequence[int]) -> dict[int, str]:
-        """The ids of records whose place newer content has taken."""
-        return dict(
-            self.store.tuples(
-                "SELECT v.seq, v.id FROM json_each(:seqs) j JOIN versions v"
-                " ON v.plan_id = :p AND v.seq = j.value AND v.kind = 'superseded'",
-                seqs=msgspec.json.encode(seqs).decode(),
-                p=plan_id,
-            )
-        )
-
-    def doubtful(self, plan_id: int, now: float, patience: float = 1e12) -> list[OpenBatch]:
-        """Batches in doubt that are to be settled now: their records are due again (or were replayed), or one of them
-        was replaced by newer content, which must not be sent before the doubt about the older is over; but not for
-        longer than `patience` (seconds)."""
-        return [self.open_batch(number) for number in self._doubted(plan_id, now, now - patience)]
-
-    def doubted_ids(self, plan_id: int, now: float = 0.0, patience: float = 1e12) -> set[str]:
-        """The ids of every record that is in a batch in doubt, under its current or a replaced content. A batch that
-        has been for more than `patience`, and of which nothing is tried any more, holds nothing back any longer."""
-        found: set[str] = set()
-        for number in self._doubted(plan_id, None, now - patience):
-            batch = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=number)[0]
-            rows = self.store.tuples(
-                "SELECT r.id FROM json_each(:seqs) j JOIN records r ON r.plan_id = :p AND r.seq = j.value"
-                " UNION SELECT v.id FROM json_each(:seqs) j JOIN versions v ON v.plan_id = :p AND v.seq = j.value",
-                seqs=msgspec.json.encode(self.members(batch)).decode(),
-                p=plan_id,
-            )
-            found |= {row[0] for row in rows}
-        return found
-
-    def _doubted(self, plan_id: int, now: float | None, since: float = -1e12) -> list[int]:
-        """The numbers of batches in doubt that somebody still waits for; with `now`, those to be settled then. `since`:
-        older ones only as long as one of their records is tried again."""
-        waited = (
-            " AND (b.created_at >= :since OR EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = b.plan_id"
-            " AND e.batch_id = b.batch_id AND e.state IN ('failed', 'pending')))"
-        )
-        due = (
-            " AND (EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id"
-            f" AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR {_OF_THE_FUTURE.format('e')}))"
-            " OR ((SELECT COUNT(*) FROM exceptions e WHERE e.plan_id = b.plan_id AND e.batch_id = b.batch_id) < b.rows"
-            " AND b.created_at >= :since))"
-        )
-        rows = self.store.tuples(
-            "SELECT b.batch_id FROM batches b WHERE b.plan_id = :p AND b.state = 'doubt'"
-            + (due if now is not None else waited)
-            + " ORDER BY b.batch_id",
-            p=plan_id,
-            now=now,
-            since=since,
-        )
-        return [int(row[0]) for row in rows]
-
     @staticmethod
     def groups(row: Any) -> list[list[int]]:
         """The seqs of the records of each payload of a batch, in the order of its body."""
@@ -460,7 +331,7 @@ class Delivery:
     def next_due(self, plan_id: int, now: float) -> float | None:
         """When the next retry of the plan is due, in epoch seconds."""
         value = self.store.rows(
-            f"SELECT MIN(CASE WHEN {_OF_THE_FUTURE.format('e')} THEN :now ELSE e.due_at END) FROM exceptions e"
+            f"SELECT MIN(CASE WHEN {OF_THE_FUTURE.format('e')} THEN :now ELSE e.due_at END) FROM exceptions e"
             " WHERE e.plan_id = :p AND e.state = 'failed'",
             p=plan_id,
             now=now,

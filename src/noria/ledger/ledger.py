@@ -8,6 +8,7 @@ from typing import Any
 from noria.ledger.agenda import Agenda
 from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
+from noria.ledger.doubts import Doubts
 from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
 from noria.ledger.opening import open_store
@@ -30,6 +31,7 @@ class Ledger:
         self.runs = Runs(store)
         self.staging = Staging(store, pages, handover)
         self.delivery = Delivery(store, pages, handover)
+        self.doubts = Doubts(store)
         self.lookups = Lookups(store, pages)
         self.records = Records(store, pages)
         self.comparing = Comparing(store, pages)
