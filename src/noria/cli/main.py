@@ -16,6 +16,7 @@ from noria.messages import Message, t
 from noria.metadata.errors import InvalidDocument, NoriaError
 from noria.metadata.project import problems_of
 from noria.metadata.secrets import Redactor
+from noria.monitoring import traces
 
 # Typer's own base of every usage error; it is public only through its children.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     try:
+        traces.start()
         code = typer.main.get_command(app).main(args=arguments, prog_name="noria", standalone_mode=False)
     except typer.Exit as leaving:
         code = leaving.exit_code
@@ -62,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of our output has gone; that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    finally:
+        traces.stop()
     sys.exit(code if isinstance(code, int) else 0)
 
 

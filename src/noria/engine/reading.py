@@ -21,6 +21,7 @@ from noria.engine.requests import Readable
 from noria.engine.retry import GiveUp, Tries
 from noria.ledger.arrivals import Arrivals
 from noria.messages import Message
+from noria.monitoring.traces import span
 
 # Pages in a row with nothing on them that this pass had not shown: the server goes round in a circle.
 _MOST_SAME, _MOST_AGAIN = 3, 100
@@ -323,7 +324,8 @@ class Reading:
         tries = Tries(self.job.plan.options.retry)
         while True:
             try:
-                page = await self.source.fetch(cursor)
+                with span("page", plan=self.job.plan.key, run_id=self.job.run.run_id, number=self.number + 1):
+                    page = await self.source.fetch(cursor)
                 if tries.failed and self._may_have_gone_on(cursor, page):
                     raise _gone_on(page.request)
                 return page

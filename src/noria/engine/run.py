@@ -23,6 +23,7 @@ from noria.metadata.plan import Plan
 from noria.metadata.times import iso
 from noria.monitoring.logs import RUN
 from noria.monitoring.progress import Counts
+from noria.monitoring.traces import span
 
 _HEARTBEAT_SECONDS = 2.5
 # How long a run that is asked to stop waits for what is in flight.
@@ -149,7 +150,8 @@ async def _execute(
     job = Job(workspace, plan, run, source, target)
     status, error = "failed", None
     try:
-        error = await work(job)
+        with span("run", plan=plan.key, run_id=run.run_id, kind=kind):
+            error = await work(job)
         if job.stopping:
             status = "stopped"
         job.counts.waiting = workspace.ledger.records.waiting(run.plan_id)

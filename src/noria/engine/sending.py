@@ -16,6 +16,7 @@ from noria.engine.retry import Again, GiveUp, Tries, broke_down, next_round, not
 from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
 from noria.ledger.records import rows_of
 from noria.messages import Message
+from noria.monitoring.traces import span
 
 # Batches in a row that failed whole: from then on the target is left alone until a later run; a target that is there,
 # and refuses them, only after so many.
@@ -91,7 +92,9 @@ class Sender:
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
             try:
-                written = await self.target.send(batch.body, batch.key, rows, self._check)
+                plan, run_id = self.job.plan.key, self.job.run.run_id
+                with span("batch", plan=plan, run_id=run_id, batch=batch.batch_id, rows=len(rows)):
+                    written = await self.target.send(batch.body, batch.key, rows, self._check)
             except Failure as failure:
                 decision = tries.after(failure)
                 spoilt = spoilt and broke_down(failure)

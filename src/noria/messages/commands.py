@@ -281,6 +281,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "作为多个工作进程之一运行方案（账本须在 PostgreSQL）",
         "run plans as one of many workers (the ledger must be in PostgreSQL)",
     ),
+    "traces.missing": (
+        "设置了 OpenTelemetry 的地址，但没有安装：{reason}",
+        "an endpoint of OpenTelemetry is set, and it is not installed: {reason}",
+    ),
+    "traces.missing_hint": ("pip install 'noria[traces]'", "pip install 'noria[traces]'"),
     "help.listen": (
         "在此地址提供 /healthz、/readyz、/metrics 和 /hooks，如 127.0.0.1:8080",
         "serve /healthz, /readyz, /metrics and /hooks at this address, such as 127.0.0.1:8080",
