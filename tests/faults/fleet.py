@@ -14,7 +14,7 @@ from typing import Any
 from noria.ledger import Ledger, open_ledger
 from noria.simulators.server import Running
 from noria.simulators.sink import Sink
-from tests.conftest import COMPANIES, Project, connections
+from tests.conftest import COMPANIES, Project, connections, environment
 
 ROWS = 120
 TARGET = {
@@ -40,11 +40,13 @@ class Fleet:
         target = {**TARGET, "request": [{"field": "id", "value": f"{key}-{{{{company_id}}}}"}, TARGET["request"][1]]}
         self.project.plan(key, ("okki", {**COMPANIES, "idCheck": False}), ("sink", target), options=options)
 
-    def start(self, count: int = 1) -> None:
+    def start(self, count: int = 1, source: Path | None = None) -> None:
+        """Start workers; `source`: where their noria is, if not this one."""
         for _ in range(count):
             log = (self.project.folder / f"worker-{len(self.workers)}.log").open("wb")
+            known = environment(**({"PYTHONPATH": str(source)} if source else {}))
             command = [sys.executable, "-m", "noria", "worker", "--project", str(self.project.folder), "--json"]
-            self.workers.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+            self.workers.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=known))
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:

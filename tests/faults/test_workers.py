@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import noria
+from noria.ledger.migrations import HEAD
 from tests.conftest import Project
 from tests.faults.fleet import ROWS, Fleet
 
@@ -68,6 +73,68 @@ def test_a_database_that_is_restarted_is_waited_for(fleet: Fleet, postgres: Any)
     fleet.until(fleet.done)
     fleet.judge(*plans)
     assert [one.poll() for one in fleet.workers] == [None, None]
+
+
+NEXT_MIGRATION = '''"""What a next version might add: a column of each large table, a table."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """New columns, a new table."""
+    for table in ("records", "runs", "batches", "plans", "leases"):
+        op.add_column(table, sa.Column("later", sa.Text(), nullable=True))
+    op.create_table("later", sa.Column("key", sa.Text(), primary_key=True))
+'''
+
+
+def _newer(folder: Path) -> Path:
+    """This noria as a later version of itself: with one more migration."""
+    copy = folder / "newer"
+    shutil.copytree(Path(noria.__file__).parent, copy / "noria", ignore=shutil.ignore_patterns("__pycache__"))
+    migrations = copy / "noria/ledger/migrations"
+    (migrations / "versions/9999_later.py").write_text(NEXT_MIGRATION.format(head=HEAD), "utf-8")
+    declared = migrations / "__init__.py"
+    declared.write_text(declared.read_text("utf-8").replace(f'HEAD = "{HEAD}"', 'HEAD = "9999"'), "utf-8")
+    return copy
+
+
+def test_workers_of_two_versions_side_by_side_lose_no_run(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, then = [f"p{n}" for n in range(4)], [f"q{n}" for n in range(12)]
+    for plan in first + then:
+        fleet.plan(plan, concurrency=1)
+    fleet.start(2)
+    older = list(fleet.workers)
+    fleet.want(*first)
+    fleet.until(lambda: len(fleet.sink.rows) > 30)
+    # The test looks at the ledger like an older process that is at work: it was open before the newer one came.
+    with fleet.ledger() as ledger:
+        monkeypatch.setattr(fleet, "ledger", lambda: nullcontext(ledger))
+        monkeypatch.setattr(fleet.project, "ledger", lambda key, ask: ask(ledger, ledger.runs.known_plan(key)))
+        fleet.start(2, source=_newer(tmp_path))
+        fleet.until(lambda: ledger.store.rows("SELECT 1 FROM alembic_version WHERE version_num = '9999'"))
+        assert not fleet.done(), "the older ones had already ended everything"
+        fleet.until(lambda: len(ledger.agenda.workers()) == 4)
+        # More than the newer ones take at once, so that the older ones begin some in the newer schema too.
+        fleet.want(*then)
+        fleet.until(lambda: any(fleet.runner_of(plan) in older for plan in then))
+        for one in older:
+            one.send_signal(signal.SIGTERM)
+        fleet.until(fleet.done)
+        assert [one.wait(30) for one in older] == [143, 143]
+        assert [one.poll() for one in fleet.workers[2:]] == [None, None]
+        fleet.judge(*first, *then)
+        statuses = {row.status for row in ledger.store.rows("SELECT status FROM runs")}
+        # A run that an older one stopped when told to end is gone on with in a run of its own.
+        assert statuses == {"done", "stopped"}, fleet.logs()[-4000:]
 
 
 def test_a_worker_needs_a_ledger_that_is_shared(called: Any, project: Project) -> None:

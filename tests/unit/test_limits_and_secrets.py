@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.connectors.failures import Failure
 from noria.connectors.limits import Gate, Held, Limiter
-from noria.connectors.settings import Limits, Rates
+from noria.connectors.settings import VENDOR_LIMITS, Limits, Rates, Vendor
 from noria.engine.retry import Again, GiveUp, after_failure, next_round
 from noria.ledger import open_ledger
 from noria.ledger.places import SharedPlaces
@@ -53,6 +54,19 @@ async def test_never_more_than_the_limit_in_any_window_and_no_slower_than_needed
     for start in times:
         assert sum(start <= t < start + window - 1e-9 for t in times) <= most
     assert times[-1] <= (100 / most) * window + 1
+
+
+def test_a_vendors_limits_are_taken_and_numbers_given_go_first() -> None:
+    def read(**given: Any) -> Limits:
+        return msgspec.convert(given, Limits)
+
+    assert (read(vendor="jushuitan").per_second, read(vendor="jushuitan").per_minute) == (5, 100)
+    ours = read(vendor="jushuitan", per_second=2)
+    assert (ours.per_second, ours.per_minute) == (2, 100)
+    assert (read().per_second, read().per_minute) == (0, 0)
+    with pytest.raises(msgspec.ValidationError):
+        read(vendor="jushuitam")
+    assert set(get_args(Vendor)) - {""} == set(VENDOR_LIMITS)
 
 
 async def test_a_hold_keeps_everybody_back() -> None:

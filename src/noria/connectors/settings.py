@@ -89,14 +89,47 @@ class Rates(msgspec.Struct, kw_only=True):
     concurrent: Annotated[int, Meta(ge=0, description="并发请求数 | requests at once")] = 0
 
 
-class Limits(Rates, kw_only=True):
-    """What the system bears. 0: no limit."""
+# What vendors publish of their limits, for one account; where they count by endpoint, all of the account's endpoints
+# together are kept to it, which is the safe side. Requests a second, a minute (0: none published).
+VENDOR_LIMITS: dict[str, tuple[int, int]] = {
+    # 20 a second per app and API, "how to process API throttling" (2026-01-22).
+    "dingtalk": (20, 0),
+    # A robot's messages, beyond which it is silenced for ten minutes.
+    "dingtalk-robot": (0, 20),
+    # 100 a minute and 5 a second per tenant and bot.
+    "feishu-robot": (5, 100),
+    # 5 a second and 100 a minute, openweb.jushuitan.com.
+    "jushuitan": (5, 100),
+    # 60 a minute, beyond which one waits five.
+    "qeasy": (0, 60),
+    # 10,000 a minute per company and API, document 90454.
+    "wecom": (0, 10_000),
+    # Document 91770.
+    "wecom-robot": (0, 20),
+    # The sales order APIs since 2026-03-31; of the others nothing is published.
+    "yonsuite": (0, 60),
+}
+Vendor = Literal[
+    "", "dingtalk", "dingtalk-robot", "feishu-robot", "jushuitan", "qeasy", "wecom", "wecom-robot", "yonsuite"
+]
 
+
+class Limits(Rates, kw_only=True):
+    """What the system bears. 0: no limit, or the vendor's."""
+
+    vendor: Annotated[
+        Vendor,
+        Meta(description="厂商公布的限制；写明的数字优先 | the limits that a vendor publishes; numbers given go first"),
+    ] = ""
     timeout: Annotated[Number, Meta(description="超时秒数 | seconds until a request is given up")] = 60
     endpoints: Annotated[
         dict[str, Rates],
         Meta(description="单个接口的限制，按路径开头 | limits of single endpoints, by how their paths begin"),
     ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        per_second, per_minute = VENDOR_LIMITS.get(self.vendor, (0, 0))
+        self.per_second, self.per_minute = self.per_second or per_second, self.per_minute or per_minute
 
 
 class Verify(msgspec.Struct, kw_only=True):
