@@ -56,6 +56,22 @@ async def test_never_more_than_the_limit_in_any_window_and_no_slower_than_needed
     assert times[-1] <= (100 / most) * window + 1
 
 
+async def test_a_long_plan_does_not_starve_a_short_one_on_the_same_connection() -> None:
+    clock, sent = FakeClock(0.0), []
+    limiter = Limiter(Limits(per_second=10), clock)
+
+    async def plan(name: str, requests: int) -> None:
+        for _ in range(requests):
+            async with limiter.place():
+                sent.append(name)
+
+    # A first load that sends eight at a time, which began earlier; a plan of ten requests, one after another.
+    await asyncio.gather(*(plan("long", 100) for _ in range(8)), plan("short", 10))
+    ended = len(sent) - sent[::-1].index("short")
+    # Ten went at once before the short one came; then each of the nine senders has its turn.
+    assert ended <= 10 + 10 * (8 + 1), f"the short plan's tenth request was the {ended}th of all"
+
+
 def test_a_vendors_limits_are_taken_and_numbers_given_go_first() -> None:
     def read(**given: Any) -> Limits:
         return msgspec.convert(given, Limits)
