@@ -9,25 +9,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from bench.measure import beside
+
 Figures = dict[str, float]
-
-
-@contextmanager
-def server(total: int) -> Iterator[str]:
-    """The benchmark's server, with `total` records; gives its address."""
-    command = [sys.executable, "-m", "bench.server", str(total)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
 
 
 def measured(module: str, *arguments: str) -> tuple[Figures, str]:
@@ -57,7 +43,7 @@ def speed(records: int, rounds: int) -> dict[str, list[tuple[Figures, Figures]]]
     def shown(name: str, figures: Figures) -> str:
         return f"{name} {figures['seconds'] / records * 1e6:5.1f} µs ({figures['cpu'] / records * 1e6:5.1f} CPU)"
 
-    with server(records) as url:
+    with beside("bench.server", str(records)) as url:
         for _ in range(rounds):
             bare, _rest = measured("bench.bare", url, str(records))
             line = "  " + shown("bare", bare)
@@ -88,14 +74,14 @@ def main() -> None:
                 )
     if chosen.only in (None, "profile"):
         print("\nwhere the time goes (top ten by own time; the profiler slows Python code down, not C)")
-        with server(20_000) as url, tempfile.TemporaryDirectory() as folder:
+        with beside("bench.server", "20000") as url, tempfile.TemporaryDirectory() as folder:
             _, profile = whole(url, Path(folder), "--profile")
         table = profile[profile.index("ncalls") :].splitlines()
         print("\n".join(table[:11]))
     if chosen.only in (None, "memory"):
         peaks = []
         for records in (20_000, 200_000):
-            with server(records) as url, tempfile.TemporaryDirectory() as folder:
+            with beside("bench.server", str(records)) as url, tempfile.TemporaryDirectory() as folder:
                 peaks.append(whole(url, Path(folder))[0]["peak"])
         more = peaks[1] - peaks[0]
         print(f"\nmemory: {peaks[0]:.0f} MiB for 20,000 records, {peaks[1]:.0f} MiB for 200,000 (+{more:.0f})")
@@ -114,7 +100,7 @@ def reconcile() -> None:
     """What comparing source, ledger and target takes, for few and for many ids."""
     seen = []
     for records in (20_000, 200_000):
-        with server(records) as url, tempfile.TemporaryDirectory() as folder:
+        with beside("bench.server", str(records)) as url, tempfile.TemporaryDirectory() as folder:
             whole(url, Path(folder))
             seen.append((records, measured("bench.reconcile", folder)[0]))
     for records, figures in seen:
@@ -127,7 +113,7 @@ def size() -> None:
     """Time per record into a ledger that holds few or many records already."""
     step = 10_000
     seen: dict[int, list[Figures]] = {}
-    with server(560_000) as url, tempfile.TemporaryDirectory() as folder:
+    with beside("bench.server", "560000") as url, tempfile.TemporaryDirectory() as folder:
         few, many = range(step, 7 * step, step), range(500_000, 561_000, step)
         for upto in (*few, *many):
             figures, _ = whole(url, Path(folder), "--upto", str(upto), "--start-page", str(_page_after(seen)))

@@ -1,9 +1,10 @@
-"""Measures a block inside its own process: wall and CPU seconds, and the peak of its memory."""
+"""What the benchmarks share: a block measured inside its own process, a server beside them."""
 
 from __future__ import annotations
 
 import json
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,3 +22,17 @@ def measured() -> Iterator[None]:
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024),
     }
     print(json.dumps(figures), flush=True)
+
+
+@contextmanager
+def beside(module: str, *arguments: str) -> Iterator[str]:
+    """A module that serves in a process of its own and first prints its port; gives its address."""
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()

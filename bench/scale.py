@@ -20,7 +20,7 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from aiohttp import web
 from tests.postgres import Server
 from tests.postgres import server as postgres_server
 
+from bench.measure import beside
 from noria.ledger import Ledger, open_ledger
 from noria.ledger.arrivals import Arrivals
 from noria.ledger.delivery import Attempt
@@ -181,18 +182,9 @@ class Fleet:
             process.wait(10)
 
 
-@contextmanager
-def office(*arguments: str) -> Iterator[str]:
+def office(*arguments: str) -> AbstractContextManager[str]:
     """A source and target; gives its address."""
-    command = [sys.executable, "-m", "bench.scale", "--office", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
+    return beside("bench.scale", "--office", *arguments)
 
 
 def throughput(database: Server, plans: int = 200, rows: int = 5) -> None:

@@ -9,7 +9,7 @@ from xxhash import xxh3_64_hexdigest
 from noria.connectors import Connection
 from noria.engine.workspace import Workspace
 from noria.ledger.runs import Run
-from noria.metadata.clock import Clock
+from noria.metadata.clock import Clock, sleep_unless
 from noria.metadata.plan import Plan
 from noria.monitoring.progress import Counts
 
@@ -78,10 +78,4 @@ class Job:
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the run's clock, but no longer than until it is asked to stop."""
-        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
-        stopping = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeping, stopping):
-                task.cancel()
+        await sleep_unless(self._stop, self.clock, seconds)

@@ -85,20 +85,17 @@ class PostgresTransaction(Transaction):
             f" FROM {table}"
         )
 
-    def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
-        """By COPY, taken back where one was there."""
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+        """By COPY."""
         target = sql.SQL("COPY {} ({}) FROM STDIN").format(
             sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
         )
-        self.run("SAVEPOINT add_new")
         try:
             with self._connection.cursor() as cursor, cursor.copy(target) as copy:
                 for row in rows:
                     copy.write_row(row)
         except psycopg.errors.UniqueViolation:
-            self.run("ROLLBACK TO add_new")
             return False
-        self.run("RELEASE add_new")
         return True
 
 

@@ -46,16 +46,10 @@ class SqliteTransaction(Transaction):
     def number_from(self, table: str, column: str) -> None:
         """As it does by itself."""
 
-    def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
-        """All at once, taken back where one was there."""
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
         marks = ", ".join("?" * len(columns))
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-        self.run("SAVEPOINT add_new")
-        if self.many(statement, rows) < len(rows):
-            self.run("ROLLBACK TO add_new")
-            return False
-        self.run("RELEASE add_new")
-        return True
+        return self.many(statement, rows) == len(rows)
 
 
 class SqliteStore(Store):

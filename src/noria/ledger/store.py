@@ -71,9 +71,18 @@ class Transaction(ABC):
     def new_page_id(self) -> int:
         """The number of a new page."""
 
-    @abstractmethod
     def add_new(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
         """Insert rows none of which may be there yet; where one is, nothing is inserted and the answer is no."""
+        self.run("SAVEPOINT add_new")
+        if not self._insert(table, columns, rows):
+            self.run("ROLLBACK TO add_new")
+            return False
+        self.run("RELEASE add_new")
+        return True
+
+    @abstractmethod
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Insert rows; whether all of them went in, else the caller takes back what did."""
 
     @abstractmethod
     def stream(self, statement: str) -> Iterator[Any]:

@@ -17,6 +17,16 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+async def sleep_unless(stop: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Wait on a clock, but no longer than until `stop` is set."""
+    waiting = {asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(stop.wait())}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
 class SystemClock:
     """The machine's clock."""
 

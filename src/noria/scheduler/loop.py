@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from noria.engine import Finished, Workspace
+from noria.metadata.clock import sleep_unless
 from noria.metadata.errors import NoriaError
 from noria.scheduler.runner import Runner
-from noria.scheduler.timetable import Timetable
 
 # How often plans are looked at: a minute is the finest that a crontab can say.
 TICK_SECONDS = 5.0
@@ -27,7 +27,6 @@ class Scheduler:
         self.workspace = workspace
         self.stop = stop
         self.runner = Runner(workspace, stop, finished)
-        self.timetable = Timetable(workspace.ledger.agenda, self.runner.complain)
         self._active: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -39,11 +38,7 @@ class Scheduler:
             except NoriaError as error:
                 # A ledger that can't be used for a moment: what is due stays due.
                 self.runner.complain("", error)
-            waiting = asyncio.ensure_future(clock.sleep(TICK_SECONDS))
-            stopping = asyncio.ensure_future(self.stop.wait())
-            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (waiting, stopping):
-                task.cancel()
+            await sleep_unless(self.stop, clock, TICK_SECONDS)
         await self.idle()
         with suppress(NoriaError):
             self.workspace.ledger.agenda.resign()
@@ -55,13 +50,9 @@ class Scheduler:
 
     def tick(self, now: float) -> None:
         """Start whatever is wanted at `now` and not already under way."""
-        agenda = self.workspace.ledger.agenda
-        now = self.workspace.ledger.store.time(now)
-        if not agenda.lead(now):
-            self.timetable.forget()
+        if self.runner.look(now) is None:
             return
-        self.timetable.tick(self.runner.plans(), now, self.runner.unreadable)
-        for key in dict.fromkeys(one.plan for one in agenda.wanted()):
+        for key in dict.fromkeys(one.plan for one in self.runner.agenda.wanted()):
             if key not in self._active:
                 self._active[key] = asyncio.ensure_future(self._run(key))
 

@@ -15,7 +15,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.project import load_project
-from noria.scheduler.timetable import PRUNE
+from noria.scheduler.timetable import PRUNE, Timetable
 
 # Errors that say nothing of the plan: it stays wanted.
 _AGAIN = ("busy", "superseded", "ledger")
@@ -30,6 +30,7 @@ class Runner:
         self.workspace = workspace
         self.stop = stop
         self.finished = finished
+        self.timetable = Timetable(self.agenda, self.complain)
         # Plans whose files can't be read now: neither there nor gone.
         self.unreadable: set[str] = set()
         self._complained: dict[str, str] = {}
@@ -52,6 +53,18 @@ class Runner:
             self.complain(one.plan, one)
         self.unreadable = {one.plan for one in broken}
         return plans
+
+    def look(self, now: float) -> float | None:
+        """Note what is due at `now` (epoch seconds by this machine's clock); gives the time that counts. None, and
+        nothing is noted, where another process looks at the schedules."""
+        # Also where another looks: the plans that it has run here are the newest.
+        plans = self.plans()
+        now = self.workspace.ledger.store.time(now)
+        if not self.agenda.lead(now):
+            self.timetable.forget()
+            return None
+        self.timetable.tick(plans, now, self.unreadable)
+        return now
 
     async def run(self, key: str) -> bool:
         """Run what is wanted of a plan, also what comes to be wanted meanwhile; whether all of it was done. It is not

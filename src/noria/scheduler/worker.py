@@ -25,10 +25,10 @@ from noria.engine import Finished, Workspace
 from noria.ledger.postgres import PostgresStore
 from noria.ledger.runs import owner
 from noria.messages import Message
+from noria.metadata.clock import sleep_unless
 from noria.metadata.errors import NoriaError
 from noria.scheduler.loop import TICK_SECONDS
 from noria.scheduler.runner import Runner
-from noria.scheduler.timetable import Timetable
 
 # A job whose worker has not been heard of for this long is taken over.
 HEARTBEAT_TIMEOUT = timedelta(seconds=6)
@@ -57,7 +57,6 @@ class Worker:
         self.stop = stop
         self.concurrency = concurrency
         self.runner = Runner(workspace, stop, finished)
-        self.timetable = Timetable(workspace.ledger.agenda, self.runner.complain)
         self.name = owner()
         self._running: set[str] = set()
         self._put: dict[str, float] = {}
@@ -71,7 +70,7 @@ class Worker:
                 await self._session()
             except* (*_LOST, NoriaError) as group:
                 self.runner.complain("", _first(group))
-                await self._sleep(pause)
+                await sleep_unless(self.stop, self.workspace.clock, pause)
                 pause = min(pause * 2, 5.0)
             else:
                 pause = 0.5
@@ -123,16 +122,13 @@ class Worker:
 
     async def _lead(self, queries: Queries) -> None:
         """Look at the schedules as long as nobody else does, and put plans that have something to do into the queue."""
-        agenda, clock = self.workspace.ledger.agenda, self.workspace.clock
+        clock = self.workspace.clock
         while True:
-            plans = self.runner.plans()
-            now = self.workspace.ledger.store.time(clock.now())
-            if agenda.lead(now):
-                self.timetable.tick(plans, now, self.runner.unreadable)
-                await self._enqueue(queries, now)
-            else:
-                self.timetable.forget()
+            now = self.runner.look(clock.now())
+            if now is None:
                 self._put.clear()
+            else:
+                await self._enqueue(queries, now)
             await asyncio.sleep(TICK_SECONDS)
 
     async def _enqueue(self, queries: Queries, now: float) -> None:
@@ -166,13 +162,6 @@ class Worker:
         agenda = self.workspace.ledger.agenda
         agenda.resign()
         agenda.gone(self.name)
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.stop.wait()
-        except TimeoutError:
-            return
 
 
 async def install(pool: asyncpg.Pool, queries: Queries) -> None:
