@@ -18,12 +18,9 @@ from noria.metadata.project import load_project
 from noria.scheduler.runner import Runner
 from noria.scheduler.timetable import Timetable
 from tests.conftest import Project
+from tests.faults.systems import ITEMS, SOURCE, VERIFY, Books, Flat, connect, table
 from tests.faults.test_found_fires import Off
-from tests.faults.test_reported_sources import ITEMS, Flat, connect
-from tests.faults.test_targets import VERIFY, Books
 from tests.servers import listening
-
-SOURCE = {"api": "/list", "id": "id", "idCheck": False}
 
 
 @pytest.mark.parametrize("shape", ["array", "data", "results"])
@@ -80,11 +77,7 @@ async def test_two_workers_write_one_batch_when_a_clock_was_set(project: Project
 
     books._write = write
     async with listening(books.routes()) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            'paging = { type = "page", size_param = "size", size = 6 }\n'
-            f'write = {{ results = "results", batch_size = 4, {VERIFY} }}\n'
-        )
+        project.connections(table(url, f'results = "results", batch_size = 4, {VERIFY}'))
         project.plan("books", ("books", SOURCE), ("books", ITEMS))
         clock = Off(-3600)
         async with (
@@ -114,11 +107,7 @@ async def test_reconcile_by_asking_where_only_ids_show(project: Project) -> None
 
     books._has = has
     async with listening(books.routes()) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            'paging = { type = "page", size_param = "size", size = 6 }\n'
-            f'write = {{ results = "results", batch_size = 4, {VERIFY} }}\n'
-        )
+        project.connections(table(url, f'results = "results", batch_size = 4, {VERIFY}'))
         project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         books.kept = dict.fromkeys(books.kept, "something else")
@@ -154,6 +143,3 @@ async def test_a_plan_that_is_half_written_at_one_tick_loses_its_fire(project: P
             tick(base + 612)
             wanted = [one.plan for one in agenda.wanted()]
     assert "books" in wanted
-
-
-TABLES = ["attempts", "batches", "events", "exceptions", "pages", "plans", "records", "runs", "versions"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 from tests.faults.fleet import Fleet
 
@@ -19,7 +18,7 @@ def test_two_containers_that_share_the_host_s_name(fleet: Fleet) -> None:
     command = [*SPACE, sys.executable, "-m", "noria", "run", "p", "--project", str(fleet.project.folder), "--json"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        time.sleep(4)
+        fleet.until(lambda: fleet.sink.rows or first.poll() is not None)
         assert first.poll() is None, first.stdout.read()[-1500:]
         second = subprocess.run(command, capture_output=True, text=True, timeout=60)
         said, _ = first.communicate(timeout=60)
@@ -42,5 +41,8 @@ def test_a_crontab_that_is_wrong_ends_every_worker(fleet: Fleet) -> None:
         ("sink", {"api": "/items"}),
         schedule="0 0/10 * * * ?",
     )
-    time.sleep(14)
+    # Whoever looks at the schedules has seen it, and has gone on.
+    fleet.until(lambda: '"plan":"q"' in fleet.logs())
+    fleet.want("p")
+    fleet.until(fleet.done)
     assert [one.poll() for one in fleet.workers] == [None, None], fleet.logs()[-1500:]

@@ -8,10 +8,8 @@ import pytest
 
 from noria.scheduler.loop import Scheduler
 from tests.conftest import Project
-from tests.faults.test_reported_sources import ITEMS, Flat, connect
+from tests.faults.systems import ITEMS, SOURCE, Flat, connect
 from tests.servers import listening
-
-SOURCE = {"api": "/list", "id": "id", "idCheck": False}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import Project
-from tests.faults.test_reported_sources import SINCE
+from tests.faults.systems import SINCE
 from tests.faults.test_sources import Scripted, read, rows
 
 

@@ -18,10 +18,8 @@ from noria.metadata.project import load_project
 from noria.scheduler.runner import Runner
 from noria.scheduler.timetable import Timetable
 from tests.conftest import Project
-from tests.faults.test_reported_sources import ITEMS, Flat, connect
+from tests.faults.systems import ITEMS, SOURCE, Flat, connect
 from tests.servers import listening
-
-SOURCE = {"api": "/list", "id": "id", "idCheck": False}
 
 
 class Off:
@@ -115,9 +113,6 @@ async def test_a_worker_that_does_not_know_the_plan_yet_eats_its_fire(
             w.project = load_project(project.folder)
             await Runner(w, asyncio.Event()).run("books")
     assert len(flat.applied) == 1, "the fire is gone"
-
-
-BOTH_LEDGERS = True
 
 
 async def test_a_fire_whose_note_fails_is_forgotten(project: Project) -> None:

@@ -9,8 +9,6 @@ import pytest
 
 from tests.faults.fleet import Fleet
 
-SOURCE = {"api": "/list", "id": "id", "idCheck": False}
-
 
 def cut(fleet: Fleet, only: str = "") -> None:
     """Every connection to the ledger is cut; the server is there at once (a fail-over, an administrator)."""
@@ -33,5 +31,4 @@ def test_connections_to_the_ledger_that_are_cut_lose_no_fire(fleet: Fleet, only:
         cut(fleet, only)
         time.sleep(0.7)
     fleet.until(fleet.done, 60)
-    time.sleep(1)
     fleet.judge("p")

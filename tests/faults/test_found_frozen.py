@@ -7,8 +7,6 @@ import time
 
 from tests.faults.fleet import Fleet
 
-SOURCE = {"api": "/list", "id": "id", "idCheck": False}
-
 
 def test_a_frozen_worker_that_waits_for_its_rate_limit(fleet: Fleet) -> None:
     """Real processes. A target that can be asked and takes a request every five seconds; the worker is frozen between

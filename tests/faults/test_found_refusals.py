@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,10 +9,8 @@ from aiohttp import web
 
 from noria.engine import reconcile_plan
 from noria.engine.sweep import sweep_of
-from noria.metadata.errors import NoriaError
 from tests.conftest import Project
-from tests.faults.test_reported_sources import ITEMS, Flat, connect
-from tests.faults.test_targets import KEYS, VERIFY, Books, later, live
+from tests.faults.systems import ITEMS, KEYS, SOURCE, VERIFY, Books, Flat, connect, later, live
 from tests.servers import listening
 
 
@@ -73,7 +69,7 @@ async def test_refused_batch_of_rows_that_were_there_before_some_fields(project:
         text = (project.folder / "noria.toml").read_text().replace('idempotency_header = "X-Request-Id"', VERIFY)
         (project.folder / "noria.toml").write_text(text)
         target = {**ITEMS, "request": [*ITEMS["request"], {"field": "price", "value": "{{price}}"}]}
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         await project.run("books")
     assert project.counts("books").get("delivered", 0) == len(flat.applied), (project.counts("books"), flat.applied)
 
@@ -105,7 +101,7 @@ async def test_results_by_the_source_s_numbers_in_another_order(project: Project
     async with listening(flat.routes()) as url:
         connect(project, url, write=', results = "results"')
         target = {**ITEMS, "request": [{"field": "code", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}]}
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         for _ in range(3):
             await project.run("books")
             project.clock.time += 400
@@ -127,7 +123,7 @@ async def test_held_newer_content_is_invisible_to_reconcile(project: Project) ->
         (project.folder / "noria.toml").write_text(text)
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             ("books", ITEMS),
             options={"on_doubt": "hold"},
         )
@@ -148,7 +144,7 @@ async def test_reconcile_takes_an_overwritten_content_for_the_record_s(project: 
     flat = Flat([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}])
     async with listening(flat.routes()) as url:
         connect(project, url, write=', listing = { api = "/items", records = "data", total = "total" }')
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         assert [r["name"] for r in flat.applied] == ["b"]
         del flat.rows[1]
@@ -179,7 +175,7 @@ async def test_a_target_that_echoes_a_record_whose_status_is_failed(project: Pro
         text = (project.folder / "noria.toml").read_text().replace("batch_size = 4", "batch_size = 1")
         (project.folder / "noria.toml").write_text(text)
         target = {**ITEMS, "request": [*ITEMS["request"], {"field": "status", "value": "{{status}}"}]}
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         for _ in range(3):
             await project.run("books")
             project.clock.time += 4000
@@ -227,7 +223,7 @@ async def test_an_update_with_an_empty_field_that_the_target_leaves_out(project:
         (project.folder / "noria.toml").write_text(text)
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             ("books", {"api": "/items", "method": "POST"}),
         )
         await project.run("books")
@@ -235,47 +231,3 @@ async def test_an_update_with_an_empty_field_that_the_target_leaves_out(project:
         project.clock.time += 60
         await project.run("books")
     assert [a["name"] for a in applied] == ["a", "b"], applied
-
-
-async def test_fence_is_looked_at_before_the_rate_limit_is_waited_for(project: Project) -> None:
-    """A process is frozen while a batch waits for the rate limit, after its fence was looked at. Another takes over,
-    asks, sends. Then the first wakes up, and sends the same without looking."""
-    books = Books(8)
-    books.says = lambda rows, n: None
-    asyncio.Event()
-    clock = project.clock
-    original = clock.sleep
-    state = {"n": 0}
-
-    async def sleep(seconds: float) -> None:
-        if seconds > 5 and not state["n"] and len(books.sends) == 1:
-            state["n"] = 1
-            from noria.ledger import ledger_of
-            from noria.metadata.project import load_project
-
-            with ledger_of(load_project(project.folder)) as ledger, ledger.store.transaction() as c:
-                c.run("UPDATE leases SET expires_at = 0")
-            await project.run("books")
-            return
-        await original(seconds)
-
-    clock.sleep = sleep  # type: ignore[method-assign]
-    async with listening(books.routes()) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            'paging = { type = "page", size_param = "size", size = 100 }\n'
-            f'write = {{ results = "results", batch_size = 4, {VERIFY} }}\n'
-            f'[connections.out]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            "limits = { per_minute = 1 }\n"
-            f'write = {{ results = "results", batch_size = 4, {VERIFY} }}\n'
-        )
-        project.plan(
-            "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
-            ("out", ITEMS),
-            options={"concurrency": 1},
-        )
-        with suppress(NoriaError):  # superseded
-            await project.run("books")
-    assert state["n"] == 1
-    assert books.twice() == [], books.sends

@@ -6,9 +6,8 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import EMPTY, Project
-from tests.faults.test_reported_sources import SINCE, Flat, connect
+from tests.faults.systems import SINCE, SOURCE, Books, Flat, connect, cut, later, live
 from tests.faults.test_sources import Scripted, ids, read, rows
-from tests.faults.test_targets import Books, cut, later, live
 from tests.faults.test_watermarks import Journal, served
 from tests.servers import listening
 
@@ -147,7 +146,7 @@ async def test_a_lookup_into_changed_content(project: Project) -> None:
                 {"field": "name", "value": "_findCollection find name from a where code={{code}}"},
             ],
         }
-        project.plan("b", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("b", ("books", SOURCE), ("books", target))
         await project.run("a")
         await project.run("b")
         a_rows[0] = {"id": 1, "code": "x", "name": "ok"}

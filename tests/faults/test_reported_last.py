@@ -12,9 +12,8 @@ from noria.engine import reconcile_plan
 from noria.engine.sweep import sweep_of
 from noria.scheduler.loop import Scheduler
 from tests.conftest import Project
-from tests.faults.test_reported_sources import ITEMS, SINCE, Flat, connect
+from tests.faults.systems import ITEMS, SINCE, SOURCE, VERIFY, Books, Flat, connect, cut, later, live, table
 from tests.faults.test_sources import Scripted, ids, read, rows
-from tests.faults.test_targets import VERIFY, Books, cut, later, live
 from tests.servers import listening
 
 
@@ -45,7 +44,7 @@ async def test_a_list_that_names_its_fields_otherwise(project: Project) -> None:
     flat.listing = listing
     async with listening(flat.routes()) as url:
         connect(project, url, write=', listing = { api = "/items", records = "data", total = "total" }')
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         async with project.workspace() as w:
             plan = w.project.plan("books")
@@ -84,9 +83,7 @@ async def test_serve_says_nothing_of_an_unexpected_error(project: Project) -> No
     ended: list[Any] = []
     async with listening(flat.routes()) as url:
         connect(project, url, write=', results = "results"')
-        project.plan(
-            "books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS), schedule="* * * * *"
-        )
+        project.plan("books", ("books", SOURCE), ("books", ITEMS), schedule="* * * * *")
         async with project.workspace() as w:
 
             class Ear:
@@ -143,9 +140,7 @@ async def test_serve_keeps_a_connection_whose_settings_were_changed(project: Pro
             project.connections(text)
 
         conf("a")
-        project.plan(
-            "books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS), schedule="* * * * *"
-        )
+        project.plan("books", ("books", SOURCE), ("books", ITEMS), schedule="* * * * *")
         async with project.workspace() as w:
             s = Scheduler(w, asyncio.Event())
             for i in range(6):
@@ -163,9 +158,7 @@ async def test_serve_ends_over_a_half_written_noria_toml(project: Project) -> No
     flat = Flat([{"id": 1, "name": "x"}])
     async with listening(flat.routes()) as url:
         connect(project, url)
-        project.plan(
-            "books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS), schedule="* * * * *"
-        )
+        project.plan("books", ("books", SOURCE), ("books", ITEMS), schedule="* * * * *")
         async with project.workspace() as w:
             stop = asyncio.Event()
             s = Scheduler(w, stop)
@@ -208,27 +201,15 @@ async def test_killed_while_the_rest_of_a_larger_batch_goes_one_by_one(project: 
     books.asks = lambda n: web.Response(status=503) if n <= 3 else None
     errors = []
     async with listening(books.routes()) as url:
-
-        def conf(size: int) -> None:
-            project.connections(
-                f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-                f'paging = {{ type = "page", size_param = "size", size = 6 }}\nwrite = {{ batch_size = {size}, {VERIFY} }}\n'
-            )
-
-        conf(4)
-        target = {
-            "api": "/items",
-            "method": "POST",
-            "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
-        }
+        project.connections(table(url, f"batch_size = 4, {VERIFY}"))
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
-            ("books", target),
+            ("books", SOURCE),
+            ("books", ITEMS),
             options={"concurrency": 1},
         )
         await project.run("books")
-        conf(plan_batch)
+        project.connections(table(url, f"batch_size = {plan_batch}, {VERIFY}"))
         project.clock.time += 400
         die = True
         task = asyncio.create_task(project.run("books"))

@@ -12,8 +12,7 @@ from aiohttp import web
 from noria.engine import reconcile_plan, run_plan
 from noria.engine.sweep import sweep_of
 from tests.conftest import EMPTY, Project
-from tests.faults.test_reported_sources import ITEMS, Flat, connect
-from tests.faults.test_targets import KEYS, VERIFY, Books, cut, live
+from tests.faults.systems import ITEMS, KEYS, SOURCE, VERIFY, Books, Flat, connect, cut, live
 from tests.servers import listening
 
 
@@ -40,7 +39,7 @@ async def test_the_front_of_a_list_that_has_no_back(project: Project, counted: b
 
     async with listening([web.get("/list", answer)]) as url:
         connect(project, url)
-        project.plan("list", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("inside", EMPTY))
+        project.plan("list", ("books", SOURCE), ("inside", EMPTY))
         await asyncio.wait_for(project.run("list"), 60)
     assert asked < 1000
 
@@ -108,9 +107,7 @@ async def test_an_answer_that_is_not_there_yet_is_looked_up(project: Project) ->
         [web.get("/list", flat.list), web.post("/customers", customers), web.post("/orders", orders)]
     ) as url:
         connect(project, url)
-        project.plan(
-            "a", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", {**ITEMS, "api": "/customers"})
-        )
+        project.plan("a", ("books", SOURCE), ("books", {**ITEMS, "api": "/customers"}))
         target = {
             "api": "/orders",
             "method": "POST",
@@ -122,7 +119,7 @@ async def test_an_answer_that_is_not_there_yet_is_looked_up(project: Project) ->
                 },
             ],
         }
-        project.plan("b", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("b", ("books", SOURCE), ("books", target))
         await project.run("a")
         await project.run("b")
         down = False

@@ -16,9 +16,8 @@ from noria.engine.sweep import sweep_of
 from noria.ledger.runs import host
 from noria.metadata.errors import NoriaError
 from tests.conftest import EMPTY, Project
-from tests.faults.test_reported_sources import ITEMS, SINCE, Flat, connect
+from tests.faults.systems import ITEMS, SINCE, SOURCE, VERIFY, Books, Flat, connect, cut, live, table
 from tests.faults.test_sources import ids, rows
-from tests.faults.test_targets import VERIFY, Books, cut, live
 from tests.servers import listening
 
 
@@ -41,7 +40,7 @@ async def test_a_ledger_that_is_locked_during_a_heartbeat(project: Project, monk
     status = None
     async with listening([web.get("/list", answer)]) as url:
         connect(project, url)
-        project.plan("list", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("inside", EMPTY))
+        project.plan("list", ("books", SOURCE), ("inside", EMPTY))
         # the failing heartbeat blocks for the busy time-out, so the lock is let go by a thread
         try:
             f = await project.run("list")
@@ -73,7 +72,7 @@ async def test_the_machine_wakes_up_and_cron_starts_the_plan_again(project: Proj
         connect(project, url)
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             ("books", ITEMS),
             options={"concurrency": 1},
         )
@@ -149,7 +148,7 @@ async def test_new_records_behind_many_that_are_refused(project: Project, bad: i
         connect(project, url, size=500)
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             ("books", ITEMS),
             options={"concurrency": 1, "batch_size": 1},
         )
@@ -184,7 +183,7 @@ async def test_a_container_with_the_same_host_name_and_process_number(project: P
     flat = Flat([{"id": 1, "name": "x"}])
     async with listening(flat.routes()) as url:
         connect(project, url)
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
 
         def left(ledger, plan):
@@ -230,10 +229,8 @@ async def test_a_document_whose_head_was_there_before(project: Project) -> None:
         return web.json_response({"data": [{"bill": bill, "status": "open"}] if bill in kept else []})
 
     async with listening([web.get("/list", lst), web.post("/items", write), web.get("/items", has)]) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            'paging = { type = "page", size_param = "size", size = 6 }\nwrite = { batch_size = 4, verify = { api = "/items", param = "bill", records = "data" } }\n'
-        )
+        asked = 'verify = { api = "/items", param = "bill", records = "data" }'
+        project.connections(table(url, f"batch_size = 4, {asked}"))
         target = {
             "api": "/items",
             "method": "POST",
@@ -250,7 +247,7 @@ async def test_a_document_whose_head_was_there_before(project: Project) -> None:
                 {"field": "lines", "value": "_function GROUP_CONCAT({{details.id}})"},
             ],
         }
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         await project.run("books")
         project.clock.time += 86400
         lines.append({"id": 2, "bill": "B1", "qty": 7})
@@ -271,7 +268,7 @@ async def test_fix_against_a_list_that_lags(project: Project) -> None:
 
     async with listening([*flat.routes()[:2], web.get("/items", one), web.get("/index", index)]) as url:
         connect(project, url, write=f', listing = {{ api = "/index", records = "data", total = "total" }}, {VERIFY}')
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         async with project.workspace() as w:
             plan = w.project.plan("books")
@@ -283,7 +280,7 @@ async def test_pruned_payloads_are_not_compared(project: Project) -> None:
     flat = Flat([{"id": n, "name": "x"} for n in range(6)])
     async with listening(flat.routes()) as url:
         connect(project, url, write=', listing = { api = "/items", records = "data", total = "total" }')
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         project.clock.time += 86400 * 200
         project.ledger(

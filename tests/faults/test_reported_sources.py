@@ -10,49 +10,9 @@ from aiohttp import web
 from noria.engine import reconcile_plan, run_plan
 from noria.engine.sweep import sweep_of
 from tests.conftest import EMPTY, Project
+from tests.faults.systems import ITEMS, SINCE, SOURCE, Flat, connect
 from tests.faults.test_sources import Scripted, ids, read, rows
 from tests.servers import MovingList, listening
-
-SINCE = [{"field": "since", "value": "{{LAST_SYNC_TIME|datetime}}"}]
-ITEMS = {
-    "api": "/items",
-    "method": "POST",
-    "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
-}
-
-
-class Flat:
-    """A source list (whole, with total) and a target that keeps what it gets, with keys."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows, self.applied, self.keys = rows, [], set()
-
-    def routes(self):
-        return [web.get("/list", self.list), web.post("/items", self.write), web.get("/items", self.listing)]
-
-    async def list(self, request):
-        page, size = int(request.query.get("page", 1)), int(request.query.get("size", 100))
-        return web.json_response({"data": self.rows[(page - 1) * size : page * size], "total": len(self.rows)})
-
-    async def write(self, request):
-        got = await request.json()
-        key = request.headers.get("X-Request-Id")
-        if key not in self.keys:
-            self.keys.add(key)
-            self.applied += got
-        return web.json_response({"success": True})
-
-    async def listing(self, request):
-        last = {r["id"]: r for r in self.applied}
-        return web.json_response({"data": list(last.values()), "total": len(last)})
-
-
-def connect(project: Project, url: str, write: str = "", size: int = 10, more: str = "") -> None:
-    project.connections(
-        f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-        f'paging = {{ type = "page", size_param = "size", size = {size} }}\nwrite = {{ idempotency_header = "X-Request-Id", batch_size = 4{write} }}\n{more}\n'
-        '[connections.inside]\nconnector = "noria"\n'
-    )
 
 
 async def test_a_filter_with_a_time_keeps_a_row_back_for_ever(project: Project) -> None:
@@ -253,7 +213,7 @@ async def test_reconcile_by_count_does_not_see_the_dead(project: Project) -> Non
         connect(
             project, url, write=', listing = { api = "/items", records = "data", total = "total", only_total = true }'
         )
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         async with project.workspace() as w:
             plan = w.project.plan("books")
@@ -270,7 +230,7 @@ async def test_reconcile_by_count_without_a_count(project: Project) -> None:
     flat.listing = listing
     async with listening(flat.routes()) as url:
         connect(project, url, write=', listing = { api = "/items", total = "data.total", only_total = true }')
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", ITEMS))
+        project.plan("books", ("books", SOURCE), ("books", ITEMS))
         await project.run("books")
         async with project.workspace() as w:
             plan = w.project.plan("books")
@@ -288,7 +248,7 @@ async def test_reconcile_two_records_one_place_in_the_target(project: Project) -
     }
     async with listening(flat.routes()) as url:
         connect(project, url, write=', listing = { api = "/items", records = "data", total = "total" }')
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         await project.run("books")
         async with project.workspace() as w:
             plan = w.project.plan("books")
@@ -317,7 +277,7 @@ async def test_a_look_up_into_a_plan_with_a_record_that_cannot_be_read(project: 
                 {"field": "name", "value": "_findCollection find name from a where code={{code}}"},
             ],
         }
-        project.plan("b", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("b", ("books", SOURCE), ("books", target))
         await project.run("a")
         err = []
         for _ in range(2):
@@ -335,7 +295,7 @@ async def test_hand_over_after_a_clock_that_was_ahead(project: Project, ahead: f
         connect(project, url)
         project.plan(
             "a",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             ("books", {**ITEMS, "callBackStrategy": {"strategyId": "t", "id": "{{id}}"}}),
         )
         project.plan("t", ("inside", {"api": "callback", "id": "id", "idCheck": False}), ("inside", EMPTY))
@@ -367,7 +327,7 @@ async def test_handed_over_answers_of_other_rows(project: Project) -> None:
         items = [{"field": "id", "value": "T{{id}}"}, {"field": "name", "value": "{{name}}"}]
         project.plan(
             "a",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             (
                 "books",
                 {
@@ -399,7 +359,7 @@ async def test_handed_over_answers_that_are_long(project: Project) -> None:
         connect(project, url, write=', results = "results"')
         project.plan(
             "a",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
+            ("books", SOURCE),
             (
                 "books",
                 {

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import Project
-from tests.faults.test_targets import KEYS, VERIFY, Books, cut, good, later, live, results
+from tests.faults.systems import ITEMS, KEYS, SOURCE, VERIFY, Books, cut, good, later, live, results, table
 from tests.servers import listening
 
 
@@ -69,29 +69,16 @@ async def test_batch_size_1_while_a_batch_is_in_doubt(project: Project, how: str
     books.asks = lambda n: web.Response(status=503) if n <= 3 else None
 
     async with listening(books.routes()) as url:
-
-        def conf(size: int) -> None:
-            project.connections(
-                f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\n'
-                'envelope = { records = "data", total = "total" }\npaging = { type = "page", size_param = "size", size = 6 }\n'
-                f"write = {{ batch_size = {size}, {VERIFY} }}\n"
-            )
-
-        conf(4)
-        target = {
-            "api": "/items",
-            "method": "POST",
-            "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
-        }
+        project.connections(table(url, f"batch_size = 4, {VERIFY}"))
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
-            ("books", target),
+            ("books", SOURCE),
+            ("books", ITEMS),
             options={"concurrency": 1},
         )
         await project.run("books")
         single = True
-        conf(1)
+        project.connections(table(url, f"batch_size = 1, {VERIFY}"))
         project.clock.time += 400
         await project.run("books")
     assert set(books.kept) == {0, 1, 2, 3}
@@ -120,16 +107,13 @@ async def test_update_not_shown_by_verify(project: Project) -> None:
         return web.json_response({"data": [{"id": one["id"], "name": one["name"]}] if one else []})
 
     async with listening([web.get("/list", lst), web.post("/items", write), web.get("/items", has)]) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            f'paging = {{ type = "page", size_param = "size", size = 6 }}\nwrite = {{ batch_size = 4, {VERIFY} }}\n'
-        )
+        project.connections(table(url, f"batch_size = 4, {VERIFY}"))
         target = {
             "api": "/items",
             "method": "POST",
             "request": [{"field": f, "value": f"{{{{{f}}}}}"} for f in ("id", "name", "qty")],
         }
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         await project.run("books")
         source[1]["qty"] = 5
         project.clock.time += 60
@@ -158,16 +142,13 @@ async def test_the_targets_own_ids_are_other_rows_ids(project: Project) -> None:
 
     books._write = write
     async with listening(books.routes()) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            f'paging = {{ type = "page", size_param = "size", size = 6 }}\nwrite = {{ results = "results", batch_size = 4, {KEYS} }}\n'
-        )
+        project.connections(table(url, f'results = "results", batch_size = 4, {KEYS}'))
         target = {
             "api": "/items",
             "method": "POST",
             "request": [{"field": "ref", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
         }
-        project.plan("books", ("books", {"api": "/list", "id": "id", "idCheck": False}), ("books", target))
+        project.plan("books", ("books", SOURCE), ("books", target))
         for _ in range(3):
             await project.run("books")
             project.clock.time += 9000
@@ -297,19 +278,11 @@ async def test_put_is_sent_twice_below_the_ledger(project: Project) -> None:
     async with listening(
         [web.get("/list", books._list), web.put("/items", write), web.get("/items", books._has)]
     ) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            f'paging = {{ type = "page", size_param = "size", size = 20 }}\nwrite = {{ results = "results", batch_size = 4, {VERIFY} }}\n'
-        )
-        target = {
-            "api": "/items",
-            "method": "PUT",
-            "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
-        }
+        project.connections(table(url, f'results = "results", batch_size = 4, {VERIFY}', size=20))
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
-            ("books", target),
+            ("books", SOURCE),
+            ("books", {**ITEMS, "method": "PUT"}),
             options={"concurrency": 1},
         )
         await project.run("books")
@@ -335,20 +308,13 @@ async def test_token_expired_in_200_on_a_write(project: Project) -> None:
     books._write = write
     books.says = lambda rows, n: web.json_response(good(rows))
     async with listening([*books.routes(), web.post("/token", token)]) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data", total = "total" }}\n'
-            f'auth = {{ type = "oauth2", token_url = "{url}/token", client_id = "env:OKKI_CLIENT_ID", client_secret = "env:OKKI_CLIENT_SECRET" }}\n'
-            f'paging = {{ type = "page", size_param = "size", size = 20 }}\nwrite = {{ results = "results", batch_size = 4 }}\n'
-        )
-        target = {
-            "api": "/items",
-            "method": "POST",
-            "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
-        }
+        secret = 'client_id = "env:OKKI_CLIENT_ID", client_secret = "env:OKKI_CLIENT_SECRET"'
+        auth = f'auth = {{ type = "oauth2", token_url = "{url}/token", {secret} }}'
+        project.connections(table(url, 'results = "results", batch_size = 4', size=20, more=auth))
         project.plan(
             "books",
-            ("books", {"api": "/list", "id": "id", "idCheck": False}),
-            ("books", target),
+            ("books", SOURCE),
+            ("books", ITEMS),
             options={"target": {"envelope": {"code": "code", "success": [0], "expired": [42001]}}},
         )
         async with project.workspace() as w:

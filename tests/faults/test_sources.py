@@ -11,6 +11,7 @@ from aiohttp import web
 
 from noria.engine import Finished
 from tests.conftest import EMPTY, Project
+from tests.faults.systems import SOURCE
 from tests.servers import listening
 
 Page = dict[str, Any]
@@ -479,7 +480,7 @@ async def test_a_token_that_expires_between_page_7_and_8_is_fetched_anew(project
             'envelope = { records = "data", total = "total", code = "code", success = [0], expired = [42001] }\n\n'
             '[connections.inside]\nconnector = "noria"\n'
         )
-        project.plan("list", ("list", {"api": "/list", "id": "id", "idCheck": False}), ("inside", EMPTY))
+        project.plan("list", ("list", SOURCE), ("inside", EMPTY))
         finished = await project.run("list")
     assert finished.status == "done" and ids(project) == list(range(95)) and issued == 2
 

@@ -3,128 +3,13 @@ overtake, targets that are throttled or away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from noria.engine import Finished
 from tests.conftest import Project
-from tests.servers import listening
-
-Answer = Callable[[list[dict[str, Any]], int], web.Response | None]
-VERIFY = 'verify = { api = "/items", param = "id", records = "data" }'
-KEYS = 'idempotency_header = "X-Request-Id"'
-
-
-class Books:
-    """A source and a target in one server. The target applies what it is sent and then says what `says` says, given the
-    rows and the number of the request; None: that all went well. `refuses`: asked before anything is applied."""
-
-    def __init__(self, count: int = 12) -> None:
-        self.source: dict[int, str] = dict.fromkeys(range(count), "first")
-        self.applied: list[tuple[int, str]] = []
-        self.kept: dict[int, str] = {}
-        self.sends: list[tuple[str, list[int]]] = []
-        self.refuses: Answer = lambda rows, number: None
-        self.says: Answer = lambda rows, number: None
-        self.asks: Callable[[int], web.Response | None] = lambda number: None
-        self.asked = self.read = 0
-        self.heeds_keys = True
-        self.answered: set[str] = set()
-
-    def routes(self) -> list[web.RouteDef]:
-        return [web.get("/list", self._list), web.post("/items", self._write), web.get("/items", self._has)]
-
-    async def _list(self, request: web.Request) -> web.Response:
-        self.read += 1
-        page, size = int(request.query["page"]), int(request.query["size"])
-        rows = [{"id": key, "name": name} for key, name in self.source.items()]
-        return web.json_response({"data": rows[(page - 1) * size : page * size], "total": len(rows)})
-
-    async def _write(self, request: web.Request) -> web.Response:
-        rows = await request.json()
-        key = request.headers.get("X-Request-Id", "")
-        self.sends.append((key, [row["id"] for row in rows]))
-        refused = self.refuses(rows, len(self.sends))
-        if refused is not None:
-            return refused
-        if self.heeds_keys and key in self.answered:
-            return web.json_response(good(rows))
-        for row in rows:
-            self.applied.append((row["id"], row["name"]))
-            self.kept[row["id"]] = row["name"]
-        if key:
-            self.answered.add(key)
-        said = self.says(rows, len(self.sends))
-        if said is not None and said.status == 444 and request.transport is not None:
-            request.transport.abort()
-        return web.json_response(good(rows)) if said is None else said
-
-    async def _has(self, request: web.Request) -> web.Response:
-        self.asked += 1
-        failed = self.asks(self.asked)
-        if failed is not None:
-            return failed
-        wanted = int(request.query["id"])
-        found = [{"id": wanted, "name": self.kept[wanted]}] if wanted in self.kept else []
-        return web.json_response({"data": found})
-
-    def twice(self) -> list[tuple[int, str]]:
-        return [one for one in self.applied if self.applied.count(one) > 1]
-
-
-def good(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"code": 0, "results": [{"id": row["id"], "ok": True} for row in rows]}
-
-
-def results(
-    rows: list[dict[str, Any]], *failed: int, ids: bool = True, message: str = "locked"
-) -> list[dict[str, Any]]:
-    made = []
-    for row in rows:
-        one = {"ok": row["id"] not in failed, "message": message if row["id"] in failed else ""}
-        made.append({"id": row["id"], **one} if ids else one)
-    return made
-
-
-def cut() -> web.Response:
-    """The connection is gone before the answer comes."""
-    return web.Response(status=444)
-
-
-async def live(
-    project: Project, books: Books, *between: Any, write: str = KEYS, more: str = "", **options: Any
-) -> list[Finished]:
-    """A run, and another after each of the things that happen in between."""
-    finished = []
-    async with listening(books.routes()) as url:
-        project.connections(
-            f'[connections.books]\nconnector = "http"\nbase_url = "{url}"\n'
-            'envelope = { records = "data", total = "total" }\npaging = { type = "page", size_param = "size", size = 6 }\n'
-            f'write = {{ results = "results", batch_size = 4{", " if write else ""}{write} }}\n{more}\n'
-        )
-        target = {
-            "api": "/items",
-            "method": "POST",
-            "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": "{{name}}"}],
-        }
-        source = {"api": "/list", "id": "id", "idCheck": False}
-        project.plan("books", ("books", source), ("books", target), options={"concurrency": 1, **options})
-        for happens in (None, *between):
-            if happens is not None:
-                happens()
-            finished.append(await project.run("books"))
-    return finished
-
-
-def later(project: Project, seconds: float = 30) -> Callable[[], None]:
-    def wait() -> None:
-        project.clock.time += seconds
-
-    return wait
-
+from tests.faults.systems import KEYS, VERIFY, Books, cut, good, later, live, results
 
 # --- 5: nobody knows whether it was written
 
