@@ -85,7 +85,8 @@ _FRESH = (
 _AGAIN = (
     "SELECT r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position, e.rounds,"
     " CASE WHEN e.waits_for IS NULL THEN NULL ELSE e.due_at END AS deadline, e.batch_id,"
-    " EXISTS (SELECT 1 FROM batches g WHERE g.batch_id = e.batch_id AND g.state = 'broken_up') AS alone"
+    # Not EXISTS: that PostgreSQL may answer by reading all batches.
+    " COALESCE((SELECT g.state = 'broken_up' FROM batches g WHERE g.batch_id = e.batch_id), 1 = 0) AS alone"
     " FROM exceptions e"
     " JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
     " WHERE e.plan_id = :p AND e.seq > :after AND e.state IN ('failed', 'pending') AND (e.due_at <= :now OR"
