@@ -1,4 +1,5 @@
-"""Deliver: due records from the ledger to the target, in batches, several at once. It never reads a source."""
+"""Deliver: due records from the ledger to the target, in batches, several at once, also by other processes. It never
+reads a source."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from collections.abc import Sequence
 
 from noria.connectors.failures import Failure
 from noria.connectors.target import Target
+from noria.engine.breaker import BREAKER
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared, Preparer
-from noria.engine.sending import BREAKER, Sender
+from noria.engine.sending import Sender
+from noria.engine.sharing import Sharing
 from noria.ledger.delivery import Due, Exempt
 from noria.messages import Message
 from noria.metadata.macros import Moment
@@ -44,6 +47,7 @@ class _Delivery:
         self.refused: Failure | None = None
         documents = self.preparer.grouping is not None
         self.sender = Sender(job, target, documents=documents) if target else None
+        self.sharing = Sharing(job, self.sender, lambda: self.halted, self._free) if self.sender else None
         # Whether what is being sent has failed before.
         self.retrying = False
 
@@ -57,7 +61,7 @@ class _Delivery:
                 await self._again()
                 await self._drain()
                 if self.refused_again and self.sender is not None:
-                    self.sender.streak = 0
+                    self.sender.breaker.falls.clear()
                 self.retrying = False
                 await self._fresh()
         except asyncio.CancelledError:
@@ -67,6 +71,8 @@ class _Delivery:
             raise
         finally:
             await self._drain()
+            if self.sharing is not None:
+                await self.sharing.close()
         if self.refused is not None:
             raise self.refused
 
@@ -75,7 +81,7 @@ class _Delivery:
         """Whether no further batch may be begun."""
         if self.sender is None:
             return self.job.stopping
-        broken = self.sender.broken and not self.refused_again
+        broken = self.sender.breaker.broken and not self.refused_again
         if broken and not self.job.stopping and self.refused is None:
             self.refused = Failure("transient", Message("run.target_unavailable", {"batches": BREAKER}))
         if self.refused is not None:
@@ -89,7 +95,9 @@ class _Delivery:
     def refused_again(self) -> bool:
         """Whether the target refuses what it has refused before, without being away: no reason to keep back what it has
         never been sent."""
-        return self.retrying and self.sender is not None and self.sender.streak >= BREAKER and not self.sender.away
+        if self.sender is None or not self.retrying:
+            return False
+        return self.sender.breaker.unavailable and not self.sender.breaker.away
 
     async def _settle_doubt(self) -> None:
         """Batches that a run before this one left open, and those whose doubt is to be settled now."""
@@ -213,7 +221,8 @@ class _Delivery:
         batch = self.sender.open(kind, ready, claimed_to)
         self.job.moved()
         if batch is not None:
-            task = asyncio.create_task(self._guarded(self.sender.send(batch, ready.payloads)))
+            sends = self.sender.send if self._free() > 0 or self.sharing is None else self.sharing.send
+            task = asyncio.create_task(self._guarded(sends(batch, ready.payloads)))
             self.sending[task] = frozenset(record.id for record in ready.records)
             await asyncio.sleep(0)
 
@@ -250,14 +259,19 @@ class _Delivery:
         self.job.moved()
 
     async def _room(self, due: Sequence[Due]) -> None:
-        """Wait until another batch may be begun: fewer than `concurrency` are on their way, and none of them holds
-        an older content of one of these records."""
+        """Wait until another batch may be begun: fewer than `concurrency` are on their way from here, or others could
+        take it, and none that is on its way holds an older content of one of these records."""
         ids = {record.id for record in due} if self.sending else set()
         while self.sending:
             same = [task for task, sent in self.sending.items() if not sent.isdisjoint(ids)]
-            if len(self.sending) < self.job.plan.options.concurrency and not same:
+            if not same and (self._free() > 0 or (self.sharing is not None and self.sharing.room())):
                 return
             await self._wait(same or list(self.sending))
+
+    def _free(self) -> int:
+        """How many more batches this process may send at once."""
+        elsewhere = len(self.sharing.offers) if self.sharing is not None else 0
+        return self.job.plan.options.concurrency - len(self.sending) + elsewhere
 
     async def _wait(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

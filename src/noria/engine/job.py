@@ -72,6 +72,15 @@ class Job:
         self.counts.requests = self._requests() - self._before
         self.workspace.observer.moved(self.plan.key, self.counts, self.total)
 
+    def add(self, counts: dict[str, int]) -> None:
+        """Figures of a part of this run that another process did."""
+        for name, count in counts.items():
+            if name == "requests":
+                self._before -= count
+            else:
+                setattr(self.counts, name, getattr(self.counts, name) + count)
+        self.moved()
+
     def _requests(self) -> int:
         """Requests that the run's connections have sent since they were opened."""
         return sum({id(c): c.transport.requests for c in (self.source, self.target)}.values())

@@ -1,4 +1,4 @@
-"""A run: extract and deliver at the same time, then what is left; one active run a plan."""
+"""A run: extract and deliver at the same time, then what is left; one active run a plan, in which others may assist."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from noria.connectors.failures import Failure
+from noria.engine.assisting import assist
 from noria.engine.deliver import deliver
 from noria.engine.extract import extract
 from noria.engine.job import Job
 from noria.engine.reconcile import Reconciliation, reconcile
 from noria.engine.sweep import Sweep, sweep
 from noria.engine.workspace import Workspace
-from noria.ledger.runs import LEASE_SECONDS
+from noria.ledger.runs import LEASE_SECONDS, Run
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
@@ -116,6 +117,23 @@ async def reconcile_plan(
     return await _compare(workspace, plan, stop, wanted, asks_target)
 
 
+async def assist_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | None = None) -> Finished | None:
+    """Send what another process's run of the plan offers, until it offers no more; None where there is nothing to do.
+
+    Raises `NoriaError` as `run_plan` does; `superseded` when that run is over before this.
+    """
+    _usable(workspace, plan)
+    ledger, most = workspace.ledger, plan.options.workers - 1
+    run = ledger.shares.join(ledger.runs.plan_id(plan.key), most, workspace.clock.now())
+    if run is None:
+        return None
+
+    def work(job: Job) -> Awaitable[Message | None]:
+        return _both(job, [assist(job)], stop)
+
+    return await _carry_out(workspace, plan, run, "assist", work)
+
+
 async def _compare(
     workspace: Workspace,
     plan: Plan,
@@ -141,20 +159,33 @@ async def _execute(
     workspace: Workspace, plan: Plan, kind: str, work: Callable[[Job], Awaitable[Message | None]]
 ) -> Finished:
     """One run of a plan under its lease: `work` does it, and gives the error that ended it, if one did."""
+    _usable(workspace, plan)
+    run = workspace.ledger.runs.begin(plan.key, plan.name, kind, workspace.clock.now())
+    return await _carry_out(workspace, plan, run, kind, work)
+
+
+def _usable(workspace: Workspace, plan: Plan) -> None:
+    """Raise `NoriaError` where a run of the plan could not even begin."""
     workspace.checked(plan)
-    source, target = workspace.connection(plan, "source"), workspace.connection(plan, "target")
-    runs = workspace.ledger.runs
-    started = workspace.clock.now()
-    run = runs.begin(plan.key, plan.name, kind, started)
+    for side in ("source", "target"):
+        workspace.connection(plan, side)
+
+
+async def _carry_out(
+    workspace: Workspace, plan: Plan, run: Run, kind: str, work: Callable[[Job], Awaitable[Message | None]]
+) -> Finished:
+    """A run that was begun: `work` does it; it is ended in the ledger whatever happens."""
     RUN.set(run.run_id)
-    job = Job(workspace, plan, run, source, target)
+    runs, started = workspace.ledger.runs, workspace.clock.now()
+    job = Job(workspace, plan, run, workspace.connection(plan, "source"), workspace.connection(plan, "target"))
     status, error = "failed", None
     try:
         with span("run", plan=plan.key, run_id=run.run_id, kind=kind):
             error = await work(job)
         if job.stopping:
             status = "stopped"
-        job.counts.waiting = workspace.ledger.records.waiting(run.plan_id)
+        if kind != "assist":
+            job.counts.waiting = workspace.ledger.records.waiting(run.plan_id)
         if not job.stopping and error is None:
             status = "incomplete" if job.counts.troubled() and kind != "reconcile" else "done"
     finally:

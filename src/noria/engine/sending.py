@@ -10,6 +10,7 @@ from typing import overload
 
 from noria.connectors.failures import Failure
 from noria.connectors.target import Row, Target, Written
+from noria.engine.breaker import Breaker, Fall
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared
 from noria.engine.retry import Again, GiveUp, Tries, broke_down, next_round, not_its_fault
@@ -17,11 +18,6 @@ from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
 from noria.ledger.records import rows_of
 from noria.messages import Message
 from noria.monitoring.traces import span
-
-# Batches in a row that failed whole: from then on the target is left alone until a later run; a target that is there,
-# and refuses them, only after so many.
-BREAKER = 10
-_REFUSALS = 100
 
 
 class Doubt(Enum):
@@ -41,17 +37,10 @@ class Sender:
         self.target = target
         self.documents = documents
         self.ledger = job.workspace.ledger.delivery
-        # Batches in a row that failed whole, and those of them that the target did not refuse.
-        self.streak = 0
-        self.away: list[int] = []
+        self.breaker = Breaker()
         self.not_before = 0.0
         # Ids of records that are in a batch in doubt: newer content of theirs has to wait.
         self.doubted: set[str] = set()
-
-    @property
-    def broken(self) -> bool:
-        """Whether the target is to be left alone."""
-        return self.streak >= (BREAKER if self.away else _REFUSALS)
 
     def open(self, kind: str, ready: Prepared, claimed_to: int | None) -> OpenBatch | None:
         """Claim prepared records as a batch that is being sent; committed before anything leaves the process."""
@@ -69,13 +58,23 @@ class Sender:
             sizes=ready.shared(),
         )
 
-    async def settle(self, batch: OpenBatch) -> None:
-        """A batch whose outcome is unknown: ask the target, or send it again under the same key, or as the plan's
-        `on_doubt` says. Raises `Failure` (`auth`)."""
+    def payloads(self, batch: OpenBatch) -> list[bytes]:
+        """What was put together for a batch that the ledger keeps."""
         row = self.job.workspace.ledger.store.rows(
             "SELECT body_path FROM batches WHERE batch_id = :b", b=batch.batch_id
         )[0]
-        payloads = [bytes(raw) for raw in rows_of(batch.body, row.body_path)]
+        return [bytes(raw) for raw in rows_of(batch.body, row.body_path)]
+
+    def put_back(self, batch: OpenBatch) -> None:
+        """A batch that was claimed and is not sent after all: its records are due again."""
+        now, reason = self.job.clock.now(), Message("reason.put_back")
+        failed = [Exempt(r.seq, "failed", reason, rounds=r.rounds, due_at=now) for r in batch.records]
+        self._close(batch, "failed", None, failed, 0)
+
+    async def settle(self, batch: OpenBatch) -> None:
+        """A batch whose outcome is unknown: ask the target, or send it again under the same key, or as the plan's
+        `on_doubt` says. Raises `Failure` (`auth`)."""
+        payloads = self.payloads(batch)
         doubt = await self._weighed(batch, payloads, None, 0)
         if doubt is not Doubt.OVER:
             await self.send(batch, payloads, doubt)
@@ -173,7 +172,7 @@ class Sender:
         attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept)
         self._close(batch, "delivered" if outcome != "refused" else "failed", attempt, failed, attempts)
         self._set_aside(batch, payloads, aside)
-        self.streak, self.away = 0, []
+        self.answered()
 
     def _set_aside(self, batch: OpenBatch, payloads: Sequence[bytes], places: Sequence[int]) -> None:
         """Rows that the target said nothing of and does not show: a batch of their own, in doubt, so that it is asked
@@ -207,21 +206,33 @@ class Sender:
         attempt: Attempt | None,
         attempts: int,
     ) -> None:
-        if len(payloads) > 1 and decision.divisible and self.streak < BREAKER:
+        if len(payloads) > 1 and decision.divisible and not self.breaker.unavailable:
             await self._bisect(batch, payloads, failure, attempt, attempts)
             return
+        excused = self.excuses
         self._give_up(batch, decision, failure, attempt, attempts)
-        self.streak += 1
-        if decision.kind != "permanent":
-            self.away.append(batch.batch_id)
-        if self.streak == BREAKER:
-            now = self.job.clock.now()
-            due_at = not_its_fault(self.job.plan.options.retry, now)
-            revived = self.ledger.forgive(self.job.run, self.away, now, due_at)
-            self.job.counts.dead -= revived
-            self.job.counts.failed += revived
+        self.fell(Fall(self.job.clock.now(), batch.batch_id, decision.kind != "permanent"), excused=excused)
         if decision.kind == "auth":
             raise failure
+
+    @property
+    def excuses(self) -> bool:
+        """Whether so many batches failed that what fails now is not its records' fault."""
+        return self.breaker.unavailable
+
+    def answered(self, at: float | None = None) -> None:
+        """The target took a batch, or a part of one: it is there. `at`: when, where that is not now."""
+        self.breaker.answered(self.job.clock.now() if at is None else at)
+
+    def fell(self, fall: Fall, *, excused: bool) -> None:
+        """A batch failed whole; `excused`: it used up no retry of its records."""
+        forgiven = self.breaker.fell(fall, excused=excused)
+        if forgiven:
+            now = self.job.clock.now()
+            due_at = not_its_fault(self.job.plan.options.retry, now)
+            revived = self.ledger.forgive(self.job.run, forgiven, now, due_at)
+            self.job.counts.dead -= revived
+            self.job.counts.failed += revived
 
     def _give_up(
         self, batch: OpenBatch, decision: GiveUp, failure: Failure, attempt: Attempt | None, attempts: int
@@ -236,7 +247,7 @@ class Sender:
             # HTTP says that the request itself is wrong. A business code inside an HTTP 200 says less: what it
             # complains of (a missing department, a locked document) may be mended by others, so that is tried again.
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
-        elif failure.kind == "throttled" or self.streak >= BREAKER:
+        elif failure.kind == "throttled" or self.excuses:
             self.not_before = max(self.not_before, now + decision.not_before)
             due_at = not_its_fault(self.job.plan.options.retry, now, decision.not_before)
             failed = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=due_at) for r in batch.records]
@@ -353,7 +364,7 @@ class Sender:
             self.job.run, batch, state="delivered", attempt=attempt, failed=back, attempts=attempts, now=now
         )
         self.job.counts.delivered += len(batch.records) - len(back)
-        self.streak, self.away = 0, []
+        self.answered()
         self.job.moved()
         if missing:
             await self._send_on([group for group, _ in missing], [payload for _, payload in missing], len(missing))

@@ -294,6 +294,16 @@ class Delivery:
         )
         c.run("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b", {"b": batch.batch_id})
 
+    def states(self, plan_id: int, seqs: Sequence[int]) -> dict[str, int]:
+        """How many of these records, all of which were claimed, are in which state."""
+        rows = self.store.tuples(
+            "SELECT COALESCE(e.state, 'delivered'), COUNT(*) FROM json_each(:seqs) j LEFT JOIN exceptions e"
+            " ON e.plan_id = :p AND e.seq = j.value GROUP BY COALESCE(e.state, 'delivered')",
+            seqs=msgspec.json.encode(list(seqs)).decode(),
+            p=plan_id,
+        )
+        return dict(rows)
+
     def forgive(self, run: Run, batch_ids: Sequence[int], now: float, due_at: float) -> int:
         """The target was away for all: what failed in these batches is tried again as if it had not been tried. Gives
         how many of them were dead."""

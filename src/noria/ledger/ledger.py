@@ -16,6 +16,7 @@ from noria.ledger.pages import Pages
 from noria.ledger.pruning import Pruning
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
+from noria.ledger.shares import Shares
 from noria.ledger.staging import Staging
 from noria.ledger.store import Store
 from noria.metadata.project import Project
@@ -37,6 +38,7 @@ class Ledger:
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)
         self.agenda = Agenda(store)
+        self.shares = Shares(store)
 
     def close(self) -> None:
         """Close the database."""

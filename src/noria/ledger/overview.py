@@ -49,7 +49,8 @@ def overview(store: Store, agenda: Agenda, now: float) -> Overview:
     }
     for plan_id, run_id, status, ended in store.tuples(
         "SELECT r.plan_id, r.run_id, r.status, r.finished_at FROM runs r JOIN"
-        " (SELECT plan_id, MAX(run_id) AS run_id FROM runs GROUP BY plan_id) n ON n.run_id = r.run_id"
+        " (SELECT plan_id, MAX(run_id) AS run_id FROM runs WHERE kind <> 'assist' GROUP BY plan_id) n"
+        " ON n.run_id = r.run_id"
     ):
         if plan_id in found:
             found[plan_id].last_run, found[plan_id].last_status, found[plan_id].last_ended = run_id, status, ended

@@ -23,11 +23,13 @@ LEASE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Run:
-    """A run under way: its plan's number in the ledger and the fencing token it holds."""
+    """A run under way: its plan's number in the ledger, the fencing token it holds, and of what: the plan itself
+    (`run`), or a part in another's run of it (`assist.1`, `assist.2`, …)."""
 
     run_id: int
     plan_id: int
     fence: int
+    stage: str = "run"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Runs:
                 {"p": plan_id},
             )
             # One that lasts longer than any was taken by a clock that was wrong.
-            if row is not None and shared < row.expires_at <= until + LEASE_SECONDS and _alive(row.owner):
+            if row is not None and shared < row.expires_at <= until + LEASE_SECONDS and alive(row.owner):
                 values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
                 raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
             fence = 1 if row is None else row.fence + 1
@@ -112,6 +114,12 @@ class Runs:
                 " WHERE plan_id = :p AND status = 'running' AND run_id <> :run",
                 {"p": plan_id, "now": now, "run": run_id},
             )
+            # Who took a share in the run before has no part in this one.
+            c.run(
+                "UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE plan_id = :p AND stage <> 'run'",
+                {"p": plan_id},
+            )
+            c.run("DELETE FROM shares WHERE plan_id = :p", {"p": plan_id})
         return Run(run_id, plan_id, fence)
 
     def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
@@ -120,8 +128,8 @@ class Runs:
         with self.store.transaction() as c:
             held = c.row(
                 "UPDATE leases SET expires_at = :until"
-                " WHERE plan_id = :p AND stage = 'run' AND fence = :fence RETURNING fence",
-                {"until": until, "p": run.plan_id, "fence": run.fence},
+                " WHERE plan_id = :p AND stage = :stage AND fence = :fence RETURNING fence",
+                {"until": until, "p": run.plan_id, "stage": run.stage, "fence": run.fence},
             )
             if held is None:
                 raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
@@ -133,8 +141,9 @@ class Runs:
     def check(self, run: Run) -> None:
         """Raise `NoriaError` (`superseded`) when another has taken the plan over."""
         held = self.store.tuples(
-            "SELECT 1 FROM leases WHERE plan_id = :p AND stage = 'run' AND fence = :fence",
+            "SELECT 1 FROM leases WHERE plan_id = :p AND stage = :stage AND fence = :fence",
             p=run.plan_id,
+            stage=run.stage,
             fence=run.fence,
         )
         if not held:
@@ -155,8 +164,8 @@ class Runs:
                 },
             )
             c.run(
-                "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = 'run' AND fence = :fence",
-                {"p": run.plan_id, "fence": run.fence},
+                "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = :stage AND fence = :fence",
+                {"p": run.plan_id, "stage": run.stage, "fence": run.fence},
             )
 
     def watermark(self, plan_id: int) -> float | None:
@@ -283,7 +292,7 @@ def host() -> str:
     return ".".join(found)
 
 
-def _alive(name: str) -> bool:
+def alive(name: str) -> bool:
     """Whether the process that took a lease may still live; a process on another machine may."""
     where, _, rest = name.partition("/")
     pid, _, started = rest.partition("/")

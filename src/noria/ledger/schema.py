@@ -315,6 +315,19 @@ hooks = Table(
     comment="events that systems pushed, as they came (zstd), each once; kept as long as attempts are",
 )
 
+shares = Table(
+    "shares",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("taker", BigInteger),
+    Column("outcome", Text),
+    Index("shares_by_plan", "plan_id", "batch_id"),
+    comment="batches that a run offers to other processes: taker is the run (of kind assist) that sends one, outcome"
+    " what it tells the run that offered it; the row goes when that has heard of it",
+)
+
 places = Table(
     "places",
     metadata,

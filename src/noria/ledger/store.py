@@ -2,8 +2,8 @@
 
 Statements are written once, in the words that SQLite and PostgreSQL share, with `:name` parameters and four words of
 SQLite's that the other store translates: `json_each(:ids) j` (a JSON list as rows; integers where the parameter is
-called `seqs`), `INDEXED BY`, `?` in statements for many rows. `FOR UPDATE` at a statement's end is left out on SQLite,
-which has but one writer.
+called `seqs`), `INDEXED BY`, `?` in statements for many rows. `FOR UPDATE` and `FOR UPDATE SKIP LOCKED` at a
+statement's end are left out on SQLite, which has but one writer.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ class Holder(Protocol):
     def plan_id(self) -> int: ...
     @property
     def fence(self) -> int: ...
+    @property
+    def stage(self) -> str: ...
 
 
 @lru_cache(maxsize=256)
@@ -45,7 +47,7 @@ def named(cursor: Any) -> list[Any]:
     return [make(*row) for row in cursor.fetchall()]
 
 
-_HELD = "SELECT 1 FROM leases WHERE plan_id = :p AND stage = 'run' AND fence = :fence FOR UPDATE"
+_HELD = "SELECT 1 FROM leases WHERE plan_id = :p AND stage = :stage AND fence = :fence FOR UPDATE"
 
 
 class Transaction(ABC):
@@ -98,7 +100,7 @@ class Transaction(ABC):
 
     def hold(self, run: Holder) -> None:
         """Make sure that a run still holds its plan, until the transaction ends; raises `NoriaError` (`superseded`)."""
-        if not self.run(_HELD, {"p": run.plan_id, "fence": run.fence}).fetchall():
+        if not self.run(_HELD, {"p": run.plan_id, "stage": run.stage, "fence": run.fence}).fetchall():
             raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
 
     def value(self, statement: str, values: Mapping[str, Any]) -> Any:

@@ -34,6 +34,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "旧内容的发送结果还不明，先弄清它",
         "goes after the outcome of sending its older content is known",
     ),
+    "reason.put_back": ("已领取但未发送，放回待写", "claimed and not sent, put back"),
     "reason.interrupted": ("发送被中断", "the send was interrupted"),
     "reason.in_doubt": (
         "不知道目标是否已写入，等待人工处理（{cause}）",

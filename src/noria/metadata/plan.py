@@ -61,7 +61,11 @@ class Options(msgspec.Struct, kw_only=True):
     """noria's own settings of a plan. Times in seconds."""
 
     batch_size: Annotated[Positive | None, Meta(description="每批条数 | records a batch")] = None
-    concurrency: Annotated[Positive, Meta(description="并行写入的批次 | batches sent at once")] = 4
+    concurrency: Annotated[Positive, Meta(description="每个进程并行写入的批次 | batches a process sends at once")] = 4
+    workers: Annotated[
+        Positive,
+        Meta(description="最多几个 worker 一起写入；concurrency 为 1 时不分 | workers that send; one at concurrency 1"),
+    ] = 4
     retry: Annotated[Retry, Meta(description="重试 | retries")] = msgspec.field(default_factory=Retry)
     on_doubt: Annotated[
         Literal["resend", "hold"], Meta(description="结果不明时 | when a send's outcome is unknown")

@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 
-from noria.engine import Finished, Workspace, run_plan
+from noria.engine import Finished, Workspace, assist_plan, run_plan
 from noria.engine.retention import prune_project
 from noria.engine.sweep import sweep_of
 from noria.ledger import ledger_of
@@ -88,6 +88,18 @@ class Runner:
                 traceback.print_exc()
             self.agenda.done(own)
         return False
+
+    async def assist(self, key: str) -> None:
+        """Take a share in what another process does for a plan, as long as it has one to give."""
+        plan = self.workspace.project.enabled(key)
+        if plan is None:
+            return
+        try:
+            await assist_plan(self.workspace, plan, self.stop)
+        except NoriaError as error:
+            # The run that it assisted in is over, or the database away: whoever has the plan sees to what is left.
+            if error.code not in _AGAIN:
+                self.complain(key, error)
 
     async def _stages(self, key: str, stages: set[str]) -> bool:
         """Run them; whether that was not broken off."""

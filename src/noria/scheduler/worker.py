@@ -34,6 +34,8 @@ from noria.scheduler.runner import Runner
 HEARTBEAT_TIMEOUT = timedelta(seconds=6)
 # How often each worker says that it is there, in seconds.
 SEEN_SECONDS = 2.0
+# How often a worker with time to spare looks whether another offers it a share of a plan's work, in seconds.
+_LOOK_SECONDS = 1.0
 # A plan that stays wanted is put into the queue again after this long, should its job have been lost; in seconds.
 _PUT_AGAIN = 15.0
 # A plan that another process has is looked at again after this long.
@@ -59,6 +61,7 @@ class Worker:
         self.runner = Runner(workspace, stop, finished)
         self.name = owner()
         self._running: set[str] = set()
+        self._assisting: dict[str, asyncio.Task[None]] = {}
         self._put: dict[str, float] = {}
 
     async def run(self) -> None:
@@ -89,7 +92,7 @@ class Worker:
             await install(pool, queries)
             queue.entrypoint(_ENTRY)(self._job)
             async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(self._lead(queries)), group.create_task(self._be_seen())]
+                beside = [group.create_task(one) for one in (self._lead(queries), self._be_seen(), self._assist())]
                 watching = group.create_task(self._watch(queue))
                 try:
                     await queue.qm.run(
@@ -119,6 +122,21 @@ class Worker:
             self._running.discard(key)
         if not done:
             raise RetryRequested(delay=timedelta(0) if self.stop.is_set() else _BUSY)
+
+    async def _assist(self) -> None:
+        """Take shares of plans' work that other workers offer, as long as there is nothing else to do."""
+        shares, clock = self.workspace.ledger.shares, self.workspace.clock
+        try:
+            while not self.stop.is_set():
+                self._assisting = {key: task for key, task in self._assisting.items() if not task.done()}
+                for key in shares.offered(clock.now()):
+                    spare = self.concurrency - len(self._running) - len(self._assisting)
+                    if spare > 0 and key not in self._assisting:
+                        self._assisting[key] = asyncio.create_task(self.runner.assist(key))
+                await sleep_unless(self.stop, clock, _LOOK_SECONDS)
+        finally:
+            # Each ends in order when the worker is to stop.
+            await asyncio.gather(*self._assisting.values())
 
     async def _lead(self, queries: Queries) -> None:
         """Look at the schedules as long as nobody else does, and put plans that have something to do into the queue."""

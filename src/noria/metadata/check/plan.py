@@ -62,7 +62,7 @@ def check_options(plan: Plan) -> list[Problem]:
                 raise ValueError(value)
         except ValueError:
             found.append(error("check.duration", path, "check.duration_hint", value=shown(value)))
-    for name, most in (("concurrency", 1000), ("batch_size", 100_000)):
+    for name, most in (("concurrency", 1000), ("workers", 1000), ("batch_size", 100_000)):
         value = getattr(options, name)
         if value is not None and value > most:
             hint_ = Message("check.at_most", {"most": most})
