@@ -175,3 +175,70 @@ def test_rows_that_are_refused_while_several_send_are_in_the_run_s_figures(fleet
     counts = [msgspec.json.decode(one.counts) for one in runs]
     assert (counts[0]["delivered"], counts[0]["failed"]) == (ROWS - 12, 12)
     assert runs[0].status == "incomplete" and sum(one["delivered"] for one in counts[1:]) > 0
+
+
+class Halls(Books):
+    """A list for each of many halls, of several pages, which take their time."""
+
+    HALLS, EACH = 20, 30
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.served: list[str] = []
+
+    async def _list(self, request: web.Request) -> web.Response:
+        hall, page, size = int(request.query["hall"]), int(request.query["page"]), int(request.query["size"])
+        await asyncio.sleep(0.15)
+        self.served.append(f"{hall}.{page}")
+        own = range(hall * self.EACH, (hall + 1) * self.EACH)
+        rows = [{"id": n, "name": f"hall {hall}"} for n in own[(page - 1) * size : page * size]]
+        return web.json_response({"data": rows, "total": self.EACH})
+
+
+def _reader(fleet: Fleet, stage: str) -> subprocess.Popen[bytes] | None:
+    """A worker that leads (`run`) or assists (`assist`) and has staged a page."""
+    with fleet.ledger() as ledger:
+        rows = ledger.store.rows(
+            "SELECT l.owner FROM leases l WHERE l.plan_id > 0 AND l.stage LIKE :stage AND l.run_id IN"
+            " (SELECT p.run_id FROM pages p) AND l.run_id IN (SELECT t.taker FROM parts t)",
+            stage=f"{stage}%",
+        )
+    pids = [int(row.owner.split("/")[1]) for row in rows]
+    return next((one for one in fleet.workers if one.pid in pids and one.poll() is None), None)
+
+
+@pytest.mark.parametrize(
+    ("who", "how"),
+    [("", signal.SIGCONT), ("run", signal.SIGKILL), ("assist", signal.SIGKILL), ("assist", signal.SIGSTOP)],
+    ids=["none is gone", "who leads is killed", "who assists is killed", "who assists is frozen"],
+)
+async def test_a_source_with_parts_is_read_by_several(fleet: Fleet, who: str, how: signal.Signals) -> None:
+    def all_of_it(url: str) -> None:
+        connect(fleet.project, url, size=10)
+        split = {"param": "hall", "values": list(range(Halls.HALLS)), "at_once": 2}
+        fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options={"split": split})
+        fleet.start(3)
+        fleet.until(lambda: len(_workers(fleet)) == 3)
+        fleet.want("p")
+        if who:
+            fleet.until(lambda: _reader(fleet, "assist"))
+            fleet.until(lambda: _reader(fleet, who)).send_signal(how)
+        fleet.until(fleet.done)
+
+    halls = Halls()
+    async with listening(halls.routes()) as url:
+        await asyncio.to_thread(all_of_it, url)
+    assert sorted(key for key, _ in halls.applied) == list(range(halls.HALLS * halls.EACH)), fleet.logs()[-4000:]
+    assert fleet.project.counts("p") == {"delivered": halls.HALLS * halls.EACH}
+    with fleet.ledger() as ledger:
+        rows = ledger.store.rows(
+            "SELECT r.kind FROM pages p JOIN runs r ON r.run_id = p.run_id GROUP BY r.run_id, r.kind"
+        )
+        assert sorted(row.kind for row in rows)[-1] == "run" and len(rows) >= 3
+        last = ledger.runs.latest(ledger.runs.plan_id("p"), 9)
+        assert ledger.runs.watermark(ledger.runs.plan_id("p")) is not None
+        assert ledger.store.rows("SELECT 1 FROM parts") == []
+    assert next(one["status"] for one in last if one["kind"] == "run") == "done", last
+    if not who:
+        # Each page was asked for once, whoever asked.
+        assert len(set(halls.served)) == len(halls.served)

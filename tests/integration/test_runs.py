@@ -324,8 +324,8 @@ async def test_the_watermark_is_the_reads_start_and_requests_overlap(project: Pr
 
 
 async def test_default_start_is_the_epoch_in_the_connections_zone(ready: Project) -> None:
-    from noria.engine.extract import moment_of
     from noria.engine.job import Job
+    from noria.engine.staged import moment_of
     from noria.ledger.runs import Read
     from noria.metadata.times import format_time
 

@@ -35,7 +35,7 @@ def offering(ledger: Ledger, batches: int = 3) -> tuple[Run, list[Any]]:
 
 
 def joined(ledger: Ledger, run: Run, now: float = 101.0, most: int = 3) -> Run:
-    found = ledger.shares.join(run.plan_id, most, now)
+    found = ledger.assists.join(run.plan_id, most, now)
     assert found is not None
     return found
 
@@ -71,7 +71,7 @@ def test_what_became_of_a_share_is_heard_once(ledger: Ledger) -> None:
 def test_no_more_take_part_than_may(ledger: Ledger) -> None:
     run, _ = offering(ledger)
     assert {joined(ledger, run, most=2).stage, joined(ledger, run, most=2).stage} == {"assist.1", "assist.2"}
-    assert ledger.shares.join(run.plan_id, 2, 101.0) is None
+    assert ledger.assists.join(run.plan_id, 2, 101.0) is None
     # Leases that have run out make room.
     assert joined(ledger, run, most=3).stage == "assist.3"
 
@@ -79,7 +79,7 @@ def test_no_more_take_part_than_may(ledger: Ledger) -> None:
 def test_nobody_takes_part_in_a_run_that_is_over(ledger: Ledger) -> None:
     run, _ = offering(ledger)
     ledger.runs.finish(run, "done", 102.0, {})
-    assert ledger.shares.join(run.plan_id, 3, 103.0) is None
+    assert ledger.assists.join(run.plan_id, 3, 103.0) is None
 
 
 def test_a_next_run_of_the_plan_ends_the_shares_of_the_one_before(ledger: Ledger) -> None:
@@ -142,7 +142,7 @@ def test_a_place_is_not_given_anew_before_what_its_last_holder_had_is_seen_to(le
     one = joined(ledger, run, most=1)
     taken = ledger.shares.take(one)
     ledger.runs.finish(one, "failed", 102.0, {})
-    assert ledger.shares.join(run.plan_id, 1, 103.0) is None
+    assert ledger.assists.join(run.plan_id, 1, 103.0) is None
     assert ledger.shares.lost(run, 103.0).open == [taken]
     assert joined(ledger, run, 103.0, most=1).stage == "assist.1"
 
@@ -150,12 +150,12 @@ def test_a_place_is_not_given_anew_before_what_its_last_holder_had_is_seen_to(le
 def test_plans_whose_runs_others_offer_something_in(ledger: Ledger) -> None:
     run, batches = offering(ledger)
     # A process does not help itself.
-    assert ledger.shares.offered(101.0) == []
+    assert ledger.assists.offered(101.0) == []
     with ledger.store.transaction() as c:
         c.run("UPDATE leases SET owner = 'elsewhere/1/1'")
-    assert ledger.shares.offered(101.0) == ["p"]
-    assert ledger.shares.offered(1000.0) == []
+    assert ledger.assists.offered(101.0) == ["p"]
+    assert ledger.assists.offered(1000.0) == []
     one = joined(ledger, run)
     for _ in batches:
         ledger.shares.take(one)
-    assert ledger.shares.offered(101.0) == []
+    assert ledger.assists.offered(101.0) == []

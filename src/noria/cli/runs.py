@@ -31,9 +31,8 @@ from noria.cli.output import LiveProgress, console, print_json, state_text, tabl
 from noria.engine import Finished, Workspace, run_plan
 from noria.engine.answers import Asked, decoded, rules_of
 from noria.engine.collector import rare_collections
-from noria.engine.extract import first_sync
 from noria.engine.preview import default_moment, preview, source_records
-from noria.engine.requests import source_of
+from noria.engine.staged import first_sync
 from noria.ledger import ledger_of
 from noria.ledger.records import REPLAYABLE
 from noria.mapping import encode
@@ -270,7 +269,7 @@ def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -
             connection = workspace.connection(plan, "source")
             last = first_sync(plan, connection.zone)
             moment = Moment(last_sync=last, now=time.time(), tz=connection.zone, lenient=plan.options.lenient)
-            return await source_records(source_of(workspace, plan, moment), pages), moment
+            return await source_records(workspace, plan, moment, pages), moment
 
     return asyncio.run(read())
 

@@ -19,7 +19,7 @@ from noria.messages import Message
 from noria.metadata.clock import Clock, SystemClock
 from noria.metadata.documents import EMPTY_OPERATION, Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError
-from noria.metadata.plan import Plan
+from noria.metadata.plan import Plan, Split
 from noria.metadata.secrets import Redactor, resolve_all
 from noria.metadata.times import zone
 
@@ -53,6 +53,11 @@ class Connection:
     def source(self, metadata: Metadata, build: BuildRequest) -> Source:
         """A plan's list on this system; `build` makes the request of a page."""
         return self.connector.source(self.transport, self.settings, metadata, build)
+
+    def split(self, api: str) -> Split | None:
+        """How the connector declares that a list is read in parts; None where it does not."""
+        endpoint = self.connector.endpoint(api)
+        return endpoint.split if endpoint is not None else None
 
     def target(self, plan: Plan) -> Target | None:
         """The plan's way into this system; None for 写入空操作 without an endpoint, which writes nothing outside."""

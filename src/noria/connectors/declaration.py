@@ -16,19 +16,22 @@ from noria.connectors.transport import Transport
 from noria.messages import Message
 from noria.metadata.documents import EMPTY_OPERATION, Metadata
 from noria.metadata.errors import Problem
+from noria.metadata.plan import Split
 from noria.metadata.secrets import is_reference
 from noria.metadata.times import zone
 from noria.metadata.validation import BLANK, nearest, problems_in, shown
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An operation of a system. `reads`: "array" or "list" when it lists records; `parameters`: name to type."""
+    """An operation of a system. `reads`: "array" or "list" when it lists records; `parameters`: name to type; `split`:
+    in which parts its list is read, where it shows no more at once."""
 
     path: str
     method: str
     name: str = ""
     parameters: dict[str, str] = msgspec.field(default_factory=dict)
     reads: str = ""
+    split: Split | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Assisting: a process sends batches that another process's run of the same plan offers.
+"""Assisting: a process reads parts of a source, and sends batches, that another process's run of the plan offers.
 
 It claims no records and puts no batch together; what it sends was claimed by the run that offers it, to which it tells
 what became of each.
@@ -16,6 +16,8 @@ from noria.connectors.failures import Failure
 from noria.connectors.target import Target
 from noria.engine.breaker import Fall
 from noria.engine.job import Job
+from noria.engine.partitions import split_of
+from noria.engine.parts import PartReader
 from noria.engine.sending import Sender
 from noria.ledger.reasons import stored
 from noria.mapping import grouping_of
@@ -23,6 +25,8 @@ from noria.mapping import grouping_of
 # How often it is looked for a batch that is offered, and how long nothing may be offered before this ends; in seconds.
 POLL_SECONDS = 0.1
 _IDLE_SECONDS = 2.0
+# How often it is looked whether the run that offers is still there, in seconds.
+_LOOK_SECONDS = 1.0
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -39,10 +43,8 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 async def assist(job: Job) -> None:
-    """Send what is offered until nothing is. Raises `NoriaError` (`superseded`) when the run that offers is over."""
-    target = job.target.target(job.plan)
-    if target is not None:
-        await _Assisting(job, target).run()
+    """Read and send what is offered until nothing is. Raises `NoriaError` (`superseded`) when a next run has begun."""
+    await _Assisting(job).run()
 
 
 class _Assistant(Sender):
@@ -88,47 +90,58 @@ class _Assistant(Sender):
 
 
 class _Assisting:
-    def __init__(self, job: Job, target: Target) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         self.shares = job.workspace.ledger.shares
-        self.sender = _Assistant(job, target)
+        target, split = job.target.target(job.plan), split_of(job.workspace, job.plan)
+        self.sender = _Assistant(job, target) if target is not None else None
+        self.reader = PartReader(job, split) if split is not None else None
         self.sending: set[asyncio.Task[None]] = set()
         self.refused: Failure | None = None
 
-    @property
-    def halted(self) -> bool:
-        """Whether no further batch is to be taken."""
-        throttled = self.sender.not_before > self.job.clock.now()
-        return self.job.stopping or self.refused is not None or self.sender.breaker.broken or throttled
+    def _sends(self) -> bool:
+        """Whether another batch may be taken."""
+        if self.sender is None or self.refused is not None or self.sender.breaker.broken:
+            return False
+        return len(self.sending) < self.job.plan.options.concurrency and self.sender.not_before <= self.job.clock.now()
 
     async def run(self) -> None:
-        last = time.monotonic()
+        last = looked = time.monotonic()
         try:
-            while not self.halted:
-                taken = None
-                if len(self.sending) < self.job.plan.options.concurrency:
-                    taken = self.shares.take(self.job.run)
-                if taken is not None:
+            while not self.job.stopping and time.monotonic() - last < _IDLE_SECONDS:
+                begun = self._begin()
+                if begun or self.sending or (self.reader is not None and self.reader.reading):
                     last = time.monotonic()
-                    self.sending.add(asyncio.create_task(self._send(taken)))
-                    await asyncio.sleep(0)
-                elif self.sending:
+                if not begun:
                     await self._wait(POLL_SECONDS)
-                    last = time.monotonic()
-                elif time.monotonic() - last < _IDLE_SECONDS:
-                    await self.job.sleep(POLL_SECONDS)
-                else:
-                    return
+                if time.monotonic() - looked >= _LOOK_SECONDS:
+                    looked = time.monotonic()
+                    if not self.job.workspace.ledger.assists.led(self.job.run, self.job.clock.now()):
+                        # Whoever has the plan next sees to what is left.
+                        self.job.stop()
         except asyncio.CancelledError:
             # Out of time, or superseded: what is on its way is left in doubt.
             for task in self.sending:
                 task.cancel()
             raise
         finally:
+            if self.reader is not None:
+                await self.reader.leave()
             while self.sending:
                 await self._wait(None)
 
+    def _begin(self) -> bool:
+        """Take what there is room for; whether that was anything."""
+        begun = self.reader is not None and self.reader.take()
+        if self._sends():
+            taken = self.shares.take(self.job.run)
+            if taken is not None:
+                self.sending.add(asyncio.create_task(self._send(taken)))
+                begun = True
+        return begun
+
     async def _send(self, batch_id: int) -> None:
+        assert self.sender is not None
         ledger = self.job.workspace.ledger
         batch = replace(ledger.doubts.open_batch(batch_id), again=False)
         failure: Failure | None = None
@@ -139,7 +152,16 @@ class _Assisting:
         self.shares.over(self.job.run, batch_id, self.sender.tell(failure))
 
     async def _wait(self, seconds: float | None) -> None:
-        done, self.sending = await asyncio.wait(self.sending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        """Wait until something comes to an end, at most so long."""
+        reading = self.reader.reading if self.reader is not None else set()
+        if not self.sending and not reading:
+            await self.job.sleep(seconds or 0.0)
+            return
+        done, _ = await asyncio.wait(self.sending | reading, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        self.sending -= done
+        if self.reader is not None:
+            self.reader.ended(done)
         for task in done:
-            if not task.cancelled():
+            # A part that can't be read is left to the run that offers it, which will hear the same.
+            if not task.cancelled() and not isinstance(task.exception(), Failure):
                 task.result()

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from noria.connectors.failures import Failure
 from noria.connectors.target import Target
 from noria.engine.breaker import BREAKER
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared, Preparer
+from noria.engine.partitions import split_of
 from noria.engine.sending import Sender
 from noria.engine.sharing import Sharing
 from noria.ledger.delivery import Due, Exempt
@@ -19,6 +21,8 @@ from noria.metadata.macros import Moment
 
 # Records that are taken up at once where documents are put together from many.
 _AT_ONCE = 5000
+# How often it is looked for what other processes have staged, in seconds.
+_LOOK_SECONDS = 0.5
 
 
 async def deliver(job: Job) -> None:
@@ -48,6 +52,8 @@ class _Delivery:
         documents = self.preparer.grouping is not None
         self.sender = Sender(job, target, documents=documents) if target else None
         self.sharing = Sharing(job, self.sender, lambda: self.halted, self._free) if self.sender else None
+        # Whether other processes may stage records of this plan meanwhile.
+        self.shared_reading = split_of(job.workspace, job.plan) is not None
         # Whether what is being sent has failed before.
         self.retrying = False
 
@@ -143,7 +149,7 @@ class _Delivery:
             finished = self.job.extracted
             due = self.ledger.fresh(self.plan_id, after, self.size, self.job.run.run_id)
             if len(due) < self.size and not finished:
-                await self.job.staged.wait()
+                await self._more()
                 continue
             if not due:
                 return
@@ -156,7 +162,7 @@ class _Delivery:
         while not self.job.extracted and not self.halted:
             self.job.staged.clear()
             if not self.job.extracted:
-                await self.job.staged.wait()
+                await self._more()
         after, now = self.ledger.claimed(self.plan_id), self.job.clock.now()
         while not self.halted:
             due = self.ledger.fresh(self.plan_id, after, _AT_ONCE)
@@ -194,7 +200,7 @@ class _Delivery:
         await self._room(due)
         if self.halted:
             return
-        if staging.replaced != replaced:
+        if staging.replaced != replaced or self.shared_reading:
             # While they waited newer content has taken the place of some.
             due = self.ledger.still(self.plan_id, due)
         due, blocked = self._unblocked(due)
@@ -257,6 +263,12 @@ class _Delivery:
         )
         self.job.counts.delivered += len(ready.records)
         self.job.moved()
+
+    async def _more(self) -> None:
+        """Wait until more has been staged, which other processes don't tell."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS if self.shared_reading else None):
+                await self.job.staged.wait()
 
     async def _room(self, due: Sequence[Due]) -> None:
         """Wait until another batch may be begun: fewer than `concurrency` are on their way from here, or others could

@@ -10,7 +10,8 @@ import msgspec
 
 from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.identity import arrivals_of
-from noria.engine.requests import Readable
+from noria.engine.partitions import lists_of
+from noria.engine.workspace import Workspace
 from noria.ledger import Ledger
 from noria.ledger.content import same_content
 from noria.mapping import Environment, MappingError, Waiting, compile_mapping, grouping_of
@@ -21,16 +22,24 @@ from noria.metadata.paths import MISSING, at
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE, duration
 
+# So many parts of a source may be empty before that is what is shown.
+_MOST_EMPTY = 50
 
-async def source_records(source: Readable, pages: int) -> list[bytes]:
-    """The records of the first pages of a source; raises `Failure`."""
+
+async def source_records(workspace: Workspace, plan: Plan, moment: Moment, pages: int) -> list[bytes]:
+    """The records of the first pages of a plan's source, of its newest part where it has parts; raises `Failure`."""
     records: list[bytes] = []
-    cursor: str | None = None
-    for _ in range(pages):
-        page = await source.fetch(cursor)
-        records += page.records
-        cursor = page.cursor
-        if cursor is None:
+    looked = 0
+    async for source in lists_of(workspace, plan, moment, newest_first=True):
+        cursor: str | None = None
+        for _ in range(pages):
+            page = await source.fetch(cursor)
+            records += page.records
+            cursor = page.cursor
+            if cursor is None:
+                break
+        looked += 1
+        if records or looked >= _MOST_EMPTY:
             break
     return records
 

@@ -21,12 +21,13 @@ from noria.connectors.agreement import agreement
 from noria.connectors.failures import Failure
 from noria.connectors.source import SourcePage
 from noria.connectors.target import Row
-from noria.engine.extract import first_sync, since
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.motion import Signs
+from noria.engine.partitions import lists_of, split_of
 from noria.engine.reading import Reading, Taken
-from noria.engine.requests import Readable, source_of
+from noria.engine.requests import Readable
+from noria.engine.staged import first_sync, since
 from noria.engine.sweep import NAMED, Sweep, request_items
 from noria.ledger.arrivals import Arrivals
 from noria.ledger.comparing import CHANGED, MISSING, SAME
@@ -182,7 +183,7 @@ class _Compared:
 
     job: Job
     scratch: sqlite3.Connection
-    current: int = 1
+    current: int = 0
 
     def page(
         self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
@@ -231,15 +232,21 @@ async def _source(job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: R
     plan = job.plan
     begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
     moment = since(begin, wanted.end, job)
-    reading = Reading(
-        job,
-        source_of(job.workspace, plan, moment, request_items(plan.source.metadata, wanted)),
-        arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
-        _Compared(job, scratch),
-        windowed=True,
-    )
-    await reading.run()
-    found.moving = not reading.settled
+    split = split_of(job.workspace, plan)
+    items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
+    compared = _Compared(job, scratch)
+    async for source in lists_of(job.workspace, plan, moment, items):
+        compared.current += 1
+        reading = Reading(
+            job,
+            source,
+            arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
+            compared,
+            windowed=True,
+        )
+        if not await reading.run():
+            break
+        found.moving = found.moving or not reading.settled
     found.source = scratch.execute("SELECT COUNT(*) FROM source").fetchone()[0]
     for stray, key, name, status in scratch.execute(
         "SELECT stray, key, name, status FROM source WHERE status <> ? ORDER BY stray, key", [SAME]

@@ -11,8 +11,8 @@ from noria.connectors.source import BuildRequest, SourcePage
 from noria.engine.callbacks import CallbackSource
 from noria.engine.workspace import Workspace
 from noria.mapping import Environment, MappingError, compile_mapping
+from noria.metadata.asking import asks_for
 from noria.metadata.documents import Item, Metadata
-from noria.metadata.expressions import Macro, atoms, parse
 from noria.metadata.macros import Moment, PagePosition
 from noria.metadata.plan import Plan
 
@@ -46,16 +46,22 @@ class Readable(Protocol):
         ...
 
 
-def source_of(workspace: Workspace, plan: Plan, moment: Moment, items: list[Item] | None = None) -> Readable:
+def source_of(
+    workspace: Workspace,
+    plan: Plan,
+    moment: Moment,
+    items: list[Item] | None = None,
+    also: dict[str, Any] | None = None,
+) -> Readable:
     """A plan's source: its system's list, or what other plans hand over to it. `items`: another request than the
-    plan's."""
+    plan's; `also`: parameters besides."""
     connection = workspace.connection(plan, "source")
     if connection.connector.inside:
         return CallbackSource(workspace, plan, moment)
     metadata = plan.source.metadata
     if items is not None:
         metadata = msgspec.structs.replace(metadata, request=items, otherRequest=None)
-    return connection.source(metadata, request_of(plan, metadata, moment))
+    return connection.source(metadata, request_of(plan, metadata, moment, also))
 
 
 def windowed(metadata: Metadata) -> bool:
@@ -63,20 +69,14 @@ def windowed(metadata: Metadata) -> bool:
     return any(asks_for(item, "LAST_SYNC_TIME") for item in metadata.items())
 
 
-def asks_for(item: Item, macro: str) -> bool:
-    """Whether a macro stands in an item, or in one below it."""
-    if item.children:
-        return any(asks_for(child, macro) for child in item.children)
-    return any(isinstance(atom, Macro) and atom.name == macro for atom in atoms(parse(item.value)))
-
-
-def request_of(plan: Plan, metadata: Metadata, moment: Moment) -> BuildRequest:
-    """A function that makes a source's request for a page. It raises `Failure` for a value that can't be made."""
+def request_of(plan: Plan, metadata: Metadata, moment: Moment, also: dict[str, Any] | None = None) -> BuildRequest:
+    """A function that makes a source's request for a page, `also` with these parameters. It raises `Failure` for a
+    value that can't be made."""
     mapping = compile_mapping(metadata.items(), plan.maps, source=True, lenient=plan.options.lenient)
 
     def build(position: PagePosition | None) -> dict[str, Any]:
         try:
-            return mapping.payload({}, Environment(moment, position=position))
+            return mapping.payload({}, Environment(moment, position=position)) | (also or {})
         except MappingError as error:
             raise Failure("permanent", error.message) from None
 

@@ -124,7 +124,7 @@ async def assist_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | No
     """
     _usable(workspace, plan)
     ledger, most = workspace.ledger, plan.options.workers - 1
-    run = ledger.shares.join(ledger.runs.plan_id(plan.key), most, workspace.clock.now())
+    run = ledger.assists.join(ledger.runs.plan_id(plan.key), most, workspace.clock.now())
     if run is None:
         return None
 

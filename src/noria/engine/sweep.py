@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from noria.engine.extract import Staged, first_sync, since, window_of
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
+from noria.engine.partitions import lists_of, split_of
 from noria.engine.reading import Reading
-from noria.engine.requests import asks_for, source_of
+from noria.engine.staged import Staged, first_sync, since, window_of
+from noria.metadata.asking import asks_for
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expressions import Macro, parse
 from noria.metadata.plan import Plan
@@ -64,26 +65,34 @@ async def sweep(job: Job, wanted: Sweep) -> None:
     plan, ledger = job.plan, job.workspace.ledger
     begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
     moment = since(begin, wanted.end, job)
-    read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin)
-    staged = Staged(job, read, wanted.found)
-    reading = Reading(
-        job,
-        source_of(job.workspace, plan, moment, request_items(plan.source.metadata, wanted)),
-        arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
-        staged,
-        # Nobody comes after a sweep: what it misses is missed.
-        windowed=True,
-    )
-    if await reading.run() and wanted.begin is None:
-        ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
+    split = split_of(job.workspace, plan)
+    items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
+    async for source in lists_of(job.workspace, plan, moment, items):
+        read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin)
+        staged = Staged(job, read, wanted.found)
+        reading = Reading(
+            job,
+            source,
+            arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
+            staged,
+            # Nobody comes after a sweep: what it misses is missed.
+            windowed=True,
+        )
+        if not await reading.run():
+            return
+        if wanted.begin is None and split is None:
+            ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
 
 
-def request_items(metadata: Metadata, wanted: Sweep) -> list[Item]:
+def request_items(metadata: Metadata, wanted: Sweep, *, windows: bool = False) -> list[Item]:
     """The request of a sweep: that of `omissionRemedy` over the plan's own.
 
     Where a person chose the window, what asks for changes since the last read goes on doing so unless its replacement
-    does too; where everything is wanted, parameters that are nothing but a time are left out, as far as they may be.
+    does too; where everything is wanted, parameters that are nothing but a time are left out, as far as they may be;
+    not where the source is read in `windows` of time.
     """
+    if wanted.begin is None and windows:
+        return metadata.items()
     if wanted.begin is None:
         return [item for item in metadata.items() if item.is_required or not _only_a_time(item)]
     own = {item.field: item for item in metadata.items()} if wanted.dated else {}

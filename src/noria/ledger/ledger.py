@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.ledger.agenda import Agenda
+from noria.ledger.assists import Assists
 from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
 from noria.ledger.doubts import Doubts
@@ -13,6 +14,7 @@ from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
 from noria.ledger.opening import open_store
 from noria.ledger.pages import Pages
+from noria.ledger.parts import Parts
 from noria.ledger.pruning import Pruning
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
@@ -38,7 +40,9 @@ class Ledger:
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)
         self.agenda = Agenda(store)
-        self.shares = Shares(store)
+        self.assists = Assists(store)
+        self.shares = Shares(store, self.assists)
+        self.parts = Parts(store, self.assists)
 
     def close(self) -> None:
         """Close the database."""

@@ -37,7 +37,8 @@ class Read:
     """A read of the source. `started_at` becomes the watermark when it ends well; `read_from` is the LAST_SYNC_TIME
     that its requests use; `cursor` is where it goes on, `pages` how many are staged; `idle`: seconds since its last
     page; `signs`: what it showed of a list that moves, `usual`: what that list shows anyway (both JSON). `own`: the
-    plan's own read, which the ledger keeps the place of; others (sweeps) leave that alone."""
+    plan's own read, which the ledger keeps the place of; `part`: the number of the part of it that this read is of,
+    whose place it keeps, too; others (sweeps) leave both alone."""
 
     read_id: int
     started_at: float
@@ -49,6 +50,7 @@ class Read:
     signs: str | None = None
     usual: str | None = None
     own: bool = True
+    part: int | None = None
 
 
 class Runs:
@@ -120,6 +122,7 @@ class Runs:
                 {"p": plan_id},
             )
             c.run("DELETE FROM shares WHERE plan_id = :p", {"p": plan_id})
+            c.run("UPDATE parts SET run_id = NULL, taker = NULL WHERE plan_id = :p", {"p": plan_id})
         return Run(run_id, plan_id, fence)
 
     def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
@@ -198,7 +201,7 @@ class Runs:
                     usual=row.read_usual,
                 )
             usual = row.read_usual if row.read_signature == signature else None
-            read = Read(self._number(c, run), now, row.watermark, usual=usual)
+            read = Read(next_read(c, run), now, row.watermark, usual=usual)
             c.run(
                 "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
                 " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature,"
@@ -210,29 +213,32 @@ class Runs:
     def begin_sweep(self, run: Run, now: float, read_from: float) -> Read:
         """Start reading a past window again, beside the plan's own read."""
         with self.store.transaction(run) as c:
-            return Read(self._number(c, run), now, read_from, own=False)
+            return Read(next_read(c, run), now, read_from, own=False)
 
     def read_again(self, run: Run, read: Read, signs: str, now: float) -> Read:
         """Go over the same list once more from its first page, as a read with a number of its own."""
         with self.store.transaction(run) as c:
-            again = replace(read, read_id=self._number(c, run), cursor=None, pages=0, signs=signs, resumed=False)
+            again = replace(read, read_id=next_read(c, run), cursor=None, pages=0, signs=signs, resumed=False)
             if read.own:
                 c.run(
                     "UPDATE plans SET read_id = :read, read_cursor = NULL, read_pages = 0, read_signs = :signs,"
                     " read_touched_at = :now WHERE plan_id = :p AND read_id = :before",
                     {"read": again.read_id, "signs": signs, "now": now, "p": run.plan_id, "before": read.read_id},
                 )
+            if read.part is not None:
+                c.run(
+                    "UPDATE parts SET read_id = :read, cursor = NULL, pages = 0, signs = :signs, touched_at = :now"
+                    " WHERE plan_id = :p AND number = :part AND taker = :run",
+                    {
+                        "read": again.read_id,
+                        "signs": signs,
+                        "now": now,
+                        "p": run.plan_id,
+                        "part": read.part,
+                        "run": run.run_id,
+                    },
+                )
         return again
-
-    @staticmethod
-    def _number(c: Transaction, run: Run) -> int:
-        """The number of a new read."""
-        return int(
-            c.value(
-                "UPDATE plans SET last_read_id = last_read_id + 1 WHERE plan_id = :p RETURNING last_read_id",
-                {"p": run.plan_id},
-            )
-        )
 
     def end_read(self, run: Run, read: Read, watermark: float | None, usual: str | None = None) -> None:
         """The source was read to its end: where the watermark stands now (None: where it stood; it never goes back,
@@ -273,6 +279,16 @@ class Runs:
             }
             for row in rows
         ]
+
+
+def next_read(c: Transaction, run: Run) -> int:
+    """The number of a new read."""
+    return int(
+        c.value(
+            "UPDATE plans SET last_read_id = last_read_id + 1 WHERE plan_id = :p RETURNING last_read_id",
+            {"p": run.plan_id},
+        )
+    )
 
 
 def owner() -> str:

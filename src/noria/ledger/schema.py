@@ -328,6 +328,26 @@ shares = Table(
     " what it tells the run that offered it; the row goes when that has heard of it",
 )
 
+parts = Table(
+    "parts",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("what", Text, nullable=False),
+    Column("read_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger),
+    Column("taker", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("cursor", Text),
+    Column("pages", BigInteger, nullable=False),
+    Column("signs", Text),
+    Column("usual", Text),
+    Column("touched_at", Float, nullable=False),
+    comment="parts of a source that one read takes by themselves: what each is (JSON), the read's number, the run that"
+    " offers it, the run that reads it now, where that stands; state: open, failed (only the run that offers it tries"
+    " again), moved or settled when it was read to its end",
+)
+
 places = Table(
     "places",
     metadata,

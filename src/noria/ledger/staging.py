@@ -69,7 +69,8 @@ _SKIPPED = (
     " JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
     " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0 AND e.state = 'skipped'"
 )
-_NEXT = "SELECT next_seq FROM plans WHERE plan_id = :p"
+# Parts of one plan's source are staged side by side.
+_NEXT = "SELECT next_seq FROM plans WHERE plan_id = :p FOR UPDATE"
 _RECORD = ("plan_id", "seq", "id", "number", "hash", "page_id", "position", "read_id", "stray")
 _INSERT = f"INSERT INTO records ({', '.join(_RECORD)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _TOUCH = "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT j.value FROM json_each(:seqs) j)"
@@ -78,6 +79,11 @@ _ADVANCE = (
     " read_signs = :signs WHERE plan_id = :p"
 )
 _NUMBERED = "UPDATE plans SET next_seq = :seq WHERE plan_id = :p"
+_TOUCHED = "UPDATE plans SET next_seq = :seq, read_touched_at = :now WHERE plan_id = :p"
+_ADVANCE_PART = (
+    "UPDATE parts SET cursor = :cursor, pages = :pages, touched_at = :now, signs = :signs"
+    " WHERE plan_id = :p AND number = :part"
+)
 
 
 class Staging:
@@ -118,8 +124,11 @@ class Staging:
             page = _Page(run, read, now, page_id, next_seq)
             self._sort(c, page, arrivals, delivers_changes, overwrites)
             self._write(c, page, number, request)
-            place = {"cursor": cursor, "pages": number, "now": now, "signs": signs(page.counts)} if read.own else {}
-            c.run(_ADVANCE if read.own else _NUMBERED, {"seq": page.next_seq, "p": run.plan_id, **place})
+            place = {"p": run.plan_id, "cursor": cursor, "pages": number, "now": now, "signs": signs(page.counts)}
+            advance = _ADVANCE if read.own else _NUMBERED if read.part is None else _TOUCHED
+            c.run(advance, {"seq": page.next_seq, **place})
+            if read.part is not None:
+                c.run(_ADVANCE_PART, {"part": read.part, **place})
         if page.bodies:
             self.pages.keep(page.page_id, page.bodies)
         if page.whole:

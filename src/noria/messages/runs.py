@@ -132,6 +132,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "http.token_refused": ("取令牌被拒绝：{answer}", "the token request was refused: {answer}"),
     "run.busy": ("方案正在执行（执行 {run}，{owner}）", "the plan is being run (run {run}, {owner})"),
     "run.busy_hint": ("等它结束后再试", "try again when it has ended"),
+    "split.too_many": (
+        "分成 {parts} 份，超过 {most}：时间窗口太短，或首次时间太早",
+        "{parts} parts, more than {most}: the windows are too short, or the first time is too early",
+    ),
     "run.superseded": ("执行 {run} 已被另一个进程接管", "run {run} was taken over by another process"),
     "run.resumed": (
         "续读上次中断的读取，从第 {page} 页开始",

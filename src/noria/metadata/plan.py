@@ -44,6 +44,22 @@ class SweepOptions(msgspec.Struct, kw_only=True):
     ] = "3d"
 
 
+class Split(msgspec.Struct, kw_only=True):
+    """A source that is read in parts by themselves: time windows, or one part for each value of a parameter."""
+
+    window: Annotated[
+        int | float | str | None, Meta(description="每个时间窗口最多多长，如 7d | the longest window, e.g. 7d")
+    ] = None
+    param: Annotated[str, Meta(description="每份取一个值的请求参数 | has another value in each part")] = ""
+    values: Annotated[list[str | int], Meta(description="这些值 | those values")] = msgspec.field(default_factory=list)
+    api: Annotated[str, Meta(description="或给出这些值的列表接口 | or a list of the same system that has them")] = ""
+    value: Annotated[str, Meta(description="值在列表行中的路径 | where a row of that list has the value")] = "id"
+    below: Annotated[
+        str, Meta(description="按此参数逐级取下级 | parameter that asks that list for what is below a value")
+    ] = ""
+    at_once: Annotated[Positive, Meta(description="每个进程同时读取几份 | parts a process reads at once")] = 4
+
+
 class Webhook(msgspec.Struct, kw_only=True):
     """Events that the source pushes to `/hooks/<plan>`: the plan then reads at once."""
 
@@ -92,6 +108,7 @@ class Options(msgspec.Struct, kw_only=True):
     lenient: Annotated[bool, Meta(description="宽松 | as the platform: leave what can't be formatted")] = False
     lookup: Annotated[LookupOptions, Meta(description="查找 | look-ups")] = msgspec.field(default_factory=LookupOptions)
     sweep: Annotated[SweepOptions | None, Meta(description="补漏 | sweep")] = None
+    split: Annotated[Split | None, Meta(description="分份读取 | read in parts")] = None
     webhook: Annotated[Webhook | None, Meta(description="接收推送事件 | take events")] = None
     maps: Annotated[
         dict[str, dict[str, Any] | list[dict[str, Any]]],

@@ -125,11 +125,11 @@ class Worker:
 
     async def _assist(self) -> None:
         """Take shares of plans' work that other workers offer, as long as there is nothing else to do."""
-        shares, clock = self.workspace.ledger.shares, self.workspace.clock
+        assists, clock = self.workspace.ledger.assists, self.workspace.clock
         try:
             while not self.stop.is_set():
                 self._assisting = {key: task for key, task in self._assisting.items() if not task.done()}
-                for key in shares.offered(clock.now()):
+                for key in assists.offered(clock.now()):
                     spare = self.concurrency - len(self._running) - len(self._assisting)
                     if spare > 0 and key not in self._assisting:
                         self._assisting[key] = asyncio.create_task(self.runner.assist(key))

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from noria.messages import Message
+from noria.metadata.asking import asks_for
 from noria.metadata.check.between import check_between
 from noria.metadata.check.findings import error
 from noria.metadata.check.rules import check_cron
@@ -39,6 +40,7 @@ def check_plan(plan: Plan, others: Iterable[Plan]) -> list[Problem]:
                 error("connection.timezone", "$.timezone", "connection.timezone_hint", value=shown(plan.timezone))
             )
     found += check_options(plan)
+    found += check_split(plan)
     return [msgspec.structs.replace(problem, plan=plan.key) for problem in found]
 
 
@@ -82,4 +84,35 @@ def check_options(plan: Plan) -> list[Problem]:
         elif not number < 1e10:
             hint_ = Message("check.at_most", {"most": 10**10})
             found.append(Problem(Message("check.out_of_range", {"value": shown(number)}), f"$.options.{name}", hint_))
+    return found
+
+
+def check_split(plan: Plan) -> list[Problem]:
+    """What is wrong with how a source is to be read in parts."""
+    split = plan.options.split
+    if split is None:
+        return []
+    base = "$.options.split"
+    if split.window is None and not split.param:
+        return [error("check.split_nothing", base, "check.split_nothing_hint")]
+    found: list[Problem] = []
+    if split.window is not None:
+        try:
+            if duration(split.window) <= 0:
+                raise ValueError(split.window)
+        except ValueError:
+            found.append(error("check.duration", f"{base}.window", "check.duration_hint", value=shown(split.window)))
+        items = plan.source.metadata.items()
+        missing = [
+            name for name in ("LAST_SYNC_TIME", "CURRENT_TIME") if not any(asks_for(item, name) for item in items)
+        ]
+        if missing:
+            values = {"macros": ", ".join(missing)}
+            found.append(error("check.split_window", f"{base}.window", "check.split_window_hint", **values))
+    if split.param and not split.values and not split.api:
+        found.append(error("check.split_values", f"{base}.values", "check.split_values_hint", param=split.param))
+    if not split.param and (split.values or split.api):
+        found.append(error("check.split_param", f"{base}.param", "check.split_param_hint"))
+    if split.below and not split.api:
+        found.append(error("check.split_below", f"{base}.below", "check.split_below_hint"))
     return found
