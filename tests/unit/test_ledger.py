@@ -119,6 +119,8 @@ def test_a_run_that_was_superseded_writes_nothing_more(ledger: Ledger) -> None:
     """It was frozen, or cut off, and another has taken its plan over meanwhile."""
     first, read = begun(ledger)
     staged(ledger, first, read, rows(3))
+    # Another content of an id that this read has shown.
+    staged(ledger, first, read, {"2": b'{"id":2,"other":1}'})
     batch = claimed(ledger, first, 2)
     second = ledger.runs.begin("p", "", "run", 1000.0)
     before = (ledger.records.counts(second.plan_id), ledger.delivery.claimed(second.plan_id))

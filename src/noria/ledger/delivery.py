@@ -233,6 +233,7 @@ class Delivery:
         """Keep a try that did not settle the batch."""
         with self.store.transaction(run) as c:
             self._keep(c, batch, attempt)
+            c.run("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b", {"b": batch.batch_id})
 
     def close(
         self,
@@ -253,8 +254,8 @@ class Delivery:
             if attempt is not None:
                 self._keep(c, batch, attempt)
             c.run(
-                "UPDATE batches SET state = :state, finished_at = :now WHERE batch_id = :b",
-                {"state": state, "now": now, "b": batch.batch_id},
+                "UPDATE batches SET state = :state, finished_at = :now, tries = tries + :tried WHERE batch_id = :b",
+                {"state": state, "now": now, "tried": int(attempt is not None), "b": batch.batch_id},
             )
             if batch.kind == "retry" or batch.again:
                 self._settle(c, run, batch, {one.seq for one in failed}, attempts, now)
@@ -292,7 +293,6 @@ class Delivery:
                 "answer": None if attempt.answer is None else self.store.pack(attempt.answer),
             },
         )
-        c.run("UPDATE batches SET tries = tries + 1 WHERE batch_id = :b", {"b": batch.batch_id})
 
     def states(self, plan_id: int, seqs: Sequence[int]) -> dict[str, int]:
         """How many of these records, all of which were claimed, are in which state."""

@@ -64,15 +64,19 @@ class Runs:
         """The plan's number in the ledger, given on first use."""
         known = self._plan_ids.get(key)
         if known is None:
-            with self.store.transaction() as c:
-                c.run(
-                    "INSERT INTO plans (key, name) VALUES (:key, :name) ON CONFLICT (key) DO UPDATE"
-                    " SET name = CASE WHEN excluded.name = '' THEN plans.name ELSE excluded.name END",
-                    {"key": key, "name": name},
-                )
-                found = c.value("SELECT plan_id FROM plans WHERE key = :key", {"key": key})
-            known = self._plan_ids[key] = int(found)
+            rows = self.store.tuples("SELECT plan_id, name FROM plans WHERE key = :key", key=key)
+            known = int(rows[0][0]) if rows and name in ("", rows[0][1]) else self._number(key, name)
+            self._plan_ids[key] = known
         return known
+
+    def _number(self, key: str, name: str) -> int:
+        with self.store.transaction() as c:
+            c.run(
+                "INSERT INTO plans (key, name) VALUES (:key, :name) ON CONFLICT (key) DO UPDATE"
+                " SET name = CASE WHEN excluded.name = '' THEN plans.name ELSE excluded.name END",
+                {"key": key, "name": name},
+            )
+            return int(c.value("SELECT plan_id FROM plans WHERE key = :key", {"key": key}))
 
     def known_plan(self, key: str) -> int | None:
         """The plan's number if the ledger has heard of it."""

@@ -63,6 +63,9 @@ _SETTLED = (
     " CROSS JOIN records r WHERE r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
     " AND s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
 )
+_ANY_AMBIGUOUS = (
+    "SELECT 1 FROM records INDEXED BY records_strays WHERE plan_id = :p AND +stray = 2 AND stray <> 0 LIMIT 1"
+)
 _ANY_SKIPPED = "SELECT 1 FROM exceptions WHERE plan_id = :p AND state = 'skipped' LIMIT 1"
 _SKIPPED = (
     "SELECT r.seq FROM json_each(:ids) j CROSS JOIN records r"
@@ -429,6 +432,8 @@ class Staging:
     def settle_ambiguous(self, run: Run, read: Read, now: float) -> int:
         """After a whole read: an ambiguous content whose id this read showed with just one other content is no longer
         in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
+        if not self.store.tuples(_ANY_AMBIGUOUS, p=run.plan_id):
+            return 0
         with self.store.transaction(run) as c:
             rows = c.rows(
                 _SETTLED,
