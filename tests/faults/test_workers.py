@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import time
+from collections import deque
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import noria
 from noria.ledger.migrations import HEAD
 from tests.conftest import Project
 from tests.faults.fleet import ROWS, Fleet
+from tests.faults.systems import ITEMS, SOURCE, Books, connect
+from tests.servers import listening
 
 
 def test_work_spreads_and_each_plan_runs_once(fleet: Fleet) -> None:
@@ -73,6 +78,59 @@ def test_a_database_that_is_restarted_is_waited_for(fleet: Fleet, postgres: Any)
     fleet.until(fleet.done)
     fleet.judge(*plans)
     assert [one.poll() for one in fleet.workers] == [None, None]
+
+
+class Strict(Books):
+    """Refuses what is more than 20 requests in any second, whoever sends them."""
+
+    def __init__(self) -> None:
+        super().__init__(30)
+        self.recent: deque[float] = deque()
+        self.came = self.refused = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        def counted(handler: Any) -> Any:
+            async def count(request: web.Request) -> web.Response:
+                now = time.monotonic()
+                while self.recent and self.recent[0] <= now - 1.0:
+                    self.recent.popleft()
+                self.came += 1
+                if len(self.recent) >= 20:
+                    self.refused += 1
+                    return web.Response(status=429)
+                self.recent.append(now)
+                return await handler(request)
+
+            return count
+
+        return [web.route(one.method, one.path, counted(one.handler)) for one in super().routes()]
+
+
+async def test_a_limit_holds_over_all_workers_together(fleet: Fleet) -> None:
+    plans = [f"p{n}" for n in range(4)]
+
+    def all_of_it(url: str) -> None:
+        connect(fleet.project, url, more="limits = { per_second = 20 }")
+        for plan in plans:
+            target = {**ITEMS, "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": plan}]}
+            fleet.project.plan(plan, ("books", SOURCE), ("books", target), options={"batch_size": 2})
+        fleet.start(4)
+        fleet.until(lambda: len(_present(fleet)) == 4)
+        fleet.want(*plans)
+        fleet.until(fleet.done)
+
+    strict = Strict()
+    async with listening(strict.routes()) as url:
+        await asyncio.to_thread(all_of_it, url)
+    assert strict.refused == 0 and strict.came >= 4 * 15, (strict.refused, strict.came)
+    assert sorted(strict.applied) == sorted((n, plan) for n in range(30) for plan in plans)
+    runs = fleet.project.ledger("p0", lambda ledger, _: ledger.store.rows("SELECT owner FROM leases WHERE plan_id > 0"))
+    assert len({row.owner for row in runs}) > 1
+
+
+def _present(fleet: Fleet) -> list[Any]:
+    with fleet.ledger() as ledger:
+        return ledger.agenda.workers()
 
 
 NEXT_MIGRATION = '''"""What a next version might add: a column of each large table, a table."""
