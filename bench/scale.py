@@ -1,7 +1,7 @@
 """`python -m bench.scale`: many workers on one PostgreSQL, with real processes.
 
-Throughput with 1, 2 and 4 workers against a target that takes 50 ms; a minute of kills, a freeze and a restart of the
-database; a rate limit over four workers; what staging costs on PostgreSQL.
+Throughput with 1, 2 and 4 workers against a slow target, with many plans and with one; a minute of kills, a freeze and
+a restart of the database; a rate limit over four workers; what staging costs on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def _told(text: str) -> None:
 class Fleet:
     """A project on a new ledger, its workers and what they talk to."""
 
-    def __init__(self, database: Server, plans: int, office: str, *, limits: str = "", batch: int = 1) -> None:
+    def __init__(
+        self, database: Server, plans: int, office: str, *, limits: str = "", batch: int = 1, concurrency: int = 1
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="noria-scale-"))
         self.address = database.database()
         self.office = office
@@ -142,7 +144,7 @@ class Fleet:
                     "connection": "office",
                     "metadata": {"api": "/items", "method": "POST", "request": [{"field": "id", "value": "{{id}}"}]},
                 },
-                "options": {"concurrency": 1},
+                "options": {"concurrency": concurrency},
             }
             (self.folder / "plans" / f"{key}.json").write_text(json.dumps(plan))
 
@@ -207,6 +209,51 @@ def throughput(database: Server, plans: int = 200, rows: int = 5) -> None:
             finally:
                 fleet.end()
         print(f"  {count} workers: {taken[count]:5.1f} s   x{taken[1] / taken[count]:.2f}", flush=True)
+
+
+def one(database: Server, rows: int = 600, latency: float = 0.2) -> None:
+    """Seconds for one plan with 1, 2 and 4 workers; with four, one is killed every few seconds in a further run."""
+    print(f"one plan: {rows} requests of {latency * 1000:.0f} ms, two at once in each worker")
+    taken: dict[int, float] = {}
+    for count in (1, 2, 4):
+        with office("--rows", str(rows), "--latency", str(latency)) as address:
+            fleet = Fleet(database, 1, address, concurrency=2)
+            try:
+                for _ in range(count):
+                    fleet.start(4)
+                _until(lambda fleet=fleet, count=count: _present(fleet) == count)
+                fleet.want()
+                _until(lambda fleet=fleet: fleet.stats()["applied"] > 0)
+                begun = time.monotonic()
+                _until(lambda fleet=fleet: fleet.stats()["applied"] == rows, 300)
+                taken[count] = time.monotonic() - begun
+                assert fleet.stats()["doubled"] == 0
+            finally:
+                fleet.end()
+        print(f"  {count} workers: {taken[count]:5.1f} s   x{taken[1] / taken[count]:.2f}", flush=True)
+    chance, killed = random.Random(2), 0
+    with office("--rows", str(2 * rows), "--latency", str(latency)) as address:
+        fleet = Fleet(database, 1, address, concurrency=2)
+        try:
+            for _ in range(4):
+                fleet.start(4)
+            _until(lambda: _present(fleet) == 4)
+            fleet.want()
+            _until(lambda: fleet.stats()["applied"] > 0)
+            end = time.monotonic() + 300
+            while fleet.stats()["applied"] < 2 * rows and time.monotonic() < end:
+                time.sleep(chance.uniform(2, 4))
+                victim = chance.choice([one for one in fleet.workers if one.poll() is None])
+                victim.kill()
+                victim.wait()
+                killed += 1
+                fleet.start(4)
+            found = fleet.stats()
+        finally:
+            fleet.end()
+    print(
+        f"  killed {killed} of four at work: {found['applied']} of {2 * rows} at the target, doubled {found['doubled']}"
+    )
 
 
 def kills(database: Server, seconds: float = 60.0, plans: int = 40) -> None:
@@ -446,6 +493,7 @@ def main() -> None:
     """Every part, or the ones asked for."""
     parts: dict[str, Callable[[Server], None]] = {
         "throughput": throughput,
+        "one": one,
         "limit": limit,
         "staging": staging,
         "kills": kills,

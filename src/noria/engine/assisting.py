@@ -117,8 +117,8 @@ class _Assisting:
                 if time.monotonic() - looked >= _LOOK_SECONDS:
                     looked = time.monotonic()
                     if not self.job.workspace.ledger.assists.led(self.job.run, self.job.clock.now()):
-                        # Whoever has the plan next sees to what is left.
-                        self.job.stop()
+                        # Nothing is left, or whoever has the plan next sees to it.
+                        return
         except asyncio.CancelledError:
             # Out of time, or superseded: what is on its way is left in doubt.
             for task in self.sending:
