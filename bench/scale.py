@@ -262,7 +262,7 @@ def kills(database: Server, seconds: float = 60.0, plans: int = 40) -> None:
     chance, killed = random.Random(1), 0
     takeovers: list[float] = []
     with office("--rows", "20") as address:
-        fleet = Fleet(database, plans, address, batch=4)
+        fleet = Fleet(database, plans, address, batch=2)
         try:
             for _ in range(4):
                 fleet.start(8)
@@ -270,9 +270,12 @@ def kills(database: Server, seconds: float = 60.0, plans: int = 40) -> None:
             end, restarted, frozen = time.monotonic() + seconds, False, False
             rows = 20
             while time.monotonic() < end:
+                time.sleep(chance.uniform(2.5, 4))
+                rows = fleet.grow(12)
                 fleet.want()
-                time.sleep(chance.uniform(3, 5))
-                rows = fleet.grow(4)
+                # While runs are under way: who looks at what is wanted does so every few seconds.
+                _until(lambda: any(_held_by(fleet, one.pid) for one in fleet.workers))
+                time.sleep(chance.uniform(0.1, 0.8))
                 alive = [one for one in fleet.workers if one.poll() is None]
                 left = end - time.monotonic()
                 if left < seconds * 0.75 and not frozen:
