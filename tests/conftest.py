@@ -82,8 +82,10 @@ class Project:
         return self.ledger(key, lambda ledger, plan: list(ledger.records.select(plan, **how)))
 
     def counts(self, key: str) -> dict[str, int]:
-        """How many records are in each state (those that are any)."""
-        found = self.ledger(key, lambda ledger, plan: ledger.records.counts(plan))
+        """How many records are in each state (those that are any), counted one by one; what lists show is the same."""
+        counted = self.ledger(key, lambda ledger, plan: (ledger.records.counts(plan), ledger.browsing.counts(plan)))
+        found, shown = counted
+        assert found == shown
         return {state: number for state, number in found.items() if number}
 
     def story(self, key: str, record_id: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from noria.ledger.content import same_content
 from noria.ledger.delivery import Attempt, Exempt
 from noria.ledger.migrations import HEAD
 from noria.ledger.postgres import translated
-from noria.ledger.records import rows_of
+from noria.ledger.records import STATES, rows_of
 from noria.ledger.runs import Read, Run
 from noria.ledger.schema import RECORD_STATES, metadata
 from noria.mapping import DECODER
@@ -70,6 +70,16 @@ def claimed(ledger: Ledger, run: Run, count: int, **how: Any) -> Any:
     return ledger.delivery.claim(
         run, "fresh", due, how.get("exempt", []), body=body, body_path="", key="k", now=102.0, claimed_to=due[-1].seq
     )
+
+
+def pages_of(ledger: Ledger, plan_id: int, state: str | None, **how: Any) -> list[dict[str, Any]]:
+    """Every record that lists show, three at a time."""
+    found: list[dict[str, Any]] = []
+    while page := ledger.browsing.page(
+        plan_id, state=state, before=found[-1]["seq"] if found else None, limit=3, **how
+    ):
+        found += page
+    return found
 
 
 def test_the_migrations_make_the_declared_schema(ledger: Ledger) -> None:
@@ -362,6 +372,10 @@ def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
                 ledger.delivery.close(run, batch, state="delivered", attempt=None, failed=[], attempts=1, now=22.0)
         records = list(ledger.records.select(run.plan_id))
         assert sum(ledger.records.counts(run.plan_id).values()) == len(records)
+        assert ledger.browsing.counts(run.plan_id) == ledger.records.counts(run.plan_id)
+        for state in (None, *STATES):
+            shown = [one["seq"] for one in pages_of(ledger, run.plan_id, state)]
+            assert shown == [one["seq"] for one in reversed(records) if state in (None, one["state"])]
         kept = set()
         for record_id in {i for i, _ in came}:
             story = ledger.records.story(run.plan_id, record_id)
@@ -371,3 +385,45 @@ def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
         assert kept == came
         normal = [one["id"] for one in records if one["state"] != "invalid"]
         assert len(normal) == len(set(normal))
+
+
+def test_lists_show_each_state_page_by_page(ledger: Ledger) -> None:
+    """Every state at once: what lists show is what is counted one by one."""
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(20), skipped={3: Message("reason.filtered")})
+    batch = claimed(ledger, run, 6)
+    failures = [
+        Exempt(batch.records[0].seq, "dead", Message("reason.staged")),
+        Exempt(batch.records[1].seq, "failed", Message("reason.staged"), due_at=1.0),
+        Exempt(batch.records[2].seq, "held", Message("reason.staged")),
+    ]
+    ledger.delivery.close(run, batch, state="delivered", attempt=None, failed=failures, attempts=1, now=103.0)
+    claimed(ledger, run, 4)
+    counts = ledger.records.counts(run.plan_id)
+    assert ledger.browsing.counts(run.plan_id) == counts and min(counts[s] for s in STATES if s != "invalid") > 0
+    everything = list(reversed(list(ledger.records.select(run.plan_id))))
+    for state in (None, *STATES):
+        assert pages_of(ledger, run.plan_id, state) == [one for one in everything if state in (None, one["state"])]
+    assert [one["id"] for one in pages_of(ledger, run.plan_id, None, text="1")] == [
+        one["id"] for one in everything if str(one["id"]).startswith("1")
+    ]
+
+
+def test_failures_are_grouped_by_cause_whatever_ids_and_numbers_they_name(ledger: Ledger) -> None:
+    run, read = begun(ledger)
+    staged(ledger, run, read, rows(12))
+    batch = claimed(ledger, run, 12)
+    said = [f"部门 {n} 不存在（code 60011）" for n in range(5)] + [f"部门 {n} 不存在（code 60012）" for n in range(2)]
+    said += [f"user 'u{n}' locked at 2026-01-0{n + 1} 10:00:00" for n in range(4)] + ["timed out"]
+    failed = [
+        Exempt(record.seq, "dead", Message("failure.business", {"code": 1, "message": text}))
+        for record, text in zip(batch.records, said, strict=True)
+    ]
+    ledger.delivery.close(run, batch, state="failed", attempt=None, failed=failed, attempts=1, now=103.0)
+    found = ledger.browsing.causes(["dead"])
+    assert [one.count for one in found] == [5, 4, 2, 1] and len({one.cause for one in found}) == 4
+    assert found[0].example == "4" and "部门 4 不存在" in str(found[0].reason)
+    assert ledger.records.replay(run.plan_id, 104.0, state="dead", cause=found[0].cause) == 5
+    assert [one.count for one in ledger.browsing.causes(["dead"])] == [4, 2, 1]
+    shown = pages_of(ledger, run.plan_id, "dead", cause=found[1].cause)
+    assert [one["id"] for one in shown] == ["10", "9", "8", "7"]

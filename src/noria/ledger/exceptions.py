@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from noria.ledger.causes import cause_of
 from noria.ledger.runs import Run
 from noria.ledger.store import Transaction
 
@@ -22,16 +23,19 @@ def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: f
         "waits_seq": None,
         "batch_id": None,
     }
-    full = [{**blank, **row, "p": run.plan_id, "now": now, "run": run.run_id} for row in rows]
+    own = {"p": run.plan_id, "now": now, "run": run.run_id}
+    full = [{**blank, **row, **own, "cause": cause_of(row["reason"])} for row in rows]
     c.many(
         "INSERT INTO exceptions (plan_id, seq, state, reason, rounds, attempts, due_at, waits_for, waits_seq, batch_id,"
-        " updated_at) SELECT plan_id, seq, :state, :reason, :rounds, :attempts, CAST(:due_at AS DOUBLE PRECISION),"
-        " CAST(:waits_for AS BIGINT), CAST(:waits_seq AS BIGINT), CAST(:batch_id AS BIGINT), :now"
+        " updated_at, cause) SELECT plan_id, seq, :state, :reason, :rounds, :attempts,"
+        " CAST(:due_at AS DOUBLE PRECISION), CAST(:waits_for AS BIGINT), CAST(:waits_seq AS BIGINT),"
+        " CAST(:batch_id AS BIGINT), :now, CAST(:cause AS TEXT)"
         " FROM records WHERE plan_id = :p AND seq = :seq"
         " ON CONFLICT (plan_id, seq) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
         " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts,"
         " due_at = excluded.due_at, waits_for = excluded.waits_for,"
-        " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at",
+        " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at,"
+        " cause = excluded.cause",
         full,
     )
     c.many(

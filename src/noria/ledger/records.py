@@ -55,9 +55,10 @@ class Records:
             statement += " AND s.state = :state"
             values["state"] = state
         for row in self.store.stream(statement + " ORDER BY s.seq LIMIT :n", **values):
-            yield self._summary(row)
+            yield self.summary(row)
 
-    def _summary(self, row: Any) -> dict[str, Any]:
+    def summary(self, row: Any) -> dict[str, Any]:
+        """A record as lists show it."""
         reason = reasons.read(row.reason)
         delivered = row.state == "delivered"
         return {
@@ -241,17 +242,20 @@ class Records:
         *,
         state: str | None = None,
         record_id: str | None = None,
+        cause: str | None = None,
         anew: bool = False,
     ) -> int:
         """Failed, dead and held records (all, or those of one state or id) go back to pending, and invalid ones that
-        have an id where they are asked for by state; gives how many.
+        have an id where they are asked for by state; gives how many. `cause`: those that failed for that cause only.
 
         `anew`: those of batches in doubt are sent as if they had never been, each by itself under a new key.
         """
         where = " AND e.state = :state" if state else " AND e.state IN ('failed', 'dead', 'held')"
         if record_id is not None:
             where += " AND r.id = :id"
-        values: dict[str, Any] = {"p": plan_id, "state": state, "id": record_id, "now": now}
+        if cause is not None:
+            where += " AND e.cause = :cause"
+        values: dict[str, Any] = {"p": plan_id, "state": state, "id": record_id, "cause": cause, "now": now}
         values["reason"] = reasons.stored(Message("reason.replayed"))
         chosen = (
             "SELECT e.seq FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"

@@ -57,9 +57,10 @@ plans = Table(
     Column("last_read_id", BigInteger, nullable=False, server_default=text("0")),
     Column("read_signs", Text),
     Column("read_usual", Text),
+    Column("records", BigInteger, nullable=False, server_default=text("0")),
     comment="where each plan stands: numbering, claims, watermark, and the read under way (read_started_at is null"
     " when none is); read_id is the plan's own read, last_read_id the newest of any (sweeps too); read_signs: what the"
-    " read showed of a list that moves; read_usual: what its list shows without moving",
+    " read showed of a list that moves; read_usual: what its list shows without moving; records: how many there are",
 )
 
 leases = Table(
@@ -226,6 +227,7 @@ exceptions = Table(
     Column("waits_seq", BigInteger),
     Column("batch_id", BigInteger),
     Column("updated_at", Float, nullable=False),
+    Column("cause", Text),
     Index(
         "exceptions_due",
         "plan_id",
@@ -234,10 +236,11 @@ exceptions = Table(
         postgresql_where=text("state IN ('failed', 'pending')"),
     ),
     Index("exceptions_by_state", "plan_id", "state", "seq"),
+    Index("exceptions_by_cause", "plan_id", "state", "cause", "seq"),
     sqlite_with_rowid=False,
     comment="records whose state does not follow from their batch; rounds counts the scheduled retries used up,"
     " attempts every try;"
-    " due_at: when it is tried (or its wait given up), epoch seconds",
+    " due_at: when it is tried (or its wait given up), epoch seconds; cause: a fingerprint of the reason",
 )
 
 events = Table(
@@ -356,6 +359,18 @@ places = Table(
     Column("free_at", Float, nullable=False),
     comment="rate limits that hold over all processes: a connection's places to send a request in, and when (epoch"
     " seconds by the database's clock) each is free again",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", Key, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("plan", Text),
+    Column("detail", Text),
+    comment="what people changed: when (epoch seconds), who, what, of which plan, and how (JSON)",
 )
 
 __all__ = ["RECORD_STATES", "metadata"]

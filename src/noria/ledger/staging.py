@@ -37,6 +37,7 @@ class _Page:
     exceptions: list[dict[str, Any]] = field(default_factory=list)
     counts: StageCounts = field(default_factory=StageCounts)
     whole: bool = False
+    replaced: int = 0
 
     def take(self, raw: bytes) -> int:
         self.bodies.append(raw)
@@ -78,11 +79,11 @@ _RECORD = ("plan_id", "seq", "id", "number", "hash", "page_id", "position", "rea
 _INSERT = f"INSERT INTO records ({', '.join(_RECORD)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _TOUCH = "UPDATE records SET read_id = :read WHERE plan_id = :p AND seq IN (SELECT j.value FROM json_each(:seqs) j)"
 _ADVANCE = (
-    "UPDATE plans SET next_seq = :seq, read_cursor = :cursor, read_pages = :pages, read_touched_at = :now,"
-    " read_signs = :signs WHERE plan_id = :p"
+    "UPDATE plans SET next_seq = :seq, records = records + :more, read_cursor = :cursor, read_pages = :pages,"
+    " read_touched_at = :now, read_signs = :signs WHERE plan_id = :p"
 )
-_NUMBERED = "UPDATE plans SET next_seq = :seq WHERE plan_id = :p"
-_TOUCHED = "UPDATE plans SET next_seq = :seq, read_touched_at = :now WHERE plan_id = :p"
+_NUMBERED = "UPDATE plans SET next_seq = :seq, records = records + :more WHERE plan_id = :p"
+_TOUCHED = "UPDATE plans SET next_seq = :seq, records = records + :more, read_touched_at = :now WHERE plan_id = :p"
 _ADVANCE_PART = (
     "UPDATE parts SET cursor = :cursor, pages = :pages, touched_at = :now, signs = :signs"
     " WHERE plan_id = :p AND number = :part"
@@ -129,7 +130,8 @@ class Staging:
             self._write(c, page, number, request)
             place = {"p": run.plan_id, "cursor": cursor, "pages": number, "now": now, "signs": signs(page.counts)}
             advance = _ADVANCE if read.own else _NUMBERED if read.part is None else _TOUCHED
-            c.run(advance, {"seq": page.next_seq, **place})
+            more = (len(page.bodies) if page.whole else len(page.inserts)) - page.replaced
+            c.run(advance, {"seq": page.next_seq, "more": more, **place})
             if read.part is not None:
                 c.run(_ADVANCE_PART, {"part": read.part, **place})
         if page.bodies:
@@ -348,7 +350,7 @@ class Staging:
         self._version(c, page, arrival.id, "superseded", old[0], old[1], old_page, old_position)
         held = c.row("SELECT reason FROM exceptions WHERE plan_id = :p AND seq = :seq AND state = 'held'", keys)
         c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
-        c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
+        page.replaced += c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys).rowcount
         seq = self._insert(page, arrival, digest)
         if held is not None and arrival.skipped is None:
             # Nobody has said yet what became of the older content.
@@ -445,6 +447,7 @@ class Staging:
                 keys = {"p": run.plan_id, "seq": row.seq}
                 c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
                 c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
+            c.run("UPDATE plans SET records = records - :n WHERE plan_id = :p", {"n": len(rows), "p": run.plan_id})
         return len(rows)
 
 

@@ -1,0 +1,200 @@
+"""The ledger as it is looked through: pages of records newest first, causes of failures, runs; fast with millions.
+
+Nothing here reads more than it shows, but for what is not claimed yet and what is in a state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from noria.ledger import reasons
+from noria.ledger.records import STATES, Records
+from noria.ledger.store import Store
+from noria.messages import Message
+
+# States of which every record has a row in `exceptions`.
+OWN_ROWS = ("failed", "dead", "invalid", "held", "skipped")
+# States that need a person, or will if nothing changes.
+TROUBLE = ("dead", "held", "invalid", "failed")
+_FIRST = 2**62
+_SELECT = (
+    "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM record_states s"
+    " LEFT JOIN batches b ON b.batch_id = s.batch_id WHERE s.plan_id = :p AND s.seq < :before"
+)
+_OWN = (
+    " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state AND seq < :before{cause}"
+    " ORDER BY seq DESC LIMIT :n)"
+)
+_PENDING = (
+    " AND s.seq IN (SELECT seq FROM (SELECT seq FROM exceptions WHERE plan_id = :p AND state = 'pending'"
+    " AND seq < :before ORDER BY seq DESC LIMIT :n) waiting UNION SELECT seq FROM (SELECT r.seq FROM records r"
+    " WHERE r.plan_id = :p AND r.seq > (SELECT claimed_seq FROM plans WHERE plan_id = :p) AND r.seq < :before"
+    " AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)"
+    " ORDER BY r.seq DESC LIMIT :n) fresh)"
+)
+_SENDING = (
+    " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = 'sending' UNION"
+    " SELECT r.seq FROM batches b JOIN records r ON r.plan_id = b.plan_id AND r.seq BETWEEN b.first_seq AND b.last_seq"
+    " WHERE b.plan_id = :p AND b.state = 'sending' AND b.kind = 'fresh')"
+)
+_DELIVERED = " AND s.seq <= (SELECT claimed_seq FROM plans WHERE plan_id = :p)"
+_NAMED = (
+    " AND s.seq IN (SELECT seq FROM records WHERE plan_id = :p AND stray = 0 AND id >= :text AND id < :end"
+    " ORDER BY id LIMIT 500)"
+)
+
+
+@dataclass
+class Cause:
+    """Records of a plan that are in one state for one cause: how many, since and until when, one of the reasons, and
+    the newest of them by its id."""
+
+    plan_id: int
+    state: str
+    cause: str | None
+    count: int
+    first: float
+    last: float
+    reason: Message | None = None
+    example: str | None = None
+
+
+class RunStands(NamedTuple):
+    """A run as a list shows it; times in epoch seconds."""
+
+    run_id: int
+    plan: str
+    kind: str
+    status: str
+    started_at: float
+    finished_at: float | None
+    counts: dict[str, int]
+    error: Message | None
+
+
+class Browsing:
+    """Reads the ledger for people."""
+
+    def __init__(self, store: Store, records: Records) -> None:
+        self.store = store
+        self.records = records
+
+    def counts(self, plan_id: int) -> dict[str, int]:
+        """How many records of a plan are in each state. What is delivered is not counted one by one."""
+        found = dict.fromkeys(STATES, 0)
+        rows = self.store.tuples("SELECT state, COUNT(*) FROM exceptions WHERE plan_id = :p GROUP BY state", p=plan_id)
+        found.update({str(state): int(count) for state, count in rows})
+        own = sum(found.values())
+        fresh = self.store.tuples(
+            "SELECT COUNT(*) FROM records r WHERE r.plan_id = :p"
+            " AND r.seq > (SELECT claimed_seq FROM plans WHERE plan_id = :p) AND NOT EXISTS"
+            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
+            p=plan_id,
+        )[0][0]
+        sending = self.store.tuples(
+            "SELECT COUNT(*) FROM batches b JOIN records r ON r.plan_id = b.plan_id"
+            " AND r.seq BETWEEN b.first_seq AND b.last_seq WHERE b.plan_id = :p AND b.state = 'sending'"
+            " AND b.kind = 'fresh' AND NOT EXISTS"
+            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
+            p=plan_id,
+        )[0][0]
+        total = int(self.store.tuples("SELECT records FROM plans WHERE plan_id = :p", p=plan_id)[0][0])
+        found["pending"] += int(fresh)
+        found["sending"] += int(sending)
+        found["delivered"] += max(0, total - own - int(fresh) - int(sending))
+        return found
+
+    def page(
+        self,
+        plan_id: int,
+        *,
+        state: str | None = None,
+        cause: str | None = None,
+        text: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[dict[str, Any]]:
+        """The newest records before the one numbered `before`, as `Records.select` gives them. `text`: how an id
+        begins, or a whole number; `cause`: with a state of its own, those of that cause only."""
+        statement = _SELECT
+        values: dict[str, Any] = {"p": plan_id, "n": limit, "before": _FIRST if before is None else before}
+        if text:
+            statement += _NAMED
+            values |= {"text": text, "end": text + "\U0010ffff"}
+        if state in OWN_ROWS:
+            statement += _OWN.format(cause=" AND cause = :cause" if cause else "")
+            values["cause"] = cause
+        elif state == "pending":
+            statement += _PENDING
+        elif state == "sending":
+            statement += _SENDING
+        elif state == "delivered":
+            statement += _DELIVERED
+        if state is not None:
+            statement += " AND s.state = :state"
+            values["state"] = state
+        rows = self.store.rows(statement + " ORDER BY s.seq DESC LIMIT :n", **values)
+        return [self.records.summary(row) for row in rows]
+
+    def causes(self, states: Iterable[str] = TROUBLE, plan_id: int | None = None) -> list[Cause]:
+        """Failures by cause, the most first."""
+        found: list[Cause] = []
+        for state in states:
+            where = "e.state = :state" + (" AND e.plan_id = :p" if plan_id is not None else "")
+            for row in self.store.rows(
+                "SELECT e.plan_id, e.cause, COUNT(*) AS n, MIN(e.updated_at) AS first, MAX(e.updated_at) AS last,"
+                f" MAX(e.seq) AS newest FROM exceptions e WHERE {where} GROUP BY e.plan_id, e.cause",
+                state=state,
+                p=plan_id,
+            ):
+                one = Cause(row.plan_id, state, row.cause, row.n, row.first, row.last)
+                example = self.store.tuples(
+                    "SELECT e.reason, r.id FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
+                    " WHERE e.plan_id = :p AND e.seq = :seq",
+                    p=row.plan_id,
+                    seq=row.newest,
+                )
+                if example:
+                    one.reason, one.example = reasons.read(example[0][0]), example[0][1]
+                found.append(one)
+        return sorted(found, key=lambda one: (-one.count, -one.last))
+
+    def runs(self, plan_id: int | None = None, *, before: int | None = None, limit: int = 50) -> list[RunStands]:
+        """The newest runs before the one numbered `before`."""
+        where = " AND r.plan_id = :p" if plan_id is not None else ""
+        rows = self.store.rows(
+            "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
+            f" JOIN plans p ON p.plan_id = r.plan_id WHERE r.run_id < :before AND r.kind <> 'assist'{where}"
+            " ORDER BY r.run_id DESC LIMIT :n",
+            p=plan_id,
+            before=_FIRST if before is None else before,
+            n=limit,
+        )
+        return [_run(row) for row in rows]
+
+    def run(self, run_id: int) -> RunStands | None:
+        """One run."""
+        rows = self.store.rows(
+            "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
+            " JOIN plans p ON p.plan_id = r.plan_id WHERE r.run_id = :run",
+            run=run_id,
+        )
+        return _run(rows[0]) if rows else None
+
+
+def _run(row: Any) -> RunStands:
+    counts = msgspec.json.decode(row.counts) if row.counts else {}
+    return RunStands(
+        row.run_id,
+        row.key,
+        row.kind,
+        row.status,
+        row.started_at,
+        row.finished_at,
+        counts,
+        reasons.read(row.error),
+    )
