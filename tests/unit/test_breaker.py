@@ -12,7 +12,7 @@ def test_ten_in_a_row_that_the_target_was_away_for_are_excused_at_once_and_later
     assert breaker.fell(first[-1]) == list(range(BREAKER)) and breaker.broken
     assert breaker.fell(Fall(20.0, 20, True)) == [20]
     # One that used up no retry in the first place.
-    assert breaker.fell(Fall(21.0, 21, True), excused=True) == []
+    assert breaker.fell(Fall(21.0, 21, True, excused=True)) == []
 
 
 def test_word_of_an_answer_that_comes_late_takes_back_only_what_failed_before_it() -> None:
@@ -45,3 +45,11 @@ def test_a_target_that_refuses_ten_is_there() -> None:
     assert breaker.unavailable and not breaker.broken
     breaker.fell(Fall(100.0, 100, False))
     assert breaker.broken
+
+
+def test_what_fell_before_an_answer_that_is_known_already_is_not_in_a_row() -> None:
+    breaker = Breaker()
+    breaker.answered(50.0)
+    for n in range(20):
+        assert breaker.fell(Fall(float(n), n, True)) == []
+    assert breaker.falls == [] and not breaker.unavailable

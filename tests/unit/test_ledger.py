@@ -278,7 +278,7 @@ def test_hot_statements_use_their_indexes(ledger: Ledger, ledger_url: str) -> No
         (delivery._AGAIN, {"p": 1, "after": 0, "now": 1.0, "n": 10}),
         (staging._KNOWN_IDS, {"ids": '["1"]', "p": 1}),
         (staging._SAME_STRAY, {"p": 1, "hash": b"", "stray": 1, "id": ""}),
-        (staging._SETTLED, {"p": 1, "read": 1}),
+        (staging._SETTLED, {"p": 1, "first": 1, "last": 1}),
     ):
         if not ledger_url:
             plan = " / ".join(row[3] for row in ledger.store.tuples("EXPLAIN QUERY PLAN " + statement, **values))

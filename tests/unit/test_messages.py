@@ -17,7 +17,7 @@ _MADE = re.compile(r"""t\(f?["']([a-z]+\.)(?:\{|["'] \+)""")
 # Names of settings that look like keys.
 _SETTINGS = {"paging.restart"}
 # Texts that are the same word in both languages or hold nothing but values and names.
-_SAME = {"type.null", "run.failed_at", "http.status"}
+_SAME = {"type.null", "run.failed_at", "http.status", "split.part"}
 
 
 def _fields(text: str) -> set[str]:

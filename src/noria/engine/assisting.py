@@ -15,12 +15,13 @@ import msgspec
 from noria.connectors.failures import Failure
 from noria.connectors.target import Target
 from noria.engine.breaker import Fall
-from noria.engine.job import Job
+from noria.engine.job import PIECE, Job
 from noria.engine.partitions import split_of
-from noria.engine.parts import PartReader
-from noria.engine.sending import Sender
+from noria.engine.parts import PartReader, figures
+from noria.engine.sending import DOUBTED, Sender
 from noria.ledger.reasons import stored
 from noria.mapping import grouping_of
+from noria.monitoring.progress import Counts
 
 # How often it is looked for a batch that is offered, and how long nothing may be offered before this ends; in seconds.
 POLL_SECONDS = 0.1
@@ -30,14 +31,14 @@ _LOOK_SECONDS = 1.0
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What a run is told of a batch that another process has seen to: figures since that told something last, and what
-    it has learnt of the target since: when it answered last, which batches failed whole. Times in epoch seconds, by the
-    clock that processes share."""
+    """What a run is told of a batch that another process has seen to: its figures, the ids of records in doubt, and
+    what has been learnt of the target since something was told last: when it answered last, which batches failed whole.
+    Times in epoch seconds, by the clock that processes share."""
 
     counts: dict[str, int] = {}
+    doubted: list[str] = []
     answered: float | None = None
     falls: list[Fall] = []
-    doubted: bool = False
     not_before: float = 0.0
     refused: str | None = None
 
@@ -54,7 +55,6 @@ class _Assistant(Sender):
         super().__init__(job, target, documents=grouping_of(job.plan.target.metadata) is not None)
         self._answered: float | None = None
         self._falls: list[Fall] = []
-        self._told: dict[str, int] = job.counts.as_dict()
 
     @property
     def excuses(self) -> bool:
@@ -65,27 +65,24 @@ class _Assistant(Sender):
         super().answered(at)
         self._answered = self._shared(self.job.clock.now())
 
-    def fell(self, fall: Fall, *, excused: bool) -> None:
-        self.breaker.fell(fall, excused=excused)
+    def fell(self, fall: Fall) -> None:
+        self.breaker.fell(fall)
         self._falls.append(fall._replace(at=self._shared(fall.at)))
 
     def _shared(self, at: float) -> float:
         return at + self.job.workspace.ledger.store.ahead
 
-    def tell(self, refused: Failure | None) -> str:
-        """What happened since this was asked last, as JSON."""
-        self.job.moved()
-        counts = self.job.counts.as_dict()
+    def tell(self, counts: dict[str, int], doubted: list[str], refused: Failure | None) -> str:
+        """What became of a batch, and what was learnt since this was asked last, as JSON."""
         outcome = Outcome(
-            counts={name: count - self._told[name] for name, count in counts.items() if count != self._told[name]},
+            counts=counts,
+            doubted=doubted,
             answered=self._answered,
             falls=self._falls,
-            doubted=bool(self.doubted),
             not_before=self._shared(self.not_before),
             refused=stored(refused.message) if refused else None,
         )
-        self._told, self._answered, self._falls = counts, None, []
-        self.doubted = set()
+        self._answered, self._falls = None, []
         return msgspec.json.encode(outcome).decode()
 
 
@@ -116,7 +113,8 @@ class _Assisting:
                     await self._wait(POLL_SECONDS)
                 if time.monotonic() - looked >= _LOOK_SECONDS:
                     looked = time.monotonic()
-                    if not self.job.workspace.ledger.assists.led(self.job.run, self.job.clock.now()):
+                    assists, sameness = self.job.workspace.ledger.assists, self.job.sameness
+                    if not assists.led(self.job.run, self.job.clock.now(), sameness):
                         # Nothing is left, or whoever has the plan next sees to it.
                         return
         except asyncio.CancelledError:
@@ -143,13 +141,18 @@ class _Assisting:
     async def _send(self, batch_id: int) -> None:
         assert self.sender is not None
         ledger = self.job.workspace.ledger
+        PIECE.set(Counts())
+        DOUBTED.set(set())
         batch = replace(ledger.doubts.open_batch(batch_id), again=False)
         failure: Failure | None = None
         try:
             await self.sender.send(batch, self.sender.payloads(batch))
         except Failure as refused:
             self.refused = failure = refused
-        self.shares.over(self.job.run, batch_id, self.sender.tell(failure))
+        counts = figures(self.job)
+        outcome = self.sender.tell(counts, sorted(DOUBTED.get() or ()), failure)
+        self.job.add({name: count for name, count in counts.items() if name != "requests"})
+        self.shares.over(self.job.run, batch_id, outcome)
 
     async def _wait(self, seconds: float | None) -> None:
         """Wait until something comes to an end, at most so long."""

@@ -11,19 +11,22 @@ _REFUSALS = 100
 
 
 class Fall(NamedTuple):
-    """A batch that failed whole: when (epoch seconds), which, and whether the target was away: did not refuse it."""
+    """A batch that failed whole: when (epoch seconds), which, whether the target was away, not refusing; `excused`:
+    it used up no retry of its records."""
 
     at: float
     batch_id: int
     away: bool
+    excused: bool = False
 
 
 class Breaker:
     """What is known of a target that fails. Word from other processes may come late, and out of order."""
 
     def __init__(self) -> None:
-        # Those in a row up to now.
+        # Those in a row up to now, and when the target answered last.
         self.falls: list[Fall] = []
+        self._answered = float("-inf")
         # Batches that use up no retry of their records.
         self._excused: set[int] = set()
 
@@ -44,13 +47,15 @@ class Breaker:
 
     def answered(self, at: float) -> None:
         """The target took a batch, or a part of one: whatever had failed before then says nothing of it."""
-        self.falls = [fall for fall in self.falls if fall.at > at]
+        self._answered = max(self._answered, at)
+        self.falls = [fall for fall in self.falls if fall.at > self._answered]
 
-    def fell(self, fall: Fall, *, excused: bool = False) -> list[int]:
-        """A batch failed whole; `excused`: it used up no retry of its records. Gives the batches that used one up and
-        are to be excused now."""
+    def fell(self, fall: Fall) -> list[int]:
+        """A batch failed whole. Gives the batches that used up a retry and are to be excused now."""
+        if fall.at < self._answered:
+            return []
         self.falls.append(fall)
-        if excused:
+        if fall.excused:
             self._excused.add(fall.batch_id)
         if not self.unavailable:
             return []

@@ -53,7 +53,7 @@ class _Delivery:
         self.sender = Sender(job, target, documents=documents) if target else None
         self.sharing = Sharing(job, self.sender, lambda: self.halted, self._free) if self.sender else None
         # Whether other processes may stage records of this plan meanwhile.
-        self.shared_reading = split_of(job.workspace, job.plan) is not None
+        job.shared_reading = self.shared_reading = split_of(job.workspace, job.plan) is not None
         # Whether what is being sent has failed before.
         self.retrying = False
 
@@ -108,6 +108,9 @@ class _Delivery:
     async def _settle_doubt(self) -> None:
         """Batches that a run before this one left open, and those whose doubt is to be settled now."""
         doubts = self.job.workspace.ledger.doubts
+        if self.sharing is not None:
+            for task, ids in self.sharing.take_over():
+                self.sending[asyncio.create_task(self._guarded(task))] = ids
         open_batches = doubts.unfinished(self.job.run)
         for batch in open_batches:
             if self.halted:
@@ -147,7 +150,9 @@ class _Delivery:
         while not self.halted:
             self.job.staged.clear()
             finished = self.job.extracted
-            due = self.ledger.fresh(self.plan_id, after, self.size, self.job.run.run_id)
+            # What this process has just staged is not all that there is, where others stage, too.
+            own = 0 if self.shared_reading else self.job.run.run_id
+            due = self.ledger.fresh(self.plan_id, after, self.size, own)
             if len(due) < self.size and not finished:
                 await self._more()
                 continue

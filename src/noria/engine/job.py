@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 from xxhash import xxh3_64_hexdigest
 
@@ -12,6 +13,9 @@ from noria.ledger.runs import Run
 from noria.metadata.clock import Clock, sleep_unless
 from noria.metadata.plan import Plan
 from noria.monitoring.progress import Counts
+
+# Figures of the piece of work that a task does, where those are told apart from the rest of the run's.
+PIECE: ContextVar[Counts | None] = ContextVar("piece", default=None)
 
 
 class Job:
@@ -24,14 +28,22 @@ class Job:
         self.source = source
         self.target = target
         self.clock: Clock = workspace.clock
-        self.counts = Counts()
+        self.whole = Counts()
         self.total: int | None = None
         self.staged = asyncio.Event()
         self.extracted = False
+        # Whether other processes may stage records of this plan meanwhile; a digest of the plan as it is carried out.
+        self.shared_reading = False
+        self.sameness: str | None = None
         self._stop = asyncio.Event()
         self._target_down = False
         self._batches = 0
-        self._before = self._requests()
+        self._before = self._told = self._requests()
+
+    @property
+    def counts(self) -> Counts:
+        """The run's figures, or those of the piece of work that this task does."""
+        return PIECE.get() or self.whole
 
     @property
     def stopping(self) -> bool:
@@ -69,17 +81,23 @@ class Job:
         """Tell the observer that figures have grown."""
         if total is not None:
             self.total = total
-        self.counts.requests = self._requests() - self._before
-        self.workspace.observer.moved(self.plan.key, self.counts, self.total)
+        self.whole.requests = self._requests() - self._before
+        self.workspace.observer.moved(self.plan.key, self.whole, self.total)
 
     def add(self, counts: dict[str, int]) -> None:
-        """Figures of a part of this run that another process did."""
+        """Figures of a part of this run that was done apart, or by another process."""
         for name, count in counts.items():
             if name == "requests":
                 self._before -= count
             else:
-                setattr(self.counts, name, getattr(self.counts, name) + count)
+                setattr(self.whole, name, getattr(self.whole, name) + count)
         self.moved()
+
+    def requests_since(self) -> int:
+        """Requests that were sent since this was asked last."""
+        now = self._requests()
+        count, self._told = now - self._told, now
+        return count
 
     def _requests(self) -> int:
         """Requests that the run's connections have sent since they were opened."""

@@ -32,6 +32,23 @@ class Prepared:
         """`sizes` where a payload holds several records, else nothing."""
         return self.sizes if any(size != 1 for size in self.sizes) else []
 
+    def leave_out(self, seqs: set[int], now: float) -> None:
+        """Leave out records that are there no more; what is left of a document is put together anew."""
+        sizes = self.sizes or [1] * len(self.payloads)
+        records, payloads, kept, start = [], [], [], 0
+        for payload, size in zip(self.payloads, sizes, strict=True):
+            group = self.records[start : start + size]
+            start += size
+            rest = [record for record in group if record.seq not in seqs]
+            if len(rest) == size:
+                records += group
+                payloads.append(payload)
+                kept.append(size)
+                continue
+            again = Message("reason.to_be_grouped")
+            self.exempt += [Exempt(one.seq, "pending", again, rounds=one.rounds, due_at=now) for one in rest]
+        self.records, self.payloads, self.sizes = records, payloads, kept
+
     def parts(self, payloads: int) -> Iterator[Prepared]:
         """The same in pieces of so many payloads; what is exempt goes with the first."""
         exempt, start = self.exempt, 0

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
-from xxhash import xxh3_128_digest, xxh3_128_hexdigest
+from xxhash import xxh3_128_hexdigest
 
 from noria.connectors.failures import Failure
-from noria.connectors.source import Source, SourcePage
+from noria.connectors.source import SourcePage
+from noria.engine.identity import arrivals_of
+from noria.engine.job import Job
+from noria.engine.motion import Signs
+from noria.engine.reading import Reading, Taken
 from noria.engine.requests import Readable, source_of
-from noria.engine.retry import GiveUp, Tries
 from noria.engine.workspace import Workspace
+from noria.ledger.arrivals import Arrivals
 from noria.messages import Message
+from noria.metadata.asking import asks_for
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.macros import Moment
 from noria.metadata.paths import at
 from noria.metadata.plan import Plan, Split
 from noria.metadata.times import duration, earliest_written, shown_time
 
-# More parts than these are a mistake: a window of seconds over years.
-MOST_PARTS = 100_000
+# More parts than these are a mistake: a window of minutes over years.
+MOST_PARTS = 10_000
+Value = str | int | None
 
 
 class Partition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,25 +49,36 @@ class Partition(msgspec.Struct, frozen=True, omit_defaults=True):
         """One that the ledger kept."""
         return msgspec.json.decode(text, type=Partition)
 
+    def shown(self, split: Split, tz: ZoneInfo) -> str:
+        """As a person reads it."""
+        found = [f"{split.param}={self.value}"] if self.value is not None else []
+        if self.begin is not None and self.end is not None:
+            ends = (datetime.fromtimestamp(shown_time(one), tz) for one in (self.begin, self.end))
+            found.append(" – ".join(f"{one:%Y-%m-%d %H:%M:%S}" for one in ends))
+        return ", ".join(found)
+
 
 def split_of(workspace: Workspace, plan: Plan) -> Split | None:
-    """How a plan's source is split: as its options say, else as its connector declares of the endpoint."""
-    own = plan.options.split
-    return own if own is not None else workspace.connection(plan, "source").split(plan.source.metadata.api)
+    """How a plan's source is split: as its options say, else as its connector declares of the endpoint; windows only
+    where the plan asks from one time to another."""
+    if plan.options.split is not None:
+        return plan.options.split
+    declared = workspace.connection(plan, "source").split(plan.source.metadata.api)
+    if declared is None or declared.window is None:
+        return declared
+    items = plan.source.metadata.items()
+    if all(any(asks_for(item, macro) for item in items) for macro in ("LAST_SYNC_TIME", "CURRENT_TIME")):
+        return declared
+    return msgspec.structs.replace(declared, window=None) if declared.param else None
 
 
 def split_signature(split: Split) -> str:
     """What a split asks for: a read is only continued when this is the same."""
-    return xxh3_128_hexdigest(msgspec.json.encode(split))
+    return xxh3_128_hexdigest(msgspec.json.encode(msgspec.structs.replace(split, at_once=1)))
 
 
 def partition_source(
-    workspace: Workspace,
-    plan: Plan,
-    split: Split,
-    part: Partition,
-    moment: Moment,
-    items: list[Item] | None = None,
+    workspace: Workspace, plan: Plan, split: Split, part: Partition, moment: Moment, items: list[Item] | None = None
 ) -> Readable:
     """The list that a part shows. `moment`: the times of the whole; `items`: another request than the plan's."""
     if part.begin is not None and part.end is not None:
@@ -69,37 +88,20 @@ def partition_source(
     return source_of(workspace, plan, moment, items, also)
 
 
-async def partitions_of(workspace: Workspace, plan: Plan, split: Split, begin: float, end: float) -> list[Partition]:
-    """The parts of what changed from `begin` to `end` (epoch seconds). Raises `Failure` when the list of values can't
-    be read."""
-    values: list[str | int | None] = [None]
-    if split.param:
-        values = list(dict.fromkeys([*split.values, *(await _listed(workspace, plan, split) if split.api else [])]))
-    times: list[tuple[float | None, float | None]] = [(None, None)]
-    if split.window is not None:
-        length = duration(split.window)
-        _refuse_more(len(values) * int((end - begin) / length))
-        times = list(windows(begin, end, length))
-    _refuse_more(len(values) * len(times))
-    return [Partition(first, last, value) for value in values for first, last in times]
+def partitions_of(split: Split, value: Value, begin: float, end: float, *, new: bool = False) -> list[Partition]:
+    """The parts of a value's list, of what changed from `begin` to `end` (epoch seconds). `new`: the plan's own times
+    don't hold for it. Raises `Failure` when they are more than anybody can mean."""
+    if split.window is None:
+        return [Partition(begin, end, value) if new else Partition(value=value)]
+    length = duration(split.window)
+    refuse_more(int((end - begin) / length))
+    return [Partition(first, last, value) for first, last in windows(begin, end, length)]
 
 
-def _refuse_more(parts: int) -> None:
+def refuse_more(parts: int) -> None:
+    """Raise `Failure` where that is more than anybody can mean."""
     if parts > MOST_PARTS:
         raise Failure("permanent", Message("split.too_many", {"parts": parts, "most": MOST_PARTS}))
-
-
-async def lists_of(
-    workspace: Workspace, plan: Plan, moment: Moment, items: list[Item] | None = None, *, newest_first: bool = False
-) -> AsyncIterator[Readable]:
-    """The lists that together show what a plan's source shows: one, or one for each of its parts."""
-    split = split_of(workspace, plan)
-    if split is None:
-        yield source_of(workspace, plan, moment, items)
-        return
-    parts = await partitions_of(workspace, plan, split, moment.last_sync, moment.now)
-    for part in reversed(parts) if newest_first else parts:
-        yield partition_source(workspace, plan, split, part, moment, items)
 
 
 def windows(begin: float, end: float, length: float) -> Iterator[tuple[float, float]]:
@@ -112,43 +114,84 @@ def windows(begin: float, end: float, length: float) -> Iterator[tuple[float, fl
     yield at_, end
 
 
-async def _listed(workspace: Workspace, plan: Plan, split: Split) -> list[str | int]:
-    """The values that a list of the same system has, with those below them where it is asked for each by itself."""
-    found: dict[str | int, None] = {}
-    asked: list[str | int | None] = [None]
-    for above in asked:
-        async for raw in _rows(workspace, plan, split, above):
-            value: Any = at(msgspec.json.decode(raw), split.value)
-            if isinstance(value, str | int) and not isinstance(value, bool) and value not in found:
-                found[value] = None
-                if split.below:
-                    asked.append(value)
+async def lists_of(job: Job, moment: Moment, items: list[Item] | None = None) -> AsyncIterator[Readable]:
+    """The lists that together show what a plan's source shows: one, or one for each of its parts."""
+    split = split_of(job.workspace, job.plan)
+    if split is None:
+        yield source_of(job.workspace, job.plan, moment, items)
+        return
+    for value in await values_of(job, split):
+        for part in partitions_of(split, value, moment.last_sync, moment.now):
+            yield partition_source(job.workspace, job.plan, split, part, moment, items)
+
+
+async def values_of(job: Job, split: Split) -> list[Value]:
+    """The values of a split's parameter, each once; just None where it has none. Raises `Failure` when their list can't
+    be read, or shows none."""
+    if not split.param:
+        return [None]
+    found: dict[str | int, None] = dict.fromkeys(split.values)
+    if split.api:
+        rows = _Values(split, found)
+        asked: list[Value] = [None]
+        for above in asked:
+            known = len(found)
+            arrivals = arrivals_of(_list_of(split), Moment(0.0, 0.0), refuses_missing=True)
+            await Reading(
+                job, values_source(job.workspace, job.plan, split, above), arrivals, rows, windowed=True
+            ).run()
+            if split.below:
+                asked += list(found)[known:]
+        if rows.without:
+            values = {"count": rows.without, "path": split.value}
+            job.workspace.observer.said(job.plan.key, Message("split.without", values))
+    if not found and not job.reading_stops:
+        raise Failure("permanent", Message("split.no_values", {"path": split.value}), request=split.api)
     return list(found)
 
 
-async def _rows(workspace: Workspace, plan: Plan, split: Split, above: str | int | None) -> AsyncIterator[bytes]:
-    below = {split.below: above} if above is not None else {}
-    source = workspace.connection(plan, "source").source(Metadata(api=split.api), lambda position: dict(below))
-    cursor: str | None = None
-    seen = set[bytes]()
-    while True:
-        page = await _fetched(workspace, plan, source, cursor)
-        digest = xxh3_128_digest(b",".join(page.records))
+def values_source(workspace: Workspace, plan: Plan, split: Split, above: Value = None) -> Readable:
+    """The list that has a split's values, or those below one."""
+    asked: dict[str, Any] = {**split.request, **({split.below: above} if above is not None else {})}
+    return workspace.connection(plan, "source").source(_list_of(split), lambda position: dict(asked))
+
+
+def value_in(split: Split, raw: bytes) -> str | int | None:
+    """The value that a row of the list has."""
+    found = at(msgspec.json.decode(raw), split.value)
+    return found if isinstance(found, str | int) and not isinstance(found, bool) else None
+
+
+def _list_of(split: Split) -> Metadata:
+    return Metadata(api=split.api, method=split.method, id=split.value)
+
+
+class _Values:
+    """Takes the pages of a list of values."""
+
+    def __init__(self, split: Split, found: dict[str | int, None]) -> None:
+        self.split = split
+        self.found = found
+        self.without = 0
+        self._shown: set[str | None] = set()
+
+    def page(
+        self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
+    ) -> Taken:
+        """Note the values that a page shows."""
+        again = [str(one) for one in arrivals.ids if one in self._shown]
+        new = [str(one) for one in arrivals.ids if one is not None and one not in self._shown]
+        self._shown.update(arrivals.ids)
         for raw in page.records:
-            yield raw
-        cursor = page.cursor
-        if cursor is None or not page.records or digest in seen:
-            return
-        seen.add(digest)
+            value = value_in(self.split, raw)
+            if value is None:
+                self.without += 1
+            else:
+                self.found.setdefault(value)
+        taken = Taken(len(new), again, len(again), new, [])
+        signs(taken)
+        return taken
 
-
-async def _fetched(workspace: Workspace, plan: Plan, source: Source, cursor: str | None) -> SourcePage:
-    tries = Tries(plan.options.retry)
-    while True:
-        try:
-            return await source.fetch(cursor)
-        except Failure as failure:
-            decision = tries.after(failure)
-            if isinstance(decision, GiveUp):
-                raise
-            await workspace.clock.sleep(decision.seconds)
+    def anew(self, signs: Signs) -> None:
+        """Another pass over the same list."""
+        self._shown = set()

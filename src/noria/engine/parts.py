@@ -4,44 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import msgspec
 
 from noria.connectors.failures import Failure
-from noria.engine.job import Job
+from noria.engine.job import PIECE, Job
 from noria.engine.motion import Signs
-from noria.engine.partitions import Partition, partition_source, partitions_of
-from noria.engine.staged import Staged, moment_of, reading_of, watermark_of
+from noria.engine.partitions import Partition, partition_source, partitions_of, refuse_more, values_of
+from noria.engine.requests import windowed
+from noria.engine.staged import Staged, first_sync, moment_of, reading_of, watermark_of
 from noria.ledger.parts import Part
 from noria.ledger.runs import Read
+from noria.messages import Message
 from noria.metadata.plan import Split
+from noria.monitoring.progress import Counts
 
 # How often it is looked for parts that are to be read, and whether those who read some are still there; in seconds.
 POLL_SECONDS, _LOOK_SECONDS = 0.2, 2.0
+# After so many parts that can't be read no other is begun.
+_MOST_FAILED = 10
 
 
 async def read_in_parts(job: Job, split: Split, read: Read) -> None:
     """Read a source part by part, several at once; other processes may take some."""
     ledger, moment = job.workspace.ledger, moment_of(job, read)
-    if not (read.resumed and ledger.parts.offer(job.run, job.clock.now())):
-        usual: dict[str, str] = msgspec.json.decode(read.usual) if read.usual else {}
-        parts = await partitions_of(job.workspace, job.plan, split, moment.last_sync, moment.now)
+    known = _Known() if read.usual is None else msgspec.json.decode(read.usual, type=_Known)
+    if not (read.resumed and ledger.parts.offer(job.run)):
+        values = await values_of(job, split)
         if job.reading_stops:
             return
-        ledger.parts.begin(job.run, [(one.to_json(), usual.get(one.to_json())) for one in parts], job.clock.now())
-    if not await PartReader(job, split).run():
+        first = first_sync(job.plan, job.source.zone)
+        parts: list[Partition] = []
+        for value in values:
+            # Of a value that is new nothing has been read yet, from whenever.
+            new = known.values is not None and value not in known.values
+            parts += partitions_of(split, value, first if new else moment.last_sync, moment.now, new=new)
+        refuse_more(len(parts))
+        ledger.parts.begin(job.run, [(one.to_json(), known.usual.get(one.to_json())) for one in parts], job.clock.now())
+    reader = PartReader(job, split)
+    try:
+        whole = await reader.run()
+    finally:
+        job.add(ledger.parts.standing(job.run.plan_id).counts)
+    if not whole:
         return
     standing = ledger.parts.standing(job.run.plan_id)
+    if not windowed(job.plan.source.metadata) and split.window is None:
+        ledger.staging.settle_ambiguous(job.run, replace(read, kin=ledger.parts.kin(job.run.plan_id)), job.clock.now())
     behind = max((Signs.of(signs).behind for signs in standing.signs), default=0.0)
     watermark = watermark_of(job, read, None, behind, settled=standing.settled)
-    ledger.runs.end_read(job.run, read, watermark, encoded(standing.usual))
-    ledger.parts.end(job.run)
+    parts_read = [Partition.of(what) for what in standing.usual]
+    # A window is not asked for a second time; what it shows without moving is of no use later.
+    usual = {what: text for what, text in standing.usual.items() if Partition.of(what).begin is None}
+    read_values = list(dict.fromkeys(part.value for part in parts_read))
+    ledger.runs.end_read(job.run, read, watermark, encoded(_Known(values=read_values, usual=usual)))
+
+
+class _Known(msgspec.Struct, omit_defaults=True):
+    """What is known of a source that is read in parts: the values that were read, what each list shows without moving
+    (JSON)."""
+
+    values: list[str | int | None] | None = None
+    usual: dict[str, str] = {}
 
 
 class PartReader:
     """Reads parts of a source that nobody reads yet, several at once; in the run that offers them until all are."""
 
     def __init__(self, job: Job, split: Split) -> None:
+        self.failed: list[Failure] = []
+        self._tried: set[int] = set()
         self.job = job
         self.split = split
         self.parts = job.workspace.ledger.parts
@@ -50,12 +83,16 @@ class PartReader:
 
     async def run(self) -> bool:
         """Read until every part was read, by whomever; no when asked to stop before. Raises `Failure`."""
+        run = self.job.run
         try:
             while not self.job.reading_stops:
-                self.take()
+                if len(self.failed) < _MOST_FAILED and not (self.failed and self.failed[0].kind == "auth"):
+                    self.take()
                 if self.reading:
                     await self.wait(POLL_SECONDS)
-                elif not self.parts.standing(self.job.run.plan_id).left:
+                elif not self.parts.elsewhere(run) and (self.failed or not self.parts.left(run)):
+                    if self.failed:
+                        raise self.failed[0]
                     return True
                 else:
                     await self.job.sleep(POLL_SECONDS)
@@ -73,20 +110,25 @@ class PartReader:
             part = self.parts.take(self.job.run, self.job.clock.now())
             if part is None:
                 break
+            if part.number in self._tried:
+                # It has failed here already.
+                self.parts.release(self.job.run, part.number, failed=True)
+                break
             taken = True
             self.reading.add(asyncio.create_task(self._read(part)))
         return taken
 
     async def wait(self, seconds: float) -> None:
-        """Wait until a part was read to its end, at most so long. Raises `Failure` when one can't be."""
+        """Wait until a part was read to its end, at most so long."""
         done, _ = await asyncio.wait(self.reading, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         self.ended(done)
-        for task in done:
-            task.result()
 
     def ended(self, done: set[asyncio.Task[None]]) -> None:
-        """These have come to an end."""
-        self.reading -= done
+        """These have come to an end; one that can't be read does not keep the others from it."""
+        mine = self.reading & done
+        self.reading -= mine
+        for task in mine:
+            task.result()
 
     async def leave(self) -> None:
         """Let go of what is being read."""
@@ -95,24 +137,52 @@ class PartReader:
         await asyncio.gather(*self.reading, return_exceptions=True)
 
     async def _read(self, part: Part) -> None:
-        job, moment = self.job, moment_of(self.job, part.read)
-        source = partition_source(job.workspace, job.plan, self.split, Partition.of(part.what), moment)
+        job, moment, what = self.job, moment_of(self.job, part.read), Partition.of(part.what)
+        apart = job.run.stage != "run"
+        if apart:
+            PIECE.set(Counts(**part.counts))
+        source = partition_source(job.workspace, job.plan, self.split, what, moment)
         reading = reading_of(job, source, Staged(job, part.read, _counted=part.read.pages))
+        before = job.counts.as_dict()
         try:
             whole = await reading.run()
-        except (Failure, asyncio.CancelledError) as ended:
-            self.parts.release(job.run, part.number, failed=isinstance(ended, Failure))
-            raise
-        if whole:
-            self.parts.done(
-                job.run,
-                part.number,
-                settled=reading.settled,
-                signs=reading.signs.text(),
-                usual=encoded(reading.signs.usual()),
-            )
-        else:
+        except Failure as failure:
+            self._tried.add(part.number)
+            reason = Message("split.part", {"part": what.shown(self.split, moment.tz), "reason": failure.message})
+            self.failed.append(Failure(failure.kind, reason, request=failure.request))
+            self._tell(part, before, apart)
+            self.parts.release(job.run, part.number, failed=True)
+            return
+        except asyncio.CancelledError:
             self.parts.release(job.run, part.number, failed=False)
+            raise
+        self._tell(part, before, apart)
+        if not whole:
+            self.parts.release(job.run, part.number, failed=False)
+            return
+        self.parts.done(
+            job.run,
+            part.number,
+            settled=reading.settled,
+            signs=reading.signs.text(),
+            usual=encoded(reading.signs.usual()),
+        )
+
+    def _tell(self, part: Part, before: dict[str, int], apart: bool) -> None:
+        """Figures of a part that was read for another's run, or of what was read of it."""
+        if not apart:
+            return
+        counts = figures(self.job)
+        own = {name: count - before.get(name, 0) for name, count in counts.items()}
+        self.job.add({name: count for name, count in own.items() if count and name != "requests"})
+        self.parts.tell(self.job.run, part.number, counts)
+
+
+def figures(job: Job) -> dict[str, int]:
+    """The figures of the piece of work that a task has done, with the requests sent since this was asked last."""
+    counts = {name: count for name, count in job.counts.as_dict().items() if count}
+    counts["requests"] = counts.get("requests", 0) + job.requests_since()
+    return counts
 
 
 def encoded(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,8 @@ import msgspec
 
 from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.identity import arrivals_of
-from noria.engine.partitions import lists_of
+from noria.engine.partitions import partition_source, partitions_of, split_of, value_in, values_source
+from noria.engine.requests import Readable, source_of
 from noria.engine.workspace import Workspace
 from noria.ledger import Ledger
 from noria.ledger.content import same_content
@@ -29,8 +30,7 @@ _MOST_EMPTY = 50
 async def source_records(workspace: Workspace, plan: Plan, moment: Moment, pages: int) -> list[bytes]:
     """The records of the first pages of a plan's source, of its newest part where it has parts; raises `Failure`."""
     records: list[bytes] = []
-    looked = 0
-    async for source in lists_of(workspace, plan, moment, newest_first=True):
+    async for source in _some_lists(workspace, plan, moment):
         cursor: str | None = None
         for _ in range(pages):
             page = await source.fetch(cursor)
@@ -38,10 +38,23 @@ async def source_records(workspace: Workspace, plan: Plan, moment: Moment, pages
             cursor = page.cursor
             if cursor is None:
                 break
-        looked += 1
-        if records or looked >= _MOST_EMPTY:
+        if records:
             break
     return records
+
+
+async def _some_lists(workspace: Workspace, plan: Plan, moment: Moment) -> AsyncIterator[Readable]:
+    split = split_of(workspace, plan)
+    if split is None:
+        yield source_of(workspace, plan, moment)
+        return
+    values: list[str | int | None] = [*split.values] if split.param else [None]
+    if split.api:
+        page = await values_source(workspace, plan, split).fetch(None)
+        values += [value for raw in page.records if (value := value_in(split, raw)) is not None]
+    parts = [part for value in values for part in partitions_of(split, value, moment.last_sync, moment.now)]
+    for part in list(reversed(parts))[:_MOST_EMPTY]:
+        yield partition_source(workspace, plan, split, part, moment)
 
 
 def preview(

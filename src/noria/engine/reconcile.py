@@ -235,7 +235,7 @@ async def _source(job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: R
     split = split_of(job.workspace, plan)
     items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
     compared = _Compared(job, scratch)
-    async for source in lists_of(job.workspace, plan, moment, items):
+    async for source in lists_of(job, moment, items):
         compared.current += 1
         reading = Reading(
             job,

@@ -7,7 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
 
 from noria.connectors.failures import Failure
 from noria.engine.assisting import assist
@@ -123,8 +127,11 @@ async def assist_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | No
     Raises `NoriaError` as `run_plan` does; `superseded` when that run is over before this.
     """
     _usable(workspace, plan)
-    ledger, most = workspace.ledger, plan.options.workers - 1
-    run = ledger.assists.join(ledger.runs.plan_id(plan.key), most, workspace.clock.now())
+    ledger, most, now = workspace.ledger, plan.options.workers - 1, workspace.clock.now()
+    number = ledger.runs.plan_id(plan.key)
+    if not ledger.assists.room(number, most, now):
+        return None
+    run = ledger.assists.join(number, most, now, sameness_of(workspace, plan))
     if run is None:
         return None
 
@@ -160,8 +167,18 @@ async def _execute(
 ) -> Finished:
     """One run of a plan under its lease: `work` does it, and gives the error that ended it, if one did."""
     _usable(workspace, plan)
-    run = workspace.ledger.runs.begin(plan.key, plan.name, kind, workspace.clock.now())
+    sameness = sameness_of(workspace, plan)
+    run = workspace.ledger.runs.begin(plan.key, plan.name, kind, workspace.clock.now(), sameness)
     return await _carry_out(workspace, plan, run, kind, work)
+
+
+def sameness_of(workspace: Workspace, plan: Plan) -> str:
+    """A digest of a plan as it is carried out: its documents and options, both connections, and whose code does it."""
+    connections = workspace.project.connections
+    what = [[side.document, connections.get(side.connection), side.connection] for side in (plan.source, plan.target)]
+    maps = {name: repr(table) for name, table in plan.maps.items()}
+    encoded = msgspec.json.encode([version("noria"), what, plan.options, maps], order="deterministic", enc_hook=str)
+    return xxh3_128_hexdigest(encoded)
 
 
 def _usable(workspace: Workspace, plan: Plan) -> None:
@@ -178,6 +195,7 @@ async def _carry_out(
     RUN.set(run.run_id)
     runs, started = workspace.ledger.runs, workspace.clock.now()
     job = Job(workspace, plan, run, workspace.connection(plan, "source"), workspace.connection(plan, "target"))
+    job.sameness = sameness_of(workspace, plan)
     status, error = "failed", None
     try:
         with span("run", plan=plan.key, run_id=run.run_id, kind=kind):

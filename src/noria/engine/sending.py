@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from enum import Enum
 from typing import overload
@@ -14,10 +15,13 @@ from noria.engine.breaker import Breaker, Fall
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared
 from noria.engine.retry import Again, GiveUp, Tries, broke_down, next_round, not_its_fault
-from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
+from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch, Replaced
 from noria.ledger.records import rows_of
 from noria.messages import Message
 from noria.monitoring.traces import span
+
+# Ids that came to be in doubt in the batch that a task sends.
+DOUBTED: ContextVar[set[str] | None] = ContextVar("doubted", default=None)
 
 
 class Doubt(Enum):
@@ -43,20 +47,26 @@ class Sender:
         self.doubted: set[str] = set()
 
     def open(self, kind: str, ready: Prepared, claimed_to: int | None) -> OpenBatch | None:
-        """Claim prepared records as a batch that is being sent; committed before anything leaves the process."""
-        body = self.target.body(ready.payloads) if ready.payloads else b""
-        return self.ledger.claim(
-            self.job.run,
-            kind,
-            ready.records,
-            ready.exempt,
-            body=body,
-            body_path=self.target.body_path,
-            key=self.job.next_key(body),
-            now=self.job.clock.now(),
-            claimed_to=claimed_to,
-            sizes=ready.shared(),
-        )
+        """Claim prepared records as a batch that is being sent; committed before anything leaves the process. Those
+        whose place newer content has taken meanwhile are left out, as `Prepared.leave_out` does."""
+        while True:
+            body = self.target.body(ready.payloads) if ready.payloads else b""
+            try:
+                return self.ledger.claim(
+                    self.job.run,
+                    kind,
+                    ready.records,
+                    ready.exempt,
+                    body=body,
+                    body_path=self.target.body_path,
+                    key=self.job.next_key(body),
+                    now=self.job.clock.now(),
+                    claimed_to=claimed_to,
+                    sizes=ready.shared(),
+                    checks=self.job.shared_reading,
+                )
+            except Replaced as replaced:
+                ready.leave_out(replaced.seqs, self.job.clock.now())
 
     def payloads(self, batch: OpenBatch) -> list[bytes]:
         """What was put together for a batch that the ledger keeps."""
@@ -68,7 +78,10 @@ class Sender:
     def put_back(self, batch: OpenBatch) -> None:
         """A batch that was claimed and is not sent after all: its records are due again."""
         now, reason = self.job.clock.now(), Message("reason.put_back")
-        failed = [Exempt(r.seq, "failed", reason, rounds=r.rounds, due_at=now) for r in batch.records]
+        due_at = max(now, self.not_before)
+        if self.breaker.broken:
+            due_at = not_its_fault(self.job.plan.options.retry, due_at)
+        failed = [Exempt(r.seq, "failed", reason, rounds=r.rounds, due_at=due_at) for r in batch.records]
         self._close(batch, "failed", None, failed, 0)
 
     async def settle(self, batch: OpenBatch) -> None:
@@ -188,7 +201,15 @@ class Sender:
             reason = Message("reason.no_result")
             failed = [self._exempt(record, reason, now) for record in opened.records]
             self.ledger.close(self.job.run, opened, state="doubt", attempt=None, failed=failed, attempts=0, now=now)
-            self.doubted |= {record.id for record in opened.records if record.id}
+            self._doubts(opened.records)
+
+    def _doubts(self, records: Sequence[Due]) -> None:
+        """Newer content of these has to wait."""
+        ids = {record.id for record in records if record.id}
+        self.doubted |= ids
+        here = DOUBTED.get()
+        if here is not None:
+            here |= ids
 
     def _exempt(self, record: Due, reason: Message, now: float, not_before: float = 0.0) -> Exempt:
         """A record that failed: its next retry, or dead when the schedule is used up."""
@@ -209,9 +230,10 @@ class Sender:
         if len(payloads) > 1 and decision.divisible and not self.breaker.unavailable:
             await self._bisect(batch, payloads, failure, attempt, attempts)
             return
-        excused = self.excuses
+        # Nobody's fault: neither the credentials, nor a limit, nor an end that was asked for.
+        excused = self.excuses or decision.kind == "auth" or failure.kind == "throttled" or self.job.stopping
         self._give_up(batch, decision, failure, attempt, attempts)
-        self.fell(Fall(self.job.clock.now(), batch.batch_id, decision.kind != "permanent"), excused=excused)
+        self.fell(Fall(self.job.clock.now(), batch.batch_id, decision.kind != "permanent", excused))
         if decision.kind == "auth":
             raise failure
 
@@ -224,9 +246,9 @@ class Sender:
         """The target took a batch, or a part of one: it is there. `at`: when, where that is not now."""
         self.breaker.answered(self.job.clock.now() if at is None else at)
 
-    def fell(self, fall: Fall, *, excused: bool) -> None:
-        """A batch failed whole; `excused`: it used up no retry of its records."""
-        forgiven = self.breaker.fell(fall, excused=excused)
+    def fell(self, fall: Fall) -> None:
+        """A batch failed whole."""
+        forgiven = self.breaker.fell(fall)
         if forgiven:
             now = self.job.clock.now()
             due_at = not_its_fault(self.job.plan.options.retry, now)
@@ -255,7 +277,7 @@ class Sender:
             failed = [self._exempt(r, failure.message, now, decision.not_before) for r in batch.records]
         if (decision.doubt or decision.kind == "doubt") and (self.target.honours_keys or self.target.can_verify):
             state = "doubt"
-            self.doubted |= {r.id for r in batch.records if r.id}
+            self._doubts(batch.records)
             reason = Message("reason.maybe_written", {"cause": failure.message})
             failed = [one._replace(reason=reason) for one in failed]
         self._close(batch, state, attempt, failed, attempts)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -72,9 +73,25 @@ class Sharing:
         present = ledger.agenda.workers()
         return sum(1 for one in present if one.seen_at >= since and not one.draining and one.worker != owner())
 
+    def take_over(self) -> list[tuple[Coroutine[Any, Any, None], frozenset[str]]]:
+        """What the run before this one had offered: batches that nobody took are put back, since they have not been
+        sent; gives what waits for the others, with the ids of their records."""
+        doubts, found = self.job.workspace.ledger.doubts, []
+        for batch_id in self.shares.inherited(self.job.run):
+            self.sender.put_back(doubts.open_batch(batch_id))
+            self.shares.forget(self.job.run, batch_id)
+        for batch_id in self.shares.taken(self.job.run):
+            batch = doubts.open_batch(batch_id)
+            ids = frozenset(record.id for record in batch.records if record.id)
+            found.append((self._heard(batch, self.sender.payloads(batch)), ids))
+        return found
+
     async def send(self, batch: OpenBatch, payloads: Sequence[bytes]) -> None:
         """Have a batch sent by whoever takes it, or send it here after all. Raises `Failure` as `Sender.send` does."""
         self.shares.offer(self.job.run, batch.batch_id)
+        await self._heard(batch, payloads)
+
+    async def _heard(self, batch: OpenBatch, payloads: Sequence[bytes]) -> None:
         offer = _Offer(batch, asyncio.get_running_loop().create_future())
         self.offers[batch.batch_id] = offer
         if self._watching is None or self._watching.done():
@@ -89,20 +106,19 @@ class Sharing:
             else:
                 await self.sender.send(batch, payloads)
         elif isinstance(news, Outcome):
-            self._hear(batch, news)
+            self._hear(news)
         else:
             await asyncio.shield(news)
 
-    def _hear(self, batch: OpenBatch, news: Outcome) -> None:
+    def _hear(self, news: Outcome) -> None:
         """What another process tells, as if it had happened here."""
         self.job.add(news.counts)
         ahead = self.job.workspace.ledger.store.ahead
         if news.answered is not None:
             self.sender.answered(news.answered - ahead)
         for fall in news.falls:
-            self.sender.fell(fall._replace(at=fall.at - ahead), excused=False)
-        if news.doubted:
-            self.sender.doubted |= {record.id for record in batch.records if record.id}
+            self.sender.fell(fall._replace(at=fall.at - ahead))
+        self.sender.doubted.update(news.doubted)
         self.sender.not_before = max(self.sender.not_before, news.not_before - ahead)
         if news.refused is not None:
             message = read(news.refused)
@@ -140,7 +156,8 @@ class Sharing:
         """What processes that are gone had taken is this run's to settle."""
         if not lost.shares:
             return
-        ended = [self.offers[number].batch for number in lost.shares if number not in lost.open]
+        waited = [self.offers[number].batch for number in lost.shares if number in self.offers]
+        ended = [batch for batch in waited if batch.batch_id not in lost.open]
         settling = asyncio.create_task(self._settle(ended, lost.open))
         for batch_id in lost.shares:
             self._resolve(batch_id, settling)

@@ -67,7 +67,7 @@ async def sweep(job: Job, wanted: Sweep) -> None:
     moment = since(begin, wanted.end, job)
     split = split_of(job.workspace, plan)
     items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
-    async for source in lists_of(job.workspace, plan, moment, items):
+    async for source in lists_of(job, moment, items):
         read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin)
         staged = Staged(job, read, wanted.found)
         reading = Reading(

@@ -74,6 +74,14 @@ class Attempt(NamedTuple):
     answer: bytes | None = None
 
 
+class Replaced(Exception):
+    """Newer content has taken the place of records that were to be claimed."""
+
+    def __init__(self, seqs: set[int]) -> None:
+        super().__init__(seqs)
+        self.seqs = seqs
+
+
 # A time that was noted in the future was noted before the clock was set back: what it says of later can't be trusted.
 OF_THE_FUTURE = "{0}.updated_at > :now + 120"
 _FRESH = (
@@ -175,14 +183,18 @@ class Delivery:
         state: str = "sending",
         claimed_to: int | None = None,
         sizes: Sequence[int] = (),
+        checks: bool = False,
     ) -> OpenBatch | None:
         """Claim records: one transaction opens their batch and sets the exempt ones aside.
 
         `key` is the idempotency key. With `state` "delivered" the batch is closed at once (写入空操作).
-        `claimed_to` moves the plan's claim; `sizes` as in `OpenBatch`.
+        `claimed_to` moves the plan's claim; `sizes` as in `OpenBatch`. `checks`: others stage records of the plan
+        meanwhile; raises `Replaced`, and claims nothing, when one of these is there no more.
         Gives the batch, or None when every record is exempt.
         """
         with self.store.transaction(run) as c:
+            if checks:
+                self._check(c, run.plan_id, records)
             if claimed_to is not None:
                 c.run(
                     "UPDATE plans SET claimed_seq = :to WHERE plan_id = :p AND claimed_seq < :to",
@@ -219,6 +231,19 @@ class Delivery:
                 self._join(c, run.plan_id, batch_id, records, state, now)
         return OpenBatch(batch_id, kind, key, body, records, sizes=tuple(sizes))
 
+    @staticmethod
+    def _check(c: Transaction, plan_id: int, records: Sequence[Due]) -> None:
+        # Who stages a page holds the plan's row.
+        c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", {"p": plan_id})
+        seqs = msgspec.json.encode([record.seq for record in records]).decode()
+        there = c.run(
+            "SELECT r.seq FROM json_each(:seqs) j CROSS JOIN records r WHERE r.plan_id = :p AND r.seq = j.value",
+            {"p": plan_id, "seqs": seqs},
+        ).fetchall()
+        gone = {record.seq for record in records} - {row[0] for row in there}
+        if gone:
+            raise Replaced(gone)
+
     def _join(
         self, c: Transaction, plan_id: int, batch_id: int, records: Sequence[Due], state: str, now: float
     ) -> None:
@@ -250,7 +275,11 @@ class Delivery:
 
         `attempts`: the tries since the batch was opened (or reopened).
         """
+        own_rows = batch.kind == "retry" or batch.again or bool(failed)
         with self.store.transaction(run) as c:
+            if own_rows:
+                # Rows of `exceptions` are changed by whoever stages, too.
+                c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", {"p": run.plan_id})
             if attempt is not None:
                 self._keep(c, batch, attempt)
             c.run(

@@ -27,7 +27,10 @@ class Doubts:
     def unfinished(self, run: Run) -> list[OpenBatch]:
         """Batches that an earlier run of the plan left `sending`: nobody knows yet what became of them."""
         rows = self.store.rows(
-            "SELECT batch_id FROM batches WHERE plan_id = :p AND state = 'sending' AND run_id <> :run"
+            "SELECT batch_id FROM batches b WHERE b.plan_id = :p AND b.state = 'sending' AND b.run_id <> :run"
+            # Not those that were never sent, nor those of runs that assist in this one.
+            " AND NOT EXISTS (SELECT 1 FROM shares s WHERE s.batch_id = b.batch_id)"
+            " AND NOT EXISTS (SELECT 1 FROM shares s WHERE s.plan_id = b.plan_id AND s.taker = b.run_id)"
             " ORDER BY batch_id",
             p=run.plan_id,
             run=run.run_id,

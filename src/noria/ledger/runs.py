@@ -19,6 +19,8 @@ from noria.metadata.times import iso
 
 # A run that has not been heard of for so long is taken over.
 LEASE_SECONDS = 10.0
+# So many numbers are kept for each part of a read: a pass over its list takes one.
+PASSES = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Read:
     that its requests use; `cursor` is where it goes on, `pages` how many are staged; `idle`: seconds since its last
     page; `signs`: what it showed of a list that moves, `usual`: what that list shows anyway (both JSON). `own`: the
     plan's own read, which the ledger keeps the place of; `part`: the number of the part of it that this read is of,
-    whose place it keeps, too; others (sweeps) leave both alone."""
+    whose place it keeps, too; others (sweeps) leave both alone. `kin`: the numbers, from the first to the last, of the
+    reads that together are the plan's own."""
 
     read_id: int
     started_at: float
@@ -51,6 +54,11 @@ class Read:
     usual: str | None = None
     own: bool = True
     part: int | None = None
+    kin: tuple[int, int] = (0, -1)
+
+    def showed(self, read_id: int) -> bool:
+        """Whether a read of that number is this one, or another part of the same."""
+        return read_id == self.read_id or self.kin[0] <= read_id <= self.kin[1]
 
 
 class Runs:
@@ -83,30 +91,35 @@ class Runs:
         rows = self.store.rows("SELECT plan_id FROM plans WHERE key = :key", key=key)
         return int(rows[0][0]) if rows else None
 
-    def begin(self, key: str, name: str, kind: str, now: float) -> Run:
+    def begin(self, key: str, name: str, kind: str, now: float, sameness: str | None = None) -> Run:
         """Take the plan's lease and open a run; raises `NoriaError` (`busy`) while another live process has it.
 
-        A lease whose process is gone (killed) is taken over at once on the same machine, elsewhere when it expires.
+        A lease whose process is gone (killed) is taken over at once on the same machine, elsewhere when it expires. Who
+        assisted in the run before, and is still there, goes on in this one. `sameness`: a digest of the plan as it is
+        carried out.
         """
         plan_id = self.plan_id(key, name)
         shared = self.store.time(now)
         until = shared + LEASE_SECONDS
+        asked = (
+            "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run' FOR UPDATE",
+            {"p": plan_id},
+        )
         with self.store.transaction() as c:
-            # Who comes at the same moment waits here, and finds the lease taken.
-            c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", {"p": plan_id})
-            row = c.row(
-                "SELECT owner, fence, run_id, expires_at FROM leases WHERE plan_id = :p AND stage = 'run'",
-                {"p": plan_id},
-            )
+            row = c.row(*asked)
+            if row is None:
+                # Who comes at the same moment waits here, and finds the lease taken.
+                c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", {"p": plan_id})
+                row = c.row(*asked)
             # One that lasts longer than any was taken by a clock that was wrong.
             if row is not None and shared < row.expires_at <= until + LEASE_SECONDS and alive(row.owner):
                 values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
                 raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
             fence = 1 if row is None else row.fence + 1
             run_id = c.value(
-                "INSERT INTO runs (plan_id, kind, status, started_at, fence)"
-                " VALUES (:p, :kind, 'running', :now, :fence) RETURNING run_id",
-                {"p": plan_id, "kind": kind, "now": now, "fence": fence},
+                "INSERT INTO runs (plan_id, kind, status, started_at, fence, sameness)"
+                " VALUES (:p, :kind, 'running', :now, :fence, :sameness) RETURNING run_id",
+                {"p": plan_id, "kind": kind, "now": now, "fence": fence, "sameness": sameness},
             )
             c.run(
                 "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
@@ -115,18 +128,16 @@ class Runs:
                 " expires_at = excluded.expires_at",
                 {"p": plan_id, "owner": owner(), "fence": fence, "run": run_id, "until": until},
             )
+            own = {"p": plan_id, "now": now, "run": run_id, "shared": shared}
             c.run(
                 "UPDATE runs SET status = 'interrupted', finished_at = :now"
-                " WHERE plan_id = :p AND status = 'running' AND run_id <> :run",
-                {"p": plan_id, "now": now, "run": run_id},
+                " WHERE plan_id = :p AND status = 'running' AND run_id <> :run AND run_id NOT IN"
+                " (SELECT run_id FROM leases WHERE plan_id = :p AND stage <> 'run' AND expires_at > :shared)",
+                own,
             )
-            # Who took a share in the run before has no part in this one.
-            c.run(
-                "UPDATE leases SET fence = fence + 1, expires_at = 0 WHERE plan_id = :p AND stage <> 'run'",
-                {"p": plan_id},
-            )
-            c.run("DELETE FROM shares WHERE plan_id = :p", {"p": plan_id})
-            c.run("UPDATE parts SET run_id = NULL, taker = NULL WHERE plan_id = :p", {"p": plan_id})
+            # What the run before had offered and nobody took (0) was not sent; what is taken is heard of here.
+            c.run("UPDATE shares SET run_id = :run, taker = COALESCE(taker, 0) WHERE plan_id = :p", own)
+            c.run("UPDATE parts SET run_id = NULL WHERE plan_id = :p", own)
         return Run(run_id, plan_id, fence)
 
     def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
@@ -160,8 +171,12 @@ class Runs:
         """Close a run and give its lease back."""
         with self.store.transaction() as c:
             c.run(
+                "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = :stage AND fence = :fence",
+                {"p": run.plan_id, "stage": run.stage, "fence": run.fence},
+            )
+            c.run(
                 "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, error = :error"
-                " WHERE run_id = :run",
+                " WHERE run_id = :run AND status = 'running'",
                 {
                     "status": status,
                     "now": now,
@@ -169,10 +184,6 @@ class Runs:
                     "error": stored(error),
                     "run": run.run_id,
                 },
-            )
-            c.run(
-                "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = :stage AND fence = :fence",
-                {"p": run.plan_id, "stage": run.stage, "fence": run.fence},
             )
 
     def watermark(self, plan_id: int) -> float | None:
@@ -205,6 +216,8 @@ class Runs:
                     usual=row.read_usual,
                 )
             usual = row.read_usual if row.read_signature == signature else None
+            # Parts of a read that is over say nothing of this one.
+            c.run("DELETE FROM parts WHERE plan_id = :p", {"p": run.plan_id})
             read = Read(next_read(c, run), now, row.watermark, usual=usual)
             c.run(
                 "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
@@ -222,7 +235,10 @@ class Runs:
     def read_again(self, run: Run, read: Read, signs: str, now: float) -> Read:
         """Go over the same list once more from its first page, as a read with a number of its own."""
         with self.store.transaction(run) as c:
-            again = replace(read, read_id=next_read(c, run), cursor=None, pages=0, signs=signs, resumed=False)
+            # The passes of a part have numbers of their own, as far as those that were kept for them go.
+            kept = read.part is not None and read.read_id % PASSES != PASSES - 1
+            number = read.read_id + 1 if kept else next_read(c, run)
+            again = replace(read, read_id=number, cursor=None, pages=0, signs=signs, resumed=False)
             if read.own:
                 c.run(
                     "UPDATE plans SET read_id = :read, read_cursor = NULL, read_pages = 0, read_signs = :signs,"
@@ -250,6 +266,7 @@ class Runs:
         if not read.own:
             return
         with self.store.transaction(run) as c:
+            c.run("DELETE FROM parts WHERE plan_id = :p", {"p": run.plan_id})
             c.run(
                 "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, read_signs = NULL, read_usual = :usual,"
                 " watermark = CASE WHEN CAST(:w AS DOUBLE PRECISION) IS NULL THEN watermark"
@@ -285,12 +302,12 @@ class Runs:
         ]
 
 
-def next_read(c: Transaction, run: Run) -> int:
-    """The number of a new read."""
+def next_read(c: Transaction, run: Run, count: int = 1) -> int:
+    """The number of a new read, or the last of so many."""
     return int(
         c.value(
-            "UPDATE plans SET last_read_id = last_read_id + 1 WHERE plan_id = :p RETURNING last_read_id",
-            {"p": run.plan_id},
+            "UPDATE plans SET last_read_id = last_read_id + :n WHERE plan_id = :p RETURNING last_read_id",
+            {"n": count, "p": run.plan_id},
         )
     )
 

@@ -87,8 +87,10 @@ runs = Table(
     Column("fence", BigInteger, nullable=False),
     Column("counts", Text),
     Column("error", Text),
+    Column("sameness", Text),
     Index("runs_by_plan", "plan_id", "run_id"),
-    comment="one execution of a plan",
+    comment="one execution of a plan; sameness: a digest of the plan as it is carried out, which whoever assists must"
+    " share",
 )
 
 pages = Table(
@@ -346,9 +348,12 @@ parts = Table(
     Column("signs", Text),
     Column("usual", Text),
     Column("touched_at", Float, nullable=False),
+    Column("counts", Text),
+    Index("parts_left", "plan_id", "state", "number"),
     comment="parts of a source that one read takes by themselves: what each is (JSON), the read's number, the run that"
     " offers it, the run that reads it now, where that stands; state: open, failed (only the run that offers it tries"
-    " again), moved or settled when it was read to its end",
+    " again), moved or settled when it was read to its end; read_id is the first of several kept for its passes;"
+    " counts: figures of what others than the run that offers it have read (JSON)",
 )
 
 places = Table(

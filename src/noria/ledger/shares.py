@@ -1,8 +1,8 @@
 """Shares: batches of one run that other processes send, each under a lease of its own.
 
 The run that has the plan claims the records and puts the batches together; so their order is one process's business.
-What it can't send at once it offers. Whoever takes a share does so as a run of kind `assist`, whose lease a next run of
-the plan ends together with the run it helped.
+What it can't send at once it offers. Whoever takes a share does so as a run of kind `assist`, which a next run of the
+plan takes over together with the plan.
 """
 
 from __future__ import annotations
@@ -42,6 +42,27 @@ class Shares:
         with self.store.transaction(run) as c:
             found = c.run("DELETE FROM shares WHERE batch_id = :b AND taker IS NULL", {"b": batch_id})
             return bool(found.rowcount)
+
+    def inherited(self, run: Run) -> list[int]:
+        """Batches that the run before this one had offered and nobody took: they have not been sent."""
+        rows = self.store.tuples(
+            "SELECT batch_id FROM shares WHERE plan_id = :p AND taker = 0 ORDER BY batch_id",
+            p=run.plan_id,
+        )
+        return [int(row[0]) for row in rows]
+
+    def taken(self, run: Run) -> list[int]:
+        """Batches that others have taken and not told of yet."""
+        rows = self.store.tuples(
+            "SELECT batch_id FROM shares WHERE plan_id = :p AND taker > 0 ORDER BY batch_id",
+            p=run.plan_id,
+        )
+        return [int(row[0]) for row in rows]
+
+    def forget(self, run: Run, batch_id: int) -> None:
+        """An inherited batch has been seen to."""
+        with self.store.transaction(run) as c:
+            c.run("DELETE FROM shares WHERE batch_id = :b AND taker = 0", {"b": batch_id})
 
     def gathered(self, run: Run) -> list[tuple[int, str]]:
         """Batches that were seen to since this was asked last, with what their takers tell."""

@@ -20,7 +20,7 @@ _CACHE_KIB = 16 * 1024
 
 @lru_cache(maxsize=512)
 def _sql(statement: str) -> str:
-    return statement.removesuffix(" SKIP LOCKED").removesuffix(" FOR UPDATE")
+    return statement.removesuffix(" SKIP LOCKED").removesuffix(" FOR UPDATE").removesuffix(" FOR SHARE")
 
 
 class SqliteTransaction(Transaction):

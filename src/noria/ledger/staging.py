@@ -62,7 +62,8 @@ _SAME_STRAY = (
 _SETTLED = (
     "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s INDEXED BY records_strays"
     " CROSS JOIN records r WHERE r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
-    " AND s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :read AND r.read_id = :read"
+    " AND s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :first AND r.read_id >= :first"
+    " AND r.read_id <= :last"
 )
 _ANY_AMBIGUOUS = (
     "SELECT 1 FROM records INDEXED BY records_strays WHERE plan_id = :p AND +stray = 2 AND stray <> 0 LIMIT 1"
@@ -311,7 +312,7 @@ class Staging:
                     {**keys, "hash": digest, "read": read_id},
                 )
             return seq, digest if seen_by != read_id else old_digest, read_id
-        if seen_by == read_id and not overwrites:
+        if page.read.showed(seen_by) and not overwrites:
             if self._newest_version(c, page, arrival.id) == digest:
                 page.counts.unchanged += 1
                 page.counts.same += 1
@@ -436,10 +437,11 @@ class Staging:
         in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
         if not self.store.tuples(_ANY_AMBIGUOUS, p=run.plan_id):
             return 0
+        first, last = read.kin if read.kin[1] > 0 else (read.read_id, read.read_id)
         with self.store.transaction(run) as c:
             rows = c.rows(
                 _SETTLED,
-                {"p": run.plan_id, "read": read.read_id},
+                {"p": run.plan_id, "first": first, "last": last},
             )
             page = _Page(run, read, now, 0, 0)
             for row in rows:

@@ -2,8 +2,10 @@
 
 Statements are written once, in the words that SQLite and PostgreSQL share, with `:name` parameters and four words of
 SQLite's that the other store translates: `json_each(:ids) j` (a JSON list as rows; integers where the parameter is
-called `seqs`), `INDEXED BY`, `?` in statements for many rows. `FOR UPDATE` and `FOR UPDATE SKIP LOCKED` at a
-statement's end are left out on SQLite, which has but one writer.
+called `seqs`), `INDEXED BY`, `?` in statements for many rows. `FOR UPDATE`, with or without `SKIP LOCKED`,
+and `FOR SHARE` at a statement's end are left out on SQLite, which has but one writer.
+
+Rows are locked in one order: leases (the run's own first), then the plan's row, then what belongs to it.
 """
 
 from __future__ import annotations

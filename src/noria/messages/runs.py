@@ -133,8 +133,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "run.busy": ("方案正在执行（执行 {run}，{owner}）", "the plan is being run (run {run}, {owner})"),
     "run.busy_hint": ("等它结束后再试", "try again when it has ended"),
     "split.too_many": (
-        "分成 {parts} 份，超过 {most}：时间窗口太短，或首次时间太早",
-        "{parts} parts, more than {most}: the windows are too short, or the first time is too early",
+        "分成 {parts} 份，超过 {most}：时间窗口太短，或首次时间太早（options.start）",
+        "{parts} parts, more than {most}: the windows are too short, or the first time is too early (options.start)",
+    ),
+    "split.part": ("{part}：{reason}", "{part}: {reason}"),
+    "split.no_values": ("列表里没有可用的值，路径 {path}", "the list has no values at {path}"),
+    "split.without": (
+        "{count} 行在 {path} 没有可用的值，没有读取",
+        "{count} rows have no value at {path} and are not read",
     ),
     "run.superseded": ("执行 {run} 已被另一个进程接管", "run {run} was taken over by another process"),
     "run.resumed": (

@@ -53,6 +53,12 @@ class Split(msgspec.Struct, kw_only=True):
     param: Annotated[str, Meta(description="每份取一个值的请求参数 | has another value in each part")] = ""
     values: Annotated[list[str | int], Meta(description="这些值 | those values")] = msgspec.field(default_factory=list)
     api: Annotated[str, Meta(description="或给出这些值的列表接口 | or a list of the same system that has them")] = ""
+    method: Annotated[str | None, Meta(description="该列表的方法，缺省 GET | that list's method, GET if not said")] = (
+        None
+    )
+    request: Annotated[dict[str, Any], Meta(description="该列表的请求参数 | that list's parameters")] = msgspec.field(
+        default_factory=dict
+    )
     value: Annotated[str, Meta(description="值在列表行中的路径 | where a row of that list has the value")] = "id"
     below: Annotated[
         str, Meta(description="按此参数逐级取下级 | parameter that asks that list for what is below a value")
@@ -80,7 +86,7 @@ class Options(msgspec.Struct, kw_only=True):
     concurrency: Annotated[Positive, Meta(description="每个进程并行写入的批次 | batches a process sends at once")] = 4
     workers: Annotated[
         Positive,
-        Meta(description="最多几个 worker 一起写入；concurrency 为 1 时不分 | workers that send; one at concurrency 1"),
+        Meta(description="最多几个 worker 分担；concurrency 为 1 时写入不分 | workers; one sends at concurrency 1"),
     ] = 4
     retry: Annotated[Retry, Meta(description="重试 | retries")] = msgspec.field(default_factory=Retry)
     on_doubt: Annotated[

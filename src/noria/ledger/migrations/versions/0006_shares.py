@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Two tables."""
+    """Two tables, a column of `runs`."""
     op.create_table(
         "shares",
         sa.Column("batch_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -35,5 +35,8 @@ def upgrade() -> None:
         sa.Column("signs", sa.Text(), nullable=True),
         sa.Column("usual", sa.Text(), nullable=True),
         sa.Column("touched_at", sa.Float(), nullable=False),
+        sa.Column("counts", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("plan_id", "number"),
     )
+    op.create_index("parts_left", "parts", ["plan_id", "state", "number"])
+    op.add_column("runs", sa.Column("sameness", sa.Text(), nullable=True))
