@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test soak bench lint serve format clean
+.PHONY: demo test soak bench screenshots lint serve format clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -34,6 +34,11 @@ format: $(STAMP)
 # As many generated schedules of each kind as SCHEDULES says; one that fails is kept among the tests.
 soak: $(STAMP)
 	@NORIA_SOAK=$(or $(SCHEDULES),5000) $(BIN)/python -m pytest -n 2 tests/faults/test_schedules.py
+
+# Every page of the console, in both languages, sizes and colours.
+screenshots: $(STAMP)
+	@sh tests/needs.sh
+	@$(BIN)/python docs/screenshots.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench

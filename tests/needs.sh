@@ -4,6 +4,7 @@
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 wanted=""
 command -v mariadbd >/dev/null 2>&1 || wanted="$wanted mariadb-server"
+command -v chromium >/dev/null 2>&1 || wanted="$wanted chromium fonts-noto-cjk"
 [ -z "$wanted" ] && exit 0
 as=""
 [ "$(id -u)" = 0 ] || as="sudo -n"

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from starlette.applications import Starlette
 
 from noria.console.app import Operations
 from noria.console.server import serving
@@ -62,6 +63,7 @@ async def served(project: Project, okki: Any, sink: Any, monkeypatch: pytest.Mon
         operations = Operations(workspace)
         async with serving(operations.app(), "127.0.0.1:0") as port:
             yield Served(workspace, operations, f"http://127.0.0.1:{port}", session)
+        operations.close()
 
 
 def signed(body: bytes, before: bytes = b"") -> str:
@@ -180,7 +182,7 @@ async def test_health_and_figures(served: Served, project: Project, monkeypatch:
 async def test_an_address_that_is_taken_is_named(served: Served) -> None:
     taken = served.url.removeprefix("http://")
     with pytest.raises(NoriaError) as caught:
-        async with serving(served.operations.app(), taken):
+        async with serving(Starlette(), taken):
             pass
     assert taken in str(caught.value)
 

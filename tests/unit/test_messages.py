@@ -13,7 +13,7 @@ from noria.messages import CATALOGUE, Message, language, t
 SOURCE = Path(__file__).parents[2] / "src" / "noria"
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # A key that is put together when it is used: t(f"state.{name}"), t("state." + name).
-_MADE = re.compile(r"""t\(f?["']([a-z]+\.)(?:\{|["'] \+)""")
+_MADE = re.compile(r"""t\(f?["']([a-z]+\.(?:[a-z]+_)?)(?:\{|["'] \+)""")
 # Names of settings that look like keys.
 _SETTINGS = {"paging.restart"}
 # Texts that are the same word in both languages or hold nothing but values and names.
@@ -43,11 +43,19 @@ def test_every_key_that_the_code_uses_is_there_and_every_key_is_used() -> None:
             code = file.read_text("utf-8")
             used |= set(re.findall(r"""["']([a-z]+\.[a-z0-9_]+)["']""", code))
             made |= set(_MADE.findall(code))
+    for file in SOURCE.rglob("*.html"):
+        template = file.read_text("utf-8")
+        used |= set(re.findall(r"""t\(["']([a-z]+\.[a-z0-9_]+)["']""", template))
+        made |= set(_MADE.findall(template))
+        if "t('console.' + key)" in template:
+            # The pages in the navigation.
+            made.discard("console.")
+            used |= {f"console.{key}" for key in re.findall(r"\('/[a-z]*', '([a-z]+)'\)", template)}
     prefixes = {key.split(".")[0] for key in CATALOGUE}
     unknown = {key for key in used if key.split(".")[0] in prefixes and key not in CATALOGUE}
-    assert {key for key in unknown - _SETTINGS if not key.endswith((".json", ".toml", ".py"))} == set()
+    assert {key for key in unknown - _SETTINGS if not key.endswith((".json", ".toml", ".py", ".html", "_"))} == set()
     assert {key for key in CATALOGUE if key not in used and not key.startswith(tuple(made))} == set()
-    assert made <= {key[: key.index(".") + 1] for key in CATALOGUE}
+    assert all(any(key.startswith(one) for key in CATALOGUE) for one in made)
 
 
 def test_language_follows_noria_lang_then_the_locale_then_chinese() -> None:

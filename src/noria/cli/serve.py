@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from getpass import getpass
 from typing import Annotated
 
 import typer
@@ -25,6 +27,10 @@ from noria.scheduler.loop import Scheduler
 ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=2, max=200, help=t("help.concurrency"))]
 
 
+# Where `noria serve` shows the console, if nothing is said and nobody else is there.
+_CONSOLE = "127.0.0.1:8080"
+# A password has so many characters at least.
+_SHORTEST = 10
 ListenOption = Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help=t("help.listen"))]
 
 
@@ -32,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command(help=t("help.serve"))(serve)
     app.command(help=t("help.worker"))(worker)
+    app.command(help=t("help.password"))(password)
 
 
 def serve(
@@ -40,8 +47,8 @@ def serve(
     concurrency: ConcurrencyOption = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every plan at its times until told to stop; with `--json` one line a finished run."""
-    _stay(load_project(project), listen, concurrency, as_json)
+    """Run every plan at its times until told to stop, the console beside; with `--json` one line a finished run."""
+    _stay(load_project(project), listen or _CONSOLE, concurrency, as_json)
 
 
 def worker(
@@ -55,6 +62,22 @@ def worker(
     if loaded.ledger.url.startswith("sqlite"):
         raise NoriaError("ledger", Message("worker.sqlite"), path="$.ledger.url", hint=Message("worker.sqlite_hint"))
     _stay(loaded, listen, concurrency, as_json)
+
+
+def password() -> None:
+    """A password as `noria.toml` keeps it under `[console.users.NAME]`: asked for, or from standard input."""
+    # Imported here: no other command hashes passwords.
+    from noria.console.access import hashed
+
+    if sys.stdin.isatty():
+        given = getpass(t("password.ask"))
+        if given != getpass(t("password.again")):
+            raise NoriaError("usage", Message("password.differs"))
+    else:
+        given = sys.stdin.readline().rstrip("\n")
+    if len(given) < _SHORTEST:
+        raise NoriaError("usage", Message("password.short", {"least": _SHORTEST}))
+    print(hashed(given))
 
 
 def _stay(loaded: Project, listen: str | None, concurrency: int, as_json: bool) -> None:
@@ -85,7 +108,14 @@ def _stay(loaded: Project, listen: str | None, concurrency: int, as_json: bool) 
 
                 operations = Operations(workspace, lambda: not stop.is_set())
                 told.append(operations.figures.finished)
-                port = await beside.enter_async_context(serving(operations.app(), listen))
+                beside.callback(operations.close)
+                app = operations.app()
+                try:
+                    port = await beside.enter_async_context(serving(app, listen))
+                except NoriaError:
+                    if listen != _CONSOLE:
+                        raise
+                    port = await beside.enter_async_context(serving(app, "127.0.0.1:0"))
                 host = listen.rpartition(":")[0] or "127.0.0.1"
                 console(stderr=True).print(t("serve.listening", host=host, port=port), markup=False)
             if loaded.ledger.url.startswith("sqlite"):

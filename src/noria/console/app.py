@@ -1,16 +1,22 @@
-"""The web application: `/healthz`, `/readyz`, `/metrics`, `/hooks/<plan>`."""
+"""The web application: the console's pages, `/healthz`, `/readyz`, `/metrics`, `/hooks/<plan>`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Sent
 
+from noria.console.desk import Desk
 from noria.console.hooks import Refused, event_of
 from noria.console.metrics import Figures
+from noria.console.pages import Pages
 from noria.engine import Workspace
 from noria.ledger.overview import overview
 from noria.messages import Message
@@ -19,6 +25,58 @@ from noria.metadata.secrets import resolve
 
 # What an event may hold at most, in bytes.
 _LARGEST = 1024 * 1024
+# How long somebody stays logged in, in seconds.
+_SESSION_SECONDS = 12 * 3600
+# A page runs and shows nothing but what we serve, stands in no other, and sends forms to us only.
+_GUARDS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+class Guarded:
+    """Says with every page what a browser may do with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does, with the headers."""
+
+        async def guarded(message: Sent) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _GUARDS.items():
+                    headers.setdefault(name, value)
+                if not str(scope.get("path", "")).startswith("/static/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self.app(scope, receive, guarded)
+
+
+class _Sessions:
+    """Keeps who is logged in, in cookies that are signed with a key from the ledger."""
+
+    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+        self.app = app
+        self.desk = desk
+        self._signed: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does, once the key is known."""
+        if self._signed is None:
+            try:
+                key = await self.desk.key()
+            except NoriaError as error:
+                await PlainTextResponse(str(error), status_code=503)(scope, receive, send)
+                return
+            self._signed = SessionMiddleware(
+                self.app, secret_key=key, session_cookie="noria", max_age=_SESSION_SECONDS, same_site="lax"
+            )
+        await self._signed(scope, receive, send)
 
 
 class Operations:
@@ -27,18 +85,27 @@ class Operations:
     def __init__(self, workspace: Workspace, alive: Callable[[], bool] = lambda: True) -> None:
         self.workspace = workspace
         self.alive = alive
+        self.desk: Desk | None = None
         self.figures = Figures(lambda: overview(workspace.ledger.store, workspace.ledger.agenda, workspace.clock.now()))
 
     def app(self) -> Starlette:
-        """The application."""
+        """The application. Close it with `close`."""
+        self.desk = Desk(self.workspace.project)
+        pages = Pages(self.workspace, self.desk, self.alive)
         return Starlette(
             routes=[
                 Route("/healthz", self._healthy),
                 Route("/readyz", self._ready),
                 Route("/metrics", self._metrics),
                 Route("/hooks/{plan}", self._hook, methods=["POST"]),
+                Mount("/", Guarded(_Sessions(Router(pages.routes()), self.desk))),
             ]
         )
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        if self.desk is not None:
+            self.desk.close()
 
     async def _healthy(self, _: Request) -> Response:
         return PlainTextResponse("ok") if self.alive() else PlainTextResponse("stopping", status_code=503)

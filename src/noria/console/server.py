@@ -27,7 +27,15 @@ async def serving(app: Starlette, listen: str) -> AsyncIterator[int]:
     where nothing can be listened to there."""
     host, _, port = listen.rpartition(":")
     config = uvicorn.Config(
-        app, host=host or "127.0.0.1", port=int(port), log_level="warning", access_log=False, lifespan="off"
+        app,
+        host=host or "127.0.0.1",
+        port=int(port),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # Pages that watch have an answer under way for as long as they are open.
+        timeout_graceful_shutdown=2,
     )
     server = _Server(config)
     try:

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from noria.messages.catalogue import CATALOGUE, LANGUAGES
 
-__all__ = ["CATALOGUE", "LANGUAGES", "Message", "language", "t"]
+__all__ = ["CATALOGUE", "LANGUAGES", "READER", "Message", "language", "t"]
+
+# The language of who reads what this task writes, where that is not the process's own.
+READER: ContextVar[str | None] = ContextVar("reader", default=None)
 
 
 def language(environ: Mapping[str, str] = os.environ) -> str:
     """The reader's language, `zh` or `en`: `NORIA_LANG`, then the locale; 中文 where the locale says nothing."""
+    if environ is os.environ and (reader := READER.get()) is not None:
+        return reader
     for name in ("NORIA_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         wanted = environ.get(name, "").lower().replace("-", "_")
         if not wanted or wanted.split(".")[0] in ("c", "posix"):

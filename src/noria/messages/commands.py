@@ -287,13 +287,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "traces.missing_hint": ("pip install 'noria[traces]'", "pip install 'noria[traces]'"),
     "help.listen": (
-        "在此地址提供 /healthz、/readyz、/metrics 和 /hooks，如 127.0.0.1:8080",
-        "serve /healthz, /readyz, /metrics and /hooks at this address, such as 127.0.0.1:8080",
+        "控制台、/healthz、/readyz、/metrics 和 /hooks 的地址；serve 缺省 127.0.0.1:8080",
+        "where the console, /healthz, /readyz, /metrics and /hooks are; serve: 127.0.0.1:8080 if not said",
     ),
     "serve.listen": ("无法在 {listen} 监听", "nothing can be listened to at {listen}"),
     "serve.listening": (
-        "在 http://{host}:{port} 提供监控与推送入口",
-        "health, figures and events at http://{host}:{port}",
+        "控制台：http://{host}:{port}",
+        "the console is at http://{host}:{port}",
     ),
     "hook.refused": ("拒绝了一个推送事件：{why}", "an event was refused: {why}"),
     "help.status": ("方案、工作进程、队列和延迟的现状", "how plans, workers, queues and lags stand"),

@@ -50,11 +50,30 @@ class LedgerSettings(msgspec.Struct, kw_only=True):
     keep: Annotated[Keep, Meta(description="保留多久 | how long things are kept")] = msgspec.field(default_factory=Keep)
 
 
+class User(msgspec.Struct, kw_only=True):
+    """Somebody who may look at the console."""
+
+    password: Annotated[
+        str, Meta(min_length=1, description="noria password 的输出，或 env:NAME | what noria password prints")
+    ]
+    role: Annotated[
+        Literal["viewer", "operator", "admin"],
+        Meta(description="viewer 只看；operator 可执行、重放；admin 全部 | viewer looks, operator acts, admin all"),
+    ] = "viewer"
+
+
+class ConsoleSettings(msgspec.Struct, kw_only=True):
+    """The console: who may use it. Without users it answers this machine only."""
+
+    users: Annotated[dict[str, User], Meta(description="用户 | users by name")] = msgspec.field(default_factory=dict)
+
+
 class ProjectDocument(msgspec.Struct, kw_only=True):
     """`noria.toml`."""
 
     ledger: LedgerSettings = msgspec.field(default_factory=LedgerSettings)
     connections: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    console: ConsoleSettings = msgspec.field(default_factory=ConsoleSettings)
     alerts: Any = None
 
 
@@ -65,6 +84,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     ledger: LedgerSettings
     connections: dict[str, dict[str, Any]]
     warnings: list[Problem]
+    console: ConsoleSettings = msgspec.field(default_factory=ConsoleSettings)
 
     def plan_files(self) -> list[Path]:
         """Every plan's file, in order of name."""
@@ -175,6 +195,7 @@ def load_project(folder: Path) -> Project:
         ledger=msgspec.structs.replace(document.ledger, url=resolve(document.ledger.url, folder, path="$.ledger.url")),
         connections=document.connections,
         warnings=warnings,
+        console=document.console,
     )
 
 

@@ -1,0 +1,151 @@
+"""Who may see and do what: users with passwords and roles, sessions, tokens against forged requests.
+
+Without users the console answers this machine only, and whoever sits at it may do everything. With users everybody logs
+in, wherever from.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from starlette.requests import Request
+
+from noria.metadata.clock import Clock
+from noria.metadata.project import ConsoleSettings
+from noria.metadata.secrets import resolve
+
+ROLES = ("viewer", "operator", "admin")
+# Failed log-ins from one address, or of one name, within this many seconds: no more than so many.
+_WINDOW, _MOST = 300.0, 5
+_HASHER = PasswordHasher()
+# Verified in vain where there is no such user, so that the answer takes as long.
+_NOBODY = _HASHER.hash(secrets.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who asks: a name, and what they may do."""
+
+    name: str
+    role: str
+
+    def may(self, role: str) -> bool:
+        """Whether they may do what a role may."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class Denied(Exception):
+    """A request that is not answered as asked: the HTTP status, and a catalogue key that says why."""
+
+    def __init__(self, status: int, key: str) -> None:
+        super().__init__(key)
+        self.status = status
+        self.key = key
+
+
+class Access:
+    """Knows users, and keeps guessing slow. `folder`: where references such as `env:NAME` are resolved from."""
+
+    def __init__(self, settings: ConsoleSettings, folder: Path, clock: Clock) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.clock = clock
+        self._failed: dict[str, deque[float]] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody needs to log in, because only this machine is answered."""
+        return not self.settings.users
+
+    def reader(self, request: Request) -> Reader | None:
+        """Who asks; None when they have to log in. Raises `Denied` when they may not ask at all."""
+        if self.open:
+            if not _local(request):
+                raise Denied(403, "console.local_only")
+            return Reader("local", "admin")
+        name = request.session.get("user")
+        user = self.settings.users.get(name) if isinstance(name, str) else None
+        if user is None or request.session.get("of") != _print_of(user.password):
+            return None
+        return Reader(str(name), user.role)
+
+    def log_in(self, request: Request, name: str, password: str) -> Reader:
+        """A session for somebody who knows the password; raises `Denied`."""
+        address = request.client.host if request.client else ""
+        keys = (f"address {address}", f"name {name[:100]}")
+        now = self.clock.steady()
+        for key in keys:
+            recent = self._failed.get(key, deque())
+            while recent and recent[0] <= now - _WINDOW:
+                recent.popleft()
+            if len(recent) >= _MOST:
+                raise Denied(429, "console.too_often")
+        user = self.settings.users.get(name)
+        known = resolve(user.password, self.folder) if user is not None else _NOBODY
+        try:
+            _HASHER.verify(known, password)
+        except (VerificationError, InvalidHashError):
+            user = None
+        if user is None:
+            if len(self._failed) > 10_000:
+                self._failed.clear()
+            for key in keys:
+                self._failed.setdefault(key, deque()).append(now)
+            raise Denied(401, "console.wrong_password")
+        self._failed.pop(keys[1], None)
+        request.session.clear()
+        request.session.update({"user": name, "of": _print_of(user.password)})
+        return Reader(name, user.role)
+
+
+def hashed(password: str) -> str:
+    """A password as `noria.toml` keeps it (argon2id)."""
+    return _HASHER.hash(password)
+
+
+def _print_of(stored: str) -> str:
+    """What ties a session to a password: another one ends it."""
+    return hmac.digest(b"noria.session", stored.encode(), "sha256").hex()[:16]
+
+
+def _local(request: Request) -> bool:
+    """Whether a request comes from this machine and means it: a page elsewhere must not reach it by another name."""
+    host = request.client.host if request.client else ""
+    return _loopback(host) and _loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def forgery_token(session: dict[str, Any]) -> str:
+    """The token that a session's forms carry."""
+    return str(session.setdefault("token", secrets.token_urlsafe(24)))
+
+
+async def refuse_forgery(request: Request) -> None:
+    """Raise `Denied` unless a change was asked for by one of our own pages."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Denied(403, "console.forged")
+    given = request.headers.get("x-token")
+    if given is None:
+        form = await request.form()
+        given = str(form.get("token", ""))
+    known = request.session.get("token")
+    if not isinstance(known, str) or not hmac.compare_digest(known.encode(), given.encode()):
+        raise Denied(403, "console.forged")

@@ -1,0 +1,161 @@
+"""Pages from data: the same data as HTML for people and as JSON for programs, in the reader's language."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from noria.messages import Message, language, t
+from noria.metadata.times import DEFAULT_ZONE
+
+HERE = Path(__file__).parent
+_JSON = msgspec.json.Encoder(enc_hook=str)
+_ESCAPE = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\.")
+_STEPS = ((60, "second"), (3600, "minute"), (86400, "hour"), (86400 * 1e6, "day"))
+
+
+def language_of(request: Request) -> str:
+    """The language that a reader chose, else what their browser asks for."""
+    chosen = request.cookies.get("lang")
+    if chosen in ("zh", "en"):
+        return chosen
+    for part in request.headers.get("accept-language", "").lower().split(","):
+        wanted = part.split(";")[0].strip()
+        if wanted[:2] in ("zh", "en"):
+            return wanted[:2]
+    return language()
+
+
+def wants_json(request: Request) -> bool:
+    """Whether a program asks."""
+    accept = request.headers.get("accept", "")
+    return "application/json" in accept and "text/html" not in accept
+
+
+def as_json(data: Any, status: int = 200) -> Response:
+    """Data as JSON."""
+    return Response(_JSON.encode(_plain(data)), status_code=status, media_type="application/json")
+
+
+def page(request: Request, name: str, data: dict[str, Any], status: int = 200) -> Response:
+    """A template with data, or the data itself where a program asks."""
+    if wants_json(request):
+        return as_json(data, status)
+    shown = {**data, "request": request, "reader": getattr(request.state, "reader", None), "status": status}
+    return HTMLResponse(_environment().get_template(name).render(shown), status_code=status)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return {"key": value.key, "text": str(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
+        return [_plain(one) for one in value]
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return value
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(t=t, language=language, static=_static, address=address, tojson=_shown_json)
+    made.filters.update(ago=ago, clock=clock, number=number, span=span, json=_shown_json, answer=_shown_answer)
+    return made
+
+
+@cache
+def _static(name: str) -> str:
+    """A file's address, which changes when the file does."""
+    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?{digest}"
+
+
+def address(path: str, **query: Any) -> str:
+    """A path with what of a query is given."""
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def ago(seconds: float | None, now: float, zone: ZoneInfo = DEFAULT_ZONE) -> Markup:
+    """A time (epoch seconds) as how long ago it is, with the time itself on hover."""
+    if seconds is None:
+        return Markup("–")
+    at = datetime.fromtimestamp(seconds, zone)
+    past, text = now - seconds, span(abs(now - seconds))
+    words = t("ago.now") if abs(past) < 2 else t("ago.past", span=text) if past > 0 else t("ago.ahead", span=text)
+    shown = Markup('<time datetime="{0}" title="{1}">{2}</time>')
+    return shown.format(at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S} {zone.key}", words)
+
+
+def clock(text: str | None) -> Markup:
+    """A time (ISO 8601) to the second, as the ledger shows times."""
+    if not text:
+        return Markup("–")
+    return Markup('<time datetime="{0}">{1}</time>').format(text, text[:19].replace("T", " "))
+
+
+def span(seconds: float | None) -> str:
+    """A duration as people say it."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return t("ago.millisecond", n=round(seconds * 1000))
+    before = 1.0
+    for most, name in _STEPS:
+        if seconds < most:
+            return t("ago." + name, n=int(seconds / before))
+        before = float(most)
+    return str(seconds)
+
+
+def number(value: int | None) -> str:
+    """A number, grouped."""
+    return "–" if value is None else f"{value:,}"
+
+
+def _shown_json(value: Any) -> str:
+    """A record's JSON with its lines, for reading; numbers stay as they came."""
+    if value is None:
+        return ""
+    raw = bytes(value) if isinstance(value, msgspec.Raw | bytes) else _JSON.encode(value)
+    try:
+        return _ESCAPE.sub(_written, msgspec.json.format(raw, indent=2).decode("utf-8", "replace"))
+    except msgspec.DecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def _written(escape: re.Match[str]) -> str:
+    """A character that JSON escapes, as itself where it can be read."""
+    codes = [int(code, 16) for code in escape.groups() if code]
+    if len(codes) == 2:
+        return chr(0x10000 + ((codes[0] - 0xD800) << 10) + (codes[1] - 0xDC00))
+    if codes and not 0xD800 <= codes[0] < 0xE000 and chr(codes[0]).isprintable() and chr(codes[0]) not in '"\\':
+        return chr(codes[0])
+    return escape[0]
+
+
+def _shown_answer(text: str) -> str:
+    """An answer as it came, with its lines where it is JSON."""
+    return _shown_json(text.encode()) if text[:1] in "{[" else text

@@ -1,0 +1,43 @@
+// Small manners: forms that ask before they act, filters that apply at once, keys, times in the reader's own zone.
+"use strict";
+
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.ask;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs" };
+let going = false;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+  if (going) {
+    going = false;
+    if (pages[event.key]) window.location.assign(pages[event.key]);
+  } else if (event.key === "g") {
+    going = true;
+  } else if (event.key === "/") {
+    const search = document.querySelector("[data-search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
+  } else if (event.key === "j" || event.key === "k") {
+    const links = [...document.querySelectorAll("table.rows tbody tr")].map((row) => row.querySelector("a"));
+    const at = links.indexOf(document.activeElement);
+    const next = links[at + (event.key === "j" ? 1 : -1)] || links[0];
+    if (next) next.focus();
+  }
+});
+
+const local = (root) => {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) time.title = at.toLocaleString(document.documentElement.lang);
+  }
+};
+document.addEventListener("DOMContentLoaded", () => local(document));
+document.addEventListener("htmx:afterSwap", () => local(document));
