@@ -42,10 +42,9 @@ _SENDING = (
     " WHERE b.plan_id = :p AND b.state = 'sending' AND b.kind = 'fresh')"
 )
 _DELIVERED = " AND s.seq <= (SELECT claimed_seq FROM plans WHERE plan_id = :p)"
-_NAMED = (
-    " AND s.seq IN (SELECT seq FROM records WHERE plan_id = :p AND stray = 0 AND id >= :text AND id < :end"
-    " ORDER BY id LIMIT 500)"
-)
+_NAMED = "SELECT seq FROM records WHERE plan_id = :p AND stray = 0 AND id >= :text AND id < :end ORDER BY id LIMIT 500"
+# So many records are looked through for a state when they are asked for by id.
+_OF_NAMED = "SELECT s.seq FROM json_each(:seqs) j CROSS JOIN record_states s WHERE s.plan_id = :p AND s.seq = j.value"
 
 
 @dataclass
@@ -123,8 +122,7 @@ class Browsing:
         statement = _SELECT
         values: dict[str, Any] = {"p": plan_id, "n": limit, "before": _FIRST if before is None else before}
         if text:
-            statement += _NAMED
-            values |= {"text": text, "end": text + "\U0010ffff"}
+            return self._named(plan_id, text, state, values["before"], limit)
         if state in OWN_ROWS:
             statement += _OWN.format(cause=" AND cause = :cause" if cause else "")
             values["cause"] = cause
@@ -139,6 +137,16 @@ class Browsing:
             values["state"] = state
         rows = self.store.rows(statement + " ORDER BY s.seq DESC LIMIT :n", **values)
         return [self.records.summary(row) for row in rows]
+
+    def _named(self, plan_id: int, text: str, state: str | None, before: int, limit: int) -> list[dict[str, Any]]:
+        """Records whose ids begin so."""
+        found = self.store.tuples(_NAMED, p=plan_id, text=text, end=text + "\U0010ffff")
+        seqs = sorted((int(row[0]) for row in found if row[0] < before), reverse=True)
+        if state is not None:
+            asked = msgspec.json.encode(seqs).decode()
+            kept = self.store.tuples(f"{_OF_NAMED} AND s.state = :state", p=plan_id, seqs=asked, state=state)
+            seqs = sorted((int(row[0]) for row in kept), reverse=True)
+        return self.records.by_seqs(plan_id, seqs[:limit])
 
     def causes(self, states: Iterable[str] = TROUBLE, plan_id: int | None = None) -> list[Cause]:
         """Failures by cause, the most first."""

@@ -27,6 +27,13 @@ _SELECT = (
 )
 
 
+# Each of the two has an index.
+_OF_ID = (
+    "SELECT seq FROM records WHERE plan_id = :p AND id = :id AND stray = 0"
+    " UNION ALL SELECT seq FROM records INDEXED BY records_strays WHERE plan_id = :p AND id = :id AND stray <> 0"
+)
+
+
 class Records:
     """Reads records with their states; sends them back to pending."""
 
@@ -56,6 +63,18 @@ class Records:
             values["state"] = state
         for row in self.store.stream(statement + " ORDER BY s.seq LIMIT :n", **values):
             yield self.summary(row)
+
+    def by_seqs(self, plan_id: int, seqs: list[int]) -> list[dict[str, Any]]:
+        """Records by their numbers, in the order of those."""
+        rows = self.store.rows(
+            "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM json_each(:seqs) j"
+            " CROSS JOIN record_states s LEFT JOIN batches b ON b.batch_id = s.batch_id"
+            " WHERE s.plan_id = :p AND s.seq = j.value",
+            p=plan_id,
+            seqs=msgspec.json.encode(seqs).decode(),
+        )
+        found = {row.seq: row for row in rows}
+        return [self.summary(found[seq]) for seq in seqs if seq in found]
 
     def summary(self, row: Any) -> dict[str, Any]:
         """A record as lists show it."""
@@ -96,7 +115,8 @@ class Records:
     def story(self, plan_id: int, record_id: str) -> dict[str, Any] | None:
         """One record's whole story by its id (or number): raw, payload, history of states, every try. None when the
         plan has no such record. Where an id is ambiguous, the others are under `also`."""
-        found = list(self.select(plan_id, record_id=record_id))
+        numbered = self.store.tuples(_OF_ID, p=plan_id, id=record_id)
+        found = self.by_seqs(plan_id, sorted(int(row[0]) for row in numbered))
         if not found:
             rows = self.store.rows(
                 "SELECT id FROM records WHERE plan_id = :p AND number = :number ORDER BY seq LIMIT 1",
@@ -168,8 +188,12 @@ class Records:
             " b.finished_at, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.plan_id = :p"
             " AND x.seq = :seq"
             " AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
-            " AS delivered FROM batches b WHERE b.plan_id = :p AND b.first_seq <= :seq AND b.last_seq >= :seq"
-            " ORDER BY b.batch_id",
+            " AS delivered FROM batches b WHERE b.batch_id IN ("
+            # The one that claimed it, found by its range; and those that took it up again.
+            "SELECT f.batch_id FROM (SELECT batch_id FROM batches WHERE plan_id = :p AND kind = 'fresh'"
+            " AND first_seq <= :seq ORDER BY first_seq DESC LIMIT 1) f UNION ALL"
+            " SELECT batch_id FROM batches WHERE plan_id = :p AND kind = 'retry' AND last_seq >= :seq"
+            " AND first_seq <= :seq) ORDER BY b.batch_id",
             p=plan_id,
             seq=seq,
         )

@@ -188,6 +188,13 @@ batches = Table(
         postgresql_where=text("kind = 'fresh'"),
     ),
     Index(
+        "batches_retry",
+        "plan_id",
+        "last_seq",
+        sqlite_where=text("kind = 'retry'"),
+        postgresql_where=text("kind = 'retry'"),
+    ),
+    Index(
         "batches_sending",
         "plan_id",
         sqlite_where=text("state = 'sending'"),

@@ -10,11 +10,18 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Two columns with an index, a table."""
+    """Two columns, two indexes, a table."""
     op.add_column("plans", sa.Column("records", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
     op.execute("UPDATE plans SET records = (SELECT COUNT(*) FROM records r WHERE r.plan_id = plans.plan_id)")
     op.add_column("exceptions", sa.Column("cause", sa.Text(), nullable=True))
     op.create_index("exceptions_by_cause", "exceptions", ["plan_id", "state", "cause", "seq"])
+    op.create_index(
+        "batches_retry",
+        "batches",
+        ["plan_id", "last_seq"],
+        sqlite_where=sa.text("kind = 'retry'"),
+        postgresql_where=sa.text("kind = 'retry'"),
+    )
     op.create_table(
         "audit",
         sa.Column("audit_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
