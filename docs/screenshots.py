@@ -36,6 +36,8 @@ PAGES = {
     "failures": "/failures",
     "runs": "/runs",
     "run": "/runs/2",
+    "connections": "/connections",
+    "audit": "/audit",
     "error": "/plans/nothing",
 }
 PROJECT = """

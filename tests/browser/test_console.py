@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,20 @@ from tests.servers import listening
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the console is not tried")
+
+
+PAGES = (
+    "/",
+    "/plans",
+    "/plans/customers",
+    "/records?plan=customers",
+    "/plans/customers/record?id=c3",
+    "/failures",
+    "/runs",
+    "/runs/1",
+    "/connections",
+    "/audit",
+)
 
 
 class Office:
@@ -150,8 +167,46 @@ async def test_no_page_is_wider_than_the_screen(
         await page.goto(f"{url}/plans/customers")
         await page.locator("form[action$='/run'] button").click()
         await expect(page.locator("#live table.rows tbody tr").first).to_be_visible(timeout=20_000)
-        for path in ("/", "/plans", "/plans/customers", "/records?plan=customers", "/failures", "/runs", "/runs/1"):
+        for path in PAGES:
             await page.goto(url + path)
             wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, path
             assert await page.evaluate("document.querySelectorAll('h1').length") == 1, path
+
+
+def _axe(folder: Path) -> str:
+    """axe-core's script, from the npm registry."""
+    done = subprocess.run(
+        ["npm", "pack", "--silent", "axe-core@4"], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    if done.returncode != 0:
+        pytest.skip(f"axe-core could not be fetched, accessibility is not tried: {done.stderr.strip()[:200]}")
+    with tarfile.open(folder / done.stdout.strip().splitlines()[-1]) as archive:
+        member = archive.extractfile("package/axe.min.js")
+        assert member is not None
+        return member.read().decode()
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed: accessibility is not tried")
+async def test_pages_are_for_everybody(project: Project, office: tuple[Office, str], tmp_path: Path) -> None:
+    """axe-core finds nothing serious on any page, light or dark."""
+    script = await asyncio.to_thread(_axe, tmp_path)
+    found: list[str] = []
+    async with console(project, office[1]) as url:
+        for scheme in ("light", "dark"):
+            # The page's own policy would keep the script out.
+            async with browser(color_scheme=scheme, bypass_csp=True) as page:
+                await page.goto(f"{url}/plans/customers")
+                if scheme == "light":
+                    await page.locator("form[action$='/run'] button").click()
+                    await expect(page.locator("#live")).to_contain_text("部分未写入", timeout=20_000)
+                for path in PAGES:
+                    await page.goto(url + path)
+                    await page.evaluate(script)
+                    result = await page.evaluate("axe.run({resultTypes: ['violations']})")
+                    found += [
+                        f"{scheme} {path} {one['id']}: {one['nodes'][0]['html'][:120]}"
+                        for one in result["violations"]
+                        if one["impact"] in ("serious", "critical")
+                    ]
+    assert found == []

@@ -22,7 +22,17 @@ from tests.conftest import EMPTY, Project
 from tests.servers import listening
 
 BOTH_LEDGERS = True
-PAGES = ("/", "/plans", "/plans/p", "/records?plan=p", "/records?plan=p&state=invalid", "/failures", "/runs", "/runs/1")
+PAGES = (
+    "/",
+    "/plans",
+    "/plans/p",
+    "/records?plan=p",
+    "/records?plan=p&state=invalid",
+    "/failures",
+    "/runs",
+    "/runs/1",
+    "/connections",
+)
 NASTY = "<script>alert('x')</script> مرحبا 😀 " + "很长" * 200
 USERS = f"""
 [console.users.vera]
@@ -171,6 +181,28 @@ async def test_failures_by_cause_and_their_replay(project: Project) -> None:
         assert (await shown.post("/plans/p/replay"))[0] == (await shown.post("/plans/p/replay", state="x"))[0] == 400
 
 
+async def test_a_connection_is_tried_and_no_secret_is_shown(project: Project) -> None:
+    settings = '[connections.other]\nconnector = "http"\nbase_url = "http://127.0.0.1:9/"\nauth = { type = "bearer", token = "hush-hush-1" }\n'
+    async with console(project, settings) as shown:
+        project.plan("far", ("other", {"api": "/x", "id": "id"}), ("inside", EMPTY), options={"retry": {"tries": 1}})
+        _, data = await shown.json("/connections")
+        assert {one["name"]: one["reads"] for one in data["connections"]} == {
+            "here": ["off", "p"],
+            "inside": [],
+            "other": ["far"],
+        }
+        assert (await shown.post("/connections/here/test"))[0] == 303
+        assert "第一页有 9 条" in (await shown.get("/connections", **{"Accept-Language": "zh"}))[1]
+        assert (await shown.post("/connections/other/test"))[0] == 303
+        _, text = await shown.get("/connections", **{"Accept-Language": "en"})
+        assert 'class="said bad"' in text and "other (plan far)" in text
+        assert (await shown.post("/connections/inside/test"))[0] == 409
+        _, changes = await shown.json("/audit")
+        assert [one["what"] for one in changes["changes"]] == ["test_failed", "test"]
+        for path in ("/connections", "/audit", "/plans/far"):
+            assert "hush-hush" not in (await shown.get(path))[1]
+
+
 async def test_a_plan_is_run_paused_and_resumed(project: Project) -> None:
     async with console(project) as shown:
         assert (await shown.post("/plans/p/run"))[0] == 303
@@ -220,6 +252,7 @@ async def test_with_users_everybody_logs_in_and_does_what_the_role_allows(projec
             assert (await shown.post(f"/plans/p/{path}", **form))[0] == 403
         assert (await shown.post("/logout"))[0] == 303 and (await shown.get("/plans"))[0] == 303
         assert await shown.log_in("otto", "otto operates") == 303
+        assert (await shown.get("/audit"))[0] == 403
         assert (await shown.post("/plans/p/run"))[0] == 303
         # Somebody whose password has changed is no longer logged in.
         users = shown.operations.workspace.project.console.users

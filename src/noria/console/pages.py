@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from noria.connectors.failures import Failure
 from noria.console.access import Access, Denied, Reader, forgery_token, refuse_forgery
 from noria.console.desk import Desk
 from noria.console.render import HERE, address, as_json, language_of, page, wants_json
 from noria.engine import Workspace
+from noria.engine.preview import source_records
+from noria.engine.staged import first_sync
 from noria.ledger import Ledger
 from noria.ledger.browsing import TROUBLE, Cause
 from noria.ledger.overview import Overview, PlanStands, overview
@@ -22,6 +26,7 @@ from noria.ledger.records import STATES
 from noria.messages import READER
 from noria.metadata.editing import set_enabled
 from noria.metadata.errors import NoriaError
+from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan
 
 View = Callable[[Request], Awaitable[Response]]
@@ -59,6 +64,9 @@ class Pages:
             Route("/failures", self._for("viewer", self._failures)),
             Route("/runs", self._for("viewer", self._runs)),
             Route("/runs/{run:int}", self._for("viewer", self._run)),
+            Route("/connections", self._for("viewer", self._connections)),
+            Route("/connections/{name}/test", self._for("operator", self._test), methods=["POST"]),
+            Route("/audit", self._for("admin", self._audit)),
             Route("/events", self._for("viewer", self._events)),
             Route("/login", self._for(None, self._login)),
             Route("/login", self._for(None, self._log_in), methods=["POST"]),
@@ -227,6 +235,63 @@ class Pages:
             raise Denied(404, "console.no_such_run")
         return page(request, "run.html", {"run": found})
 
+    async def _connections(self, request: Request) -> Response:
+        """What `noria.toml` connects to, and which plans use it; never a secret, nor where it is kept."""
+        project, files = self.workspace.project, self._files()
+        shown = [
+            {
+                "name": name,
+                "connector": str(table.get("connector", "")),
+                "address": self.workspace.redactor.clean(str(table.get("base_url", ""))),
+                "limits": table.get("limits") or {},
+                "reads": [plan.key for plan in files if plan.source.connection == name],
+                "writes": [plan.key for plan in files if plan.target.connection == name],
+            }
+            for name, table in project.connections.items()
+        ]
+        return page(request, "connections.html", {"connections": shown})
+
+    async def _test(self, request: Request) -> Response:
+        """Ask for the first page of a plan that reads from a connection."""
+        name = str(request.path_params["name"])
+        plan = next((one for one in self._files() if one.source.connection == name), None)
+        if plan is None:
+            raise Denied(409, "console.nothing_to_test")
+        zone = self.workspace.connection(plan, "source").zone
+        moment = Moment(first_sync(plan, zone), request.state.now, zone, plan.options.lenient)
+        try:
+            records = await source_records(self.workspace, plan, moment, 1)
+        except Failure as failure:
+            reason = self.workspace.redactor.clean(str(failure.message))
+            return await self._done(request, "test_failed", plan.key, "/connections", connection=name, reason=reason)
+        return await self._done(request, "test", plan.key, "/connections", connection=name, count=len(records))
+
+    async def _audit(self, request: Request) -> Response:
+        """Who changed what."""
+        before = request.query_params.get("before", "")
+
+        def read(ledger: Ledger) -> Any:
+            return ledger.store.rows(
+                "SELECT audit_id, at, who, what, plan, detail FROM audit WHERE audit_id < :before"
+                " ORDER BY audit_id DESC LIMIT :n",
+                before=int(before) if before.isdigit() else 2**62,
+                n=_PAGE + 1,
+            )
+
+        rows = await self.desk.ask(read)
+        shown = [
+            {
+                "at": row.at,
+                "who": row.who,
+                "what": row.what,
+                "plan": row.plan,
+                "detail": msgspec.json.decode(row.detail) if row.detail else {},
+            }
+            for row in rows[:_PAGE]
+        ]
+        following = rows[_PAGE - 1].audit_id if len(rows) > _PAGE else None
+        return page(request, "audit.html", {"changes": shown, "next": following})
+
     async def _run_now(self, request: Request) -> Response:
         plan, now = self._plan_of(request), request.state.now
         if not plan.enabled:
@@ -268,7 +333,8 @@ class Pages:
         await self.desk.note(request.state.now, reader.name, what, plan, **detail)
         if wants_json(request):
             return as_json({"done": what, "plan": plan, **detail})
-        request.session["done"] = {"what": what, "plan": plan, "count": detail.get("count")}
+        said = {name: detail.get(name) for name in ("count", "connection", "reason")}
+        request.session["done"] = {"what": what, "plan": plan, **said}
         return RedirectResponse(back, 303)
 
     async def _events(self, request: Request) -> Response:

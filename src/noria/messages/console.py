@@ -1,6 +1,27 @@
 """The console's words."""
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "console.address": ("地址", "address"),
+    "console.audit": ("操作记录", "Changes"),
+    "console.change": ("操作", "change"),
+    "console.connection": ("连接", "connection"),
+    "console.connection_count": ("{count} 个连接", "Connections: {count}"),
+    "console.connections": ("连接", "Connections"),
+    "console.connections_hint": (
+        "连接写在 noria.toml 里；密钥不在这里显示。",
+        "Connections are in noria.toml; secrets are not shown.",
+    ),
+    "console.connector": ("连接器", "connector"),
+    "console.limits": ("限制", "limits"),
+    "console.no_changes_yet": ("还没有人做过改动", "nobody has changed anything yet"),
+    "console.no_connections": ("noria.toml 里还没有连接", "noria.toml has no connections yet"),
+    "console.nothing_to_test": (
+        "没有方案从这个连接读取，无法测试",
+        "no plan reads from this connection, so there is nothing to ask",
+    ),
+    "console.test": ("测试", "Test"),
+    "console.used_by": ("使用它的方案", "used by"),
+    "console.when": ("时间", "when"),
     "console.all_causes": ("所有原因", "all causes"),
     "console.all_runs": ("全部执行", "all runs"),
     "console.all_well": ("一切正常", "All is well"),
@@ -100,6 +121,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "password.again": ("再输一次：", "Once more: "),
     "password.differs": ("两次输入不同", "these are not the same"),
     "password.short": ("密码至少 {least} 个字符", "a password has {least} characters at least"),
+    "done.test": (
+        "连接 {connection} 正常：{plan} 的第一页有 {count} 条",
+        "{connection} answers: records on the first page of {plan}: {count}",
+    ),
+    "done.test_failed": ("连接 {connection}（方案 {plan}）：{reason}", "{connection} (plan {plan}): {reason}"),
     "done.run": ("{plan} 已排队执行", "{plan} will run in a moment"),
     "done.pause": ("{plan} 已停用", "{plan} is paused"),
     "done.resume": ("{plan} 已启用", "{plan} is switched on"),

@@ -10,7 +10,7 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
 
-const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs" };
+const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", c: "/connections" };
 let going = false;
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
