@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from aiohttp import web
 
+from noria.connectors.registry import CONNECTORS
 from noria.engine import reconcile_plan, run_plan
 from noria.engine.partitions import windows
 from noria.engine.sweep import sweep_of
-from tests.conftest import EMPTY, Project
+from noria.metadata.plan import Split
+from tests.conftest import EMPTY, Project, connections
 from tests.servers import listening
 
 BOTH_LEDGERS = True
@@ -423,3 +427,29 @@ async def test_another_number_of_parts_at_once_is_no_other_read(project: Project
         done = await project.run("p")
     assert done.status == "done" and done.counts.pages == 1
     assert done.watermark == broken.started_at
+
+
+async def test_parts_that_a_connector_declares(project: Project, okki: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an endpoint: windows where the plan asks from one time to another, else one list as ever."""
+    path = "/v1/company/list"
+    connector = CONNECTORS["okki"]
+    endpoints = tuple(
+        msgspec.structs.replace(one, split=Split(window="30d")) if one.path == path else one
+        for one in connector.endpoints
+    )
+    monkeypatch.setitem(CONNECTORS, "okki", dataclasses.replace(connector, endpoints=endpoints))
+    project.clock.time = datetime(2024, 3, 1, tzinfo=SHANGHAI).timestamp()
+    project.connections(connections(okki[1].url, okki[1].url))
+    dated = [
+        {"field": "start_time", "value": "{{LAST_SYNC_TIME|datetime}}"},
+        {"field": "end_time", "value": "{{CURRENT_TIME|datetime}}"},
+    ]
+    for key, request in (("dated", dated), ("whole", [])):
+        source = {"api": path, "id": "company_id", "request": request}
+        project.plan(key, ("okki", source), ("sink", EMPTY), options={"start": "2023-12-01 00:00:00"})
+        before = okki[0].requests.get(f"GET {path}", 0)
+        finished = await project.run(key)
+        asked = okki[0].requests[f"GET {path}"] - before
+        assert finished.error is None and project.counts(key) == {"delivered": 45}
+        # 91 days: four windows, those without any company made sure of.
+        assert asked >= 4 if key == "dated" else asked == 1
