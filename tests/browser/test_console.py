@@ -150,6 +150,7 @@ async def test_from_the_first_run_to_the_last_failure(project: Project, office: 
         await expect(page.locator("h1")).to_contain_text("已写入")
         await page.get_by_role("button", name="English").click()
         await expect(page.locator("h1")).to_contain_text("delivered")
+        await page.wait_for_load_state("load")
         await page.keyboard.press("g")
         await page.keyboard.press("p")
         await expect(page).to_have_title("Plans · noria")

@@ -31,7 +31,7 @@ def begin(fleet: Fleet, workers: int = 3) -> None:
 class Shared(Halls):
     """Two halls each show the same ids, under other names; one row of all has no id."""
 
-    HALLS, EACH = 40, 200
+    HALLS, EACH = 30, 200
 
     async def _list(self, request: web.Request) -> web.Response:
         hall, page, size = int(request.query["hall"]), int(request.query["page"]), int(request.query["size"])
@@ -106,16 +106,16 @@ async def test_only_what_was_sent_is_held_when_a_whole_host_is_gone(fleet: Fleet
         fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options=options)
         begin(fleet)
         fleet.until(lambda: _sender(fleet, "assist"))
-        fleet.until(lambda: len(books.begun) > 30)
+        fleet.until(lambda: len(books.begun) > 20)
         for one in fleet.workers:
             one.kill()
         fleet.start(1)
         fleet.until(lambda: fleet.done() and _ended(fleet), 120)
 
-    await carried_out(fleet, books := Slow(160), work)
+    await carried_out(fleet, books := Slow(90), work)
     held = {int(one["id"]) for one in fleet.project.records("p", state="held")}
     assert 0 < len(held) <= 3 * 2 * 2 and held <= set(books.begun)
-    assert fleet.project.counts("p") == {"delivered": 160 - len(held), "held": len(held)}
+    assert fleet.project.counts("p") == {"delivered": 90 - len(held), "held": len(held)}
     assert books.twice() == []
 
 
@@ -132,8 +132,8 @@ async def test_nobody_assists_with_another_version_of_the_plan(fleet: Fleet) -> 
         fleet.start(1)
         fleet.until(fleet.done)
 
-    await carried_out(fleet, books := Slow(80), work)
-    assert books.elsewhere == 0 and sorted(key for key, _ in books.applied) == list(range(80))
+    await carried_out(fleet, books := Slow(48), work)
+    assert books.elsewhere == 0 and sorted(key for key, _ in books.applied) == list(range(48))
     assert [one.kind for one in _runs(fleet)] == ["run"]
 
 
