@@ -100,6 +100,9 @@ class Runner:
             # The run that it assisted in is over, or the database away: whoever has the plan sees to what is left.
             if error.code not in _AGAIN:
                 self.complain(key, error)
+        except Exception as error:  # noqa: BLE001 - told, with its traceback
+            self.complain(key, error)
+            traceback.print_exc()
 
     async def _stages(self, key: str, stages: set[str]) -> bool:
         """Run them; whether that was not broken off."""

@@ -9,6 +9,7 @@ nothing, does no harm, and one that is lost is put in again.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.metadata import version
@@ -73,6 +74,11 @@ class Worker:
                 await self._session()
             except* (*_LOST, NoriaError) as group:
                 self.runner.complain("", _first(group))
+                await sleep_unless(self.stop, self.workspace.clock, pause)
+                pause = min(pause * 2, 5.0)
+            except* Exception as group:  # noqa: BLE001 - told, with its traceback
+                # A defect, here or in the queue: it must not end the worker, nor go unsaid.
+                traceback.print_exception(group)
                 await sleep_unless(self.stop, self.workspace.clock, pause)
                 pause = min(pause * 2, 5.0)
             else:
