@@ -17,7 +17,7 @@ from noria.connectors.target import Target
 from noria.engine.breaker import Fall
 from noria.engine.job import PIECE, Job
 from noria.engine.partitions import split_of
-from noria.engine.parts import PartReader, figures
+from noria.engine.parts import PartReader
 from noria.engine.sending import DOUBTED, Sender
 from noria.ledger.reasons import stored
 from noria.mapping import grouping_of
@@ -149,9 +149,7 @@ class _Assisting:
             await self.sender.send(batch, self.sender.payloads(batch))
         except Failure as refused:
             self.refused = failure = refused
-        counts = figures(self.job)
-        outcome = self.sender.tell(counts, sorted(DOUBTED.get() or ()), failure)
-        self.job.add({name: count for name, count in counts.items() if name != "requests"})
+        outcome = self.sender.tell(self.job.piece({}), sorted(DOUBTED.get() or ()), failure)
         self.shares.over(self.job.run, batch_id, outcome)
 
     async def _wait(self, seconds: float | None) -> None:
@@ -161,10 +159,10 @@ class _Assisting:
             await self.job.sleep(seconds or 0.0)
             return
         done, _ = await asyncio.wait(self.sending | reading, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        self.sending -= done
         if self.reader is not None:
             self.reader.ended(done)
-        for task in done:
-            # A part that can't be read is left to the run that offers it, which will hear the same.
-            if not task.cancelled() and not isinstance(task.exception(), Failure):
+        sent = self.sending & done
+        self.sending -= sent
+        for task in sent:
+            if not task.cancelled():
                 task.result()

@@ -10,6 +10,7 @@ from contextlib import suppress
 from noria.connectors.failures import Failure
 from noria.connectors.target import Target
 from noria.engine.breaker import BREAKER
+from noria.engine.claiming import claim
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared, Preparer
 from noria.engine.partitions import split_of
@@ -53,7 +54,7 @@ class _Delivery:
         self.sender = Sender(job, target, documents=documents) if target else None
         self.sharing = Sharing(job, self.sender, lambda: self.halted, self._free) if self.sender else None
         # Whether other processes may stage records of this plan meanwhile.
-        job.shared_reading = self.shared_reading = split_of(job.workspace, job.plan) is not None
+        job.shared_reading = split_of(job.workspace, job.plan) is not None
         # Whether what is being sent has failed before.
         self.retrying = False
 
@@ -151,7 +152,7 @@ class _Delivery:
             self.job.staged.clear()
             finished = self.job.extracted
             # What this process has just staged is not all that there is, where others stage, too.
-            own = 0 if self.shared_reading else self.job.run.run_id
+            own = 0 if self.job.shared_reading else self.job.run.run_id
             due = self.ledger.fresh(self.plan_id, after, self.size, own)
             if len(due) < self.size and not finished:
                 await self._more()
@@ -205,7 +206,7 @@ class _Delivery:
         await self._room(due)
         if self.halted:
             return
-        if staging.replaced != replaced or self.shared_reading:
+        if staging.replaced != replaced or self.job.shared_reading:
             # While they waited newer content has taken the place of some.
             due = self.ledger.still(self.plan_id, due)
         due, blocked = self._unblocked(due)
@@ -252,27 +253,14 @@ class _Delivery:
 
     def _keep(self, kind: str, ready: Prepared, claimed_to: int | None) -> None:
         """写入空操作: the payloads are kept as delivered and nothing is sent."""
-        body = b"[" + b",".join(ready.payloads) + b"]"
-        self.ledger.claim(
-            self.job.run,
-            kind,
-            ready.records,
-            ready.exempt,
-            body=body,
-            body_path="",
-            key=self.job.next_key(body),
-            now=self.job.clock.now(),
-            state="delivered",
-            claimed_to=claimed_to,
-            sizes=ready.shared(),
-        )
+        claim(self.job, kind, ready, claimed_to, body=lambda rows: b"[" + b",".join(rows) + b"]", state="delivered")
         self.job.counts.delivered += len(ready.records)
         self.job.moved()
 
     async def _more(self) -> None:
         """Wait until more has been staged, which other processes don't tell."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS if self.shared_reading else None):
+            async with asyncio.timeout(_LOOK_SECONDS if self.job.shared_reading else None):
                 await self.job.staged.wait()
 
     async def _room(self, due: Sequence[Due]) -> None:

@@ -21,20 +21,29 @@ PIECE: ContextVar[Counts | None] = ContextVar("piece", default=None)
 class Job:
     """A run of a plan. `stop()` asks it to finish what is in flight and begin nothing new."""
 
-    def __init__(self, workspace: Workspace, plan: Plan, run: Run, source: Connection, target: Connection) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        plan: Plan,
+        run: Run,
+        source: Connection,
+        target: Connection,
+        sameness: str | None = None,
+    ) -> None:
         self.workspace = workspace
         self.plan = plan
         self.run = run
         self.source = source
         self.target = target
+        # A digest of the plan as it is carried out.
+        self.sameness = sameness
         self.clock: Clock = workspace.clock
         self.whole = Counts()
         self.total: int | None = None
         self.staged = asyncio.Event()
         self.extracted = False
-        # Whether other processes may stage records of this plan meanwhile; a digest of the plan as it is carried out.
+        # Whether other processes may stage records of this plan meanwhile.
         self.shared_reading = False
-        self.sameness: str | None = None
         self._stop = asyncio.Event()
         self._target_down = False
         self._batches = 0
@@ -93,11 +102,16 @@ class Job:
                 setattr(self.whole, name, getattr(self.whole, name) + count)
         self.moved()
 
-    def requests_since(self) -> int:
-        """Requests that were sent since this was asked last."""
-        now = self._requests()
-        count, self._told = now - self._told, now
-        return count
+    def piece(self, before: dict[str, int]) -> dict[str, int]:
+        """The figures of the piece of work that this task has done, with the requests sent since this was asked last,
+        for another's run; in this one what is more than `before` counts, too."""
+        counts = {name: count for name, count in self.counts.as_dict().items() if count}
+        # Requests count in this run as they are sent.
+        self.add({name: count - before.get(name, 0) for name, count in counts.items() if name != "requests"})
+        sent = self._requests()
+        counts["requests"] = counts.get("requests", 0) + sent - self._told
+        self._told = sent
+        return counts
 
     def _requests(self) -> int:
         """Requests that the run's connections have sent since they were opened."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import math
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -88,20 +90,20 @@ def partition_source(
     return source_of(workspace, plan, moment, items, also)
 
 
-def partitions_of(split: Split, value: Value, begin: float, end: float, *, new: bool = False) -> list[Partition]:
-    """The parts of a value's list, of what changed from `begin` to `end` (epoch seconds). `new`: the plan's own times
-    don't hold for it. Raises `Failure` when they are more than anybody can mean."""
+def partitions_of(
+    split: Split, values: Sequence[Value], moment: Moment, since: Mapping[Value, float] = MappingProxyType({})
+) -> list[Partition]:
+    """The parts of these values' lists, of what changed in the times of `moment`, or since another time (epoch seconds)
+    for some. Raises `Failure` when they are more than anybody can mean."""
+    end, length = moment.now, math.inf if split.window is None else duration(split.window)
+    begins = {value: since.get(value, moment.last_sync) for value in values}
+    count = sum(max(1, math.ceil((end - begin) / length)) for begin in begins.values())
+    if count > MOST_PARTS:
+        raise Failure("permanent", Message("split.too_many", {"parts": count, "most": MOST_PARTS}))
     if split.window is None:
-        return [Partition(begin, end, value) if new else Partition(value=value)]
-    length = duration(split.window)
-    refuse_more(int((end - begin) / length))
-    return [Partition(first, last, value) for first, last in windows(begin, end, length)]
-
-
-def refuse_more(parts: int) -> None:
-    """Raise `Failure` where that is more than anybody can mean."""
-    if parts > MOST_PARTS:
-        raise Failure("permanent", Message("split.too_many", {"parts": parts, "most": MOST_PARTS}))
+        # The plan's own times hold unless it is another.
+        return [Partition(begins[one], end, one) if one in since else Partition(value=one) for one in values]
+    return [Partition(*ends, value) for value, begin in begins.items() for ends in windows(begin, end, length)]
 
 
 def windows(begin: float, end: float, length: float) -> Iterator[tuple[float, float]]:
@@ -120,9 +122,8 @@ async def lists_of(job: Job, moment: Moment, items: list[Item] | None = None) ->
     if split is None:
         yield source_of(job.workspace, job.plan, moment, items)
         return
-    for value in await values_of(job, split):
-        for part in partitions_of(split, value, moment.last_sync, moment.now):
-            yield partition_source(job.workspace, job.plan, split, part, moment, items)
+    for part in partitions_of(split, await values_of(job, split), moment):
+        yield partition_source(job.workspace, job.plan, split, part, moment, items)
 
 
 async def values_of(job: Job, split: Split) -> list[Value]:

@@ -11,7 +11,7 @@ import msgspec
 from noria.connectors.failures import Failure
 from noria.engine.job import PIECE, Job
 from noria.engine.motion import Signs
-from noria.engine.partitions import Partition, partition_source, partitions_of, refuse_more, values_of
+from noria.engine.partitions import Partition, partition_source, partitions_of, values_of
 from noria.engine.requests import windowed
 from noria.engine.staged import Staged, first_sync, moment_of, reading_of, watermark_of
 from noria.ledger.parts import Part
@@ -34,30 +34,27 @@ async def read_in_parts(job: Job, split: Split, read: Read) -> None:
         values = await values_of(job, split)
         if job.reading_stops:
             return
-        first = first_sync(job.plan, job.source.zone)
-        parts: list[Partition] = []
-        for value in values:
-            # Of a value that is new nothing has been read yet, from whenever.
-            new = known.values is not None and value not in known.values
-            parts += partitions_of(split, value, first if new else moment.last_sync, moment.now, new=new)
-        refuse_more(len(parts))
-        ledger.parts.begin(job.run, [(one.to_json(), known.usual.get(one.to_json())) for one in parts], job.clock.now())
+        # Of a value that is new nothing has been read yet, from whenever.
+        new = set() if known.values is None else set(values) - set(known.values)
+        since = dict.fromkeys(new, first_sync(job.plan, job.source.zone))
+        parts = [part.to_json() for part in partitions_of(split, values, moment, since)]
+        ledger.parts.begin(job.run, [(part, known.usual.get(part)) for part in parts], job.clock.now())
     reader = PartReader(job, split)
     try:
         whole = await reader.run()
     finally:
-        job.add(ledger.parts.standing(job.run.plan_id).counts)
+        standing = ledger.parts.standing(job.run.plan_id)
+        job.add(standing.counts)
     if not whole:
         return
-    standing = ledger.parts.standing(job.run.plan_id)
     if not windowed(job.plan.source.metadata) and split.window is None:
         ledger.staging.settle_ambiguous(job.run, replace(read, kin=ledger.parts.kin(job.run.plan_id)), job.clock.now())
     behind = max((Signs.of(signs).behind for signs in standing.signs), default=0.0)
     watermark = watermark_of(job, read, None, behind, settled=standing.settled)
-    parts_read = [Partition.of(what) for what in standing.usual]
+    read_parts = {what: Partition.of(what) for what in standing.usual}
     # A window is not asked for a second time; what it shows without moving is of no use later.
-    usual = {what: text for what, text in standing.usual.items() if Partition.of(what).begin is None}
-    read_values = list(dict.fromkeys(part.value for part in parts_read))
+    usual = {what: standing.usual[what] for what, part in read_parts.items() if part.begin is None}
+    read_values = list(dict.fromkeys(part.value for part in read_parts.values()))
     ledger.runs.end_read(job.run, read, watermark, encoded(_Known(values=read_values, usual=usual)))
 
 
@@ -78,6 +75,8 @@ class PartReader:
         self.job = job
         self.split = split
         self.parts = job.workspace.ledger.parts
+        # Whether this is another's run.
+        self.apart = job.run.stage != "run"
         self.reading: set[asyncio.Task[None]] = set()
         self._looked = time.monotonic()
 
@@ -138,25 +137,23 @@ class PartReader:
 
     async def _read(self, part: Part) -> None:
         job, moment, what = self.job, moment_of(self.job, part.read), Partition.of(part.what)
-        apart = job.run.stage != "run"
-        if apart:
+        if self.apart:
             PIECE.set(Counts(**part.counts))
         source = partition_source(job.workspace, job.plan, self.split, what, moment)
         reading = reading_of(job, source, Staged(job, part.read, _counted=part.read.pages))
-        before = job.counts.as_dict()
         try:
             whole = await reading.run()
         except Failure as failure:
             self._tried.add(part.number)
             reason = Message("split.part", {"part": what.shown(self.split, moment.tz), "reason": failure.message})
             self.failed.append(Failure(failure.kind, reason, request=failure.request))
-            self._tell(part, before, apart)
+            self._tell(part)
             self.parts.release(job.run, part.number, failed=True)
             return
         except asyncio.CancelledError:
             self.parts.release(job.run, part.number, failed=False)
             raise
-        self._tell(part, before, apart)
+        self._tell(part)
         if not whole:
             self.parts.release(job.run, part.number, failed=False)
             return
@@ -168,21 +165,10 @@ class PartReader:
             usual=encoded(reading.signs.usual()),
         )
 
-    def _tell(self, part: Part, before: dict[str, int], apart: bool) -> None:
+    def _tell(self, part: Part) -> None:
         """Figures of a part that was read for another's run, or of what was read of it."""
-        if not apart:
-            return
-        counts = figures(self.job)
-        own = {name: count - before.get(name, 0) for name, count in counts.items()}
-        self.job.add({name: count for name, count in own.items() if count and name != "requests"})
-        self.parts.tell(self.job.run, part.number, counts)
-
-
-def figures(job: Job) -> dict[str, int]:
-    """The figures of the piece of work that a task has done, with the requests sent since this was asked last."""
-    counts = {name: count for name, count in job.counts.as_dict().items() if count}
-    counts["requests"] = counts.get("requests", 0) + job.requests_since()
-    return counts
+        if self.apart:
+            self.parts.tell(self.job.run, part.number, self.job.piece(part.counts))
 
 
 def encoded(value: object) -> str:

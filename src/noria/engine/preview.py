@@ -52,8 +52,7 @@ async def _some_lists(workspace: Workspace, plan: Plan, moment: Moment) -> Async
     if split.api:
         page = await values_source(workspace, plan, split).fetch(None)
         values += [value for raw in page.records if (value := value_in(split, raw)) is not None]
-    parts = [part for value in values for part in partitions_of(split, value, moment.last_sync, moment.now)]
-    for part in list(reversed(parts))[:_MOST_EMPTY]:
+    for part in partitions_of(split, values, moment)[: -_MOST_EMPTY - 1 : -1]:
         yield partition_source(workspace, plan, split, part, moment)
 
 

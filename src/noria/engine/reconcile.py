@@ -24,11 +24,9 @@ from noria.connectors.target import Row
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.motion import Signs
-from noria.engine.partitions import lists_of, split_of
 from noria.engine.reading import Reading, Taken
 from noria.engine.requests import Readable
-from noria.engine.staged import first_sync, since
-from noria.engine.sweep import NAMED, Sweep, request_items
+from noria.engine.sweep import NAMED, Sweep, swept_lists
 from noria.ledger.arrivals import Arrivals
 from noria.ledger.comparing import CHANGED, MISSING, SAME
 from noria.mapping import DECODER
@@ -229,21 +227,10 @@ class _Compared:
 
 
 async def _source(job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: Reconciliation) -> None:
-    plan = job.plan
-    begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
-    moment = since(begin, wanted.end, job)
-    split = split_of(job.workspace, plan)
-    items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
     compared = _Compared(job, scratch)
-    async for source in lists_of(job, moment, items):
+    async for source, arrivals in swept_lists(job, wanted):
         compared.current += 1
-        reading = Reading(
-            job,
-            source,
-            arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
-            compared,
-            windowed=True,
-        )
+        reading = Reading(job, source, arrivals, compared, windowed=True)
         if not await reading.run():
             break
         found.moving = found.moving or not reading.settled

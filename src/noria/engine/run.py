@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
+from noria import __version__
 from noria.connectors.failures import Failure
 from noria.engine.assisting import assist
 from noria.engine.deliver import deliver
@@ -131,14 +131,15 @@ async def assist_plan(workspace: Workspace, plan: Plan, stop: asyncio.Event | No
     number = ledger.runs.plan_id(plan.key)
     if not ledger.assists.room(number, most, now):
         return None
-    run = ledger.assists.join(number, most, now, sameness_of(workspace, plan))
+    sameness = sameness_of(workspace, plan)
+    run = ledger.assists.join(number, most, now, sameness)
     if run is None:
         return None
 
     def work(job: Job) -> Awaitable[Message | None]:
         return _both(job, [assist(job)], stop)
 
-    return await _carry_out(workspace, plan, run, "assist", work)
+    return await _carry_out(workspace, plan, run, sameness, "assist", work)
 
 
 async def _compare(
@@ -169,7 +170,7 @@ async def _execute(
     _usable(workspace, plan)
     sameness = sameness_of(workspace, plan)
     run = workspace.ledger.runs.begin(plan.key, plan.name, kind, workspace.clock.now(), sameness)
-    return await _carry_out(workspace, plan, run, kind, work)
+    return await _carry_out(workspace, plan, run, sameness, kind, work)
 
 
 def sameness_of(workspace: Workspace, plan: Plan) -> str:
@@ -177,7 +178,7 @@ def sameness_of(workspace: Workspace, plan: Plan) -> str:
     connections = workspace.project.connections
     what = [[side.document, connections.get(side.connection), side.connection] for side in (plan.source, plan.target)]
     maps = {name: repr(table) for name, table in plan.maps.items()}
-    encoded = msgspec.json.encode([version("noria"), what, plan.options, maps], order="deterministic", enc_hook=str)
+    encoded = msgspec.json.encode([__version__, what, plan.options, maps], order="deterministic", enc_hook=str)
     return xxh3_128_hexdigest(encoded)
 
 
@@ -189,13 +190,18 @@ def _usable(workspace: Workspace, plan: Plan) -> None:
 
 
 async def _carry_out(
-    workspace: Workspace, plan: Plan, run: Run, kind: str, work: Callable[[Job], Awaitable[Message | None]]
+    workspace: Workspace,
+    plan: Plan,
+    run: Run,
+    sameness: str,
+    kind: str,
+    work: Callable[[Job], Awaitable[Message | None]],
 ) -> Finished:
     """A run that was begun: `work` does it; it is ended in the ledger whatever happens."""
     RUN.set(run.run_id)
     runs, started = workspace.ledger.runs, workspace.clock.now()
-    job = Job(workspace, plan, run, workspace.connection(plan, "source"), workspace.connection(plan, "target"))
-    job.sameness = sameness_of(workspace, plan)
+    source, target = workspace.connection(plan, "source"), workspace.connection(plan, "target")
+    job = Job(workspace, plan, run, source, target, sameness)
     status, error = "failed", None
     try:
         with span("run", plan=plan.key, run_id=run.run_id, kind=kind):

@@ -12,10 +12,11 @@ from typing import overload
 from noria.connectors.failures import Failure
 from noria.connectors.target import Row, Target, Written
 from noria.engine.breaker import Breaker, Fall
+from noria.engine.claiming import claim
 from noria.engine.job import Job
 from noria.engine.outgoing import Prepared
 from noria.engine.retry import Again, GiveUp, Tries, broke_down, next_round, not_its_fault
-from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch, Replaced
+from noria.ledger.delivery import Attempt, Due, Exempt, OpenBatch
 from noria.ledger.records import rows_of
 from noria.messages import Message
 from noria.monitoring.traces import span
@@ -47,26 +48,9 @@ class Sender:
         self.doubted: set[str] = set()
 
     def open(self, kind: str, ready: Prepared, claimed_to: int | None) -> OpenBatch | None:
-        """Claim prepared records as a batch that is being sent; committed before anything leaves the process. Those
-        whose place newer content has taken meanwhile are left out, as `Prepared.leave_out` does."""
-        while True:
-            body = self.target.body(ready.payloads) if ready.payloads else b""
-            try:
-                return self.ledger.claim(
-                    self.job.run,
-                    kind,
-                    ready.records,
-                    ready.exempt,
-                    body=body,
-                    body_path=self.target.body_path,
-                    key=self.job.next_key(body),
-                    now=self.job.clock.now(),
-                    claimed_to=claimed_to,
-                    sizes=ready.shared(),
-                    checks=self.job.shared_reading,
-                )
-            except Replaced as replaced:
-                ready.leave_out(replaced.seqs, self.job.clock.now())
+        """Claim prepared records as a batch that is being sent; committed before anything leaves the process."""
+        target = self.target
+        return claim(self.job, kind, ready, claimed_to, body=target.body, body_path=target.body_path)
 
     def payloads(self, batch: OpenBatch) -> list[bytes]:
         """What was put together for a batch that the ledger keeps."""

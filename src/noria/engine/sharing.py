@@ -164,11 +164,10 @@ class Sharing:
 
     async def _settle(self, ended: Sequence[OpenBatch], left_open: Sequence[int]) -> None:
         """`ended`: batches that had come to an end, of which their takers could not tell any more."""
-        ledger, counts = self.job.workspace.ledger, self.job.counts
+        ledger = self.job.workspace.ledger
         for batch in ended:
             states = ledger.delivery.states(self.job.run.plan_id, [record.seq for record in batch.records])
-            for state in ("delivered", "failed", "dead", "held"):
-                setattr(counts, state, getattr(counts, state) + states.get(state, 0))
+            self.job.add({state: states.get(state, 0) for state in ("delivered", "failed", "dead", "held")})
         for number in left_open:
             self.job.workspace.observer.said(self.job.plan.key, Message("run.doubt", {"batch": number}))
             await self.sender.settle(ledger.doubts.open_batch(number))

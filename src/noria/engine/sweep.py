@@ -5,13 +5,16 @@ Only what is missing or has changed is staged. The plan's own read, its place an
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.partitions import lists_of, split_of
 from noria.engine.reading import Reading
+from noria.engine.requests import Readable
 from noria.engine.staged import Staged, first_sync, since, window_of
+from noria.ledger.arrivals import Arrivals
 from noria.metadata.asking import asks_for
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expressions import Macro, parse
@@ -62,26 +65,30 @@ def sweep_of(
 
 async def sweep(job: Job, wanted: Sweep) -> None:
     """Read the window to its end and stage what is missing or changed; raises `Failure` when the source fails."""
-    plan, ledger = job.plan, job.workspace.ledger
-    begin = first_sync(plan, job.source.zone) if wanted.begin is None else wanted.begin
-    moment = since(begin, wanted.end, job)
-    split = split_of(job.workspace, plan)
-    items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
-    async for source in lists_of(job, moment, items):
-        read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin)
+    ledger, split = job.workspace.ledger, split_of(job.workspace, job.plan)
+    async for source, arrivals in swept_lists(job, wanted):
+        read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin_of(job, wanted))
         staged = Staged(job, read, wanted.found)
-        reading = Reading(
-            job,
-            source,
-            arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids()),
-            staged,
-            # Nobody comes after a sweep: what it misses is missed.
-            windowed=True,
-        )
-        if not await reading.run():
+        # Nobody comes after a sweep: what it misses is missed.
+        if not await Reading(job, source, arrivals, staged, windowed=True).run():
             return
         if wanted.begin is None and split is None:
             ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
+
+
+async def swept_lists(job: Job, wanted: Sweep) -> AsyncIterator[tuple[Readable, Callable[[list[bytes]], Arrivals]]]:
+    """The lists that together show a window, with what finds the records of their pages."""
+    plan, split = job.plan, split_of(job.workspace, job.plan)
+    moment = since(begin_of(job, wanted), wanted.end, job)
+    items = request_items(plan.source.metadata, wanted, windows=split is not None and split.window is not None)
+    arrivals = arrivals_of(plan.source.metadata, moment, refuses_missing=plan.refuses_missing_ids())
+    async for source in lists_of(job, moment, items):
+        yield source, arrivals
+
+
+def begin_of(job: Job, wanted: Sweep) -> float:
+    """From when on a window is looked at, in epoch seconds."""
+    return first_sync(job.plan, job.source.zone) if wanted.begin is None else wanted.begin
 
 
 def request_items(metadata: Metadata, wanted: Sweep, *, windows: bool = False) -> list[Item]:

@@ -180,13 +180,12 @@ class Parts:
                         {"p": run.plan_id, "gone": gone.run_id},
                     )
 
-    def left(self, run: Run, states: Sequence[str] = ("open", "failed")) -> bool:
-        """Whether parts in one of these states are there."""
-        return any(
+    def left(self, run: Run) -> bool:
+        """Whether a part has not been read to its end."""
+        return bool(
             self.store.tuples(
-                "SELECT 1 FROM parts WHERE plan_id = :p AND state = :state LIMIT 1", p=run.plan_id, state=state
+                "SELECT 1 FROM parts WHERE plan_id = :p AND state IN ('open', 'failed') LIMIT 1", p=run.plan_id
             )
-            for state in states
         )
 
     def elsewhere(self, run: Run) -> bool:

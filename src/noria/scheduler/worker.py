@@ -12,7 +12,6 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.metadata import version
 
 import asyncpg
 import psycopg
@@ -22,6 +21,7 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.errors import PgqException, RetryRequested
 from pgqueuer.domain.models import Job as QueuedJob
 
+from noria import __version__
 from noria.engine import Finished, Workspace
 from noria.ledger.postgres import PostgresStore
 from noria.ledger.runs import owner
@@ -179,7 +179,7 @@ class Worker:
         while True:
             # Clocks are set, and drift.
             self.workspace.ledger.store.synchronize(clock.now())
-            agenda.seen(self.name, version("noria"), started, clock.now(), len(self._running), self.stop.is_set())
+            agenda.seen(self.name, __version__, started, clock.now(), len(self._running), self.stop.is_set())
             await asyncio.sleep(SEEN_SECONDS)
 
     def _leave(self) -> None:
