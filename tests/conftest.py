@@ -85,7 +85,7 @@ class Project:
         """How many records are in each state (those that are any), counted one by one; what lists show is the same."""
 
         def counted(ledger: Any, plan: int) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-            return ledger.records.counts(plan), ledger.browsing.counts(plan), ledger.records.counts(plan)
+            return ledger.records.counts(plan), ledger.records.counts(plan, kept=True), ledger.records.counts(plan)
 
         found, shown, again = self.ledger(key, counted)
         assert found == shown or found != again, "counted one by one, and as lists show them"

@@ -291,3 +291,52 @@ async def test_a_page_that_is_open_hears_of_changes(project: Project) -> None:
             if done:
                 break
         assert await first == b"event: changed\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/records?plan=p&before=99999999999999999999", 400),
+        ("/records?plan=p&before=-1", 400),
+        ("/records?plan=p&before=%D9%A3", 400),
+        ("/records?plan=p&q=%00", 400),
+        ("/records?plan=%00", 400),
+        ("/records?plan=nowhere", 200),
+        ("/runs?before=x", 400),
+        ("/runs/99999999999999999999", 400),
+        ("/runs/99999", 404),
+        ("/runs/x", 400),
+        ("/audit?before=1e3", 400),
+        ("/plans/p/record?id=%00", 400),
+        ("/plans/p/record?id=nobody", 404),
+        ("/plans/%00", 404),
+        ("/failures?plan=%00", 400),
+        ("/nowhere", 404),
+    ],
+)
+async def test_an_address_that_nobody_linked_to_is_refused(project: Project, path: str, status: int) -> None:
+    async with console(project) as shown:
+        assert (await shown.get(path))[0] == status
+
+
+async def test_a_form_that_is_too_large_is_not_taken(project: Project) -> None:
+    async with console(project, USERS) as shown:
+        token = await shown.token()
+
+        async def large() -> AsyncIterator[bytes]:
+            yield f"token={token}&name=vera&password=".encode()
+            for _ in range(17):
+                yield b"p" * 65536
+
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept-Language": "en"}
+        async with shown.session.post(f"{shown.url}/login", data=large(), headers=headers) as answer:
+            assert answer.status == 413 and CATALOGUE["console.too_large"][1] in await answer.text()
+        assert await shown.log_in("vera", "vera looks on") == 303
+
+
+async def test_guesses_at_the_same_time_are_counted_too(project: Project) -> None:
+    async with console(project, USERS) as shown:
+        token = await shown.token()
+        tries = [shown.post("/login", token=token, name="vera", password=f"wrong {n}") for n in range(12)]
+        found = sorted(status for status, _ in await asyncio.gather(*tries))
+        assert found == [401] * 5 + [429] * 7

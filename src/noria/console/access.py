@@ -10,8 +10,8 @@ import hmac
 import ipaddress
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,8 +19,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from starlette.requests import Request
 
-from noria.metadata.clock import Clock
-from noria.metadata.project import ConsoleSettings
+from noria.engine import Workspace
+from noria.metadata.project import User
 from noria.metadata.secrets import resolve
 
 ROLES = ("viewer", "operator", "admin")
@@ -53,18 +53,21 @@ class Denied(Exception):
 
 
 class Access:
-    """Knows users, and keeps guessing slow. `folder`: where references such as `env:NAME` are resolved from."""
+    """Knows a project's users, and keeps guessing slow."""
 
-    def __init__(self, settings: ConsoleSettings, folder: Path, clock: Clock) -> None:
-        self.settings = settings
-        self.folder = folder
-        self.clock = clock
-        self._failed: dict[str, deque[float]] = {}
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._tried: dict[str, deque[float]] = {}
+
+    @property
+    def users(self) -> dict[str, User]:
+        """As `noria.toml` has them now."""
+        return self.workspace.project.console.users
 
     @property
     def open(self) -> bool:
         """Whether nobody needs to log in, because only this machine is answered."""
-        return not self.settings.users
+        return not self.users
 
     def reader(self, request: Request) -> Reader | None:
         """Who asks; None when they have to log in. Raises `Denied` when they may not ask at all."""
@@ -73,8 +76,8 @@ class Access:
                 raise Denied(403, "console.local_only")
             return Reader("local", "admin")
         name = request.session.get("user")
-        user = self.settings.users.get(name) if isinstance(name, str) else None
-        if user is None or request.session.get("of") != _print_of(user.password):
+        user = self.users.get(name) if isinstance(name, str) else None
+        if user is None or request.session.get("of") != _print_of(self._known(user)):
             return None
         return Reader(str(name), user.role)
 
@@ -82,29 +85,37 @@ class Access:
         """A session for somebody who knows the password; raises `Denied`."""
         address = request.client.host if request.client else ""
         keys = (f"address {address}", f"name {name[:100]}")
-        now = self.clock.steady()
-        for key in keys:
-            recent = self._failed.get(key, deque())
-            while recent and recent[0] <= now - _WINDOW:
-                recent.popleft()
-            if len(recent) >= _MOST:
-                raise Denied(429, "console.too_often")
-        user = self.settings.users.get(name)
-        known = resolve(user.password, self.folder) if user is not None else _NOBODY
+        # Counted before it is looked at, since that takes its time and others may try meanwhile.
+        self._try(keys)
+        user = self.users.get(name)
+        known = self._known(user) if user is not None else _NOBODY
         try:
             _HASHER.verify(known, password)
         except (VerificationError, InvalidHashError):
             user = None
         if user is None:
-            if len(self._failed) > 10_000:
-                self._failed.clear()
-            for key in keys:
-                self._failed.setdefault(key, deque()).append(now)
             raise Denied(401, "console.wrong_password")
-        self._failed.pop(keys[1], None)
+        for key in keys:
+            self._tried.pop(key, None)
         request.session.clear()
-        request.session.update({"user": name, "of": _print_of(user.password)})
+        request.session.update({"user": name, "of": _print_of(known)})
         return Reader(name, user.role)
+
+    def _known(self, user: User) -> str:
+        return resolve(user.password, self.workspace.project.folder)
+
+    def _try(self, keys: Sequence[str]) -> None:
+        """Count a try; raises `Denied` when there were too many."""
+        now = self.workspace.clock.steady()
+        for key, recent in list(self._tried.items()):
+            while recent and recent[0] <= now - _WINDOW:
+                recent.popleft()
+            if not recent:
+                del self._tried[key]
+        if any(len(self._tried.get(key, ())) >= _MOST for key in keys):
+            raise Denied(429, "console.too_often")
+        for key in keys:
+            self._tried.setdefault(key, deque()).append(now)
 
 
 def hashed(password: str) -> str:

@@ -10,20 +10,27 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, Router
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Sent
 
+from noria.console.access import Denied
+from noria.console.acts import Acts
 from noria.console.desk import Desk
+from noria.console.door import Door
 from noria.console.hooks import Refused, event_of
+from noria.console.live import Live
+from noria.console.login import Login
 from noria.console.metrics import Figures
 from noria.console.pages import Pages
+from noria.console.render import HERE
 from noria.engine import Workspace
 from noria.ledger.overview import overview
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.secrets import resolve
 
-# What an event may hold at most, in bytes.
+# What an event or a form may hold at most, in bytes.
 _LARGEST = 1024 * 1024
 # How long somebody stays logged in, in seconds.
 _SESSION_SECONDS = 12 * 3600
@@ -37,7 +44,7 @@ _GUARDS = {
 
 
 class Guarded:
-    """Says with every page what a browser may do with it."""
+    """Says with every page what a browser may do with it, and takes no form that is too large."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -54,7 +61,22 @@ class Guarded:
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        await self.app(scope, _bounded(receive, Denied(413, "console.too_large")), guarded)
+
+
+def _bounded(receive: Receive, too_large: Exception) -> Receive:
+    """A body that raises once it is larger than what we take, whatever its length says."""
+    size = 0
+
+    async def bounded() -> Sent:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > _LARGEST:
+            raise too_large
+        return message
+
+    return bounded
 
 
 class _Sessions:
@@ -91,14 +113,21 @@ class Operations:
     def app(self) -> Starlette:
         """The application. Close it with `close`."""
         self.desk = Desk(self.workspace.project)
-        pages = Pages(self.workspace, self.desk, self.alive)
+        door, live = Door(self.workspace, self.desk), Live(self.desk, self.workspace.clock, self.alive)
+        console = [
+            *Pages(door).routes(),
+            *Acts(door).routes(),
+            *Login(door).routes(),
+            Route("/events", door.opens("viewer", live.events)),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ]
         return Starlette(
             routes=[
                 Route("/healthz", self._healthy),
                 Route("/readyz", self._ready),
                 Route("/metrics", self._metrics),
                 Route("/hooks/{plan}", self._hook, methods=["POST"]),
-                Mount("/", Guarded(_Sessions(Router(pages.routes()), self.desk))),
+                Mount("/", Guarded(_Sessions(Router(console), self.desk))),
             ]
         )
 
@@ -124,11 +153,10 @@ class Operations:
     async def _hook(self, request: Request) -> Response:
         """An event: kept before it is answered, once however often it comes."""
         key = str(request.path_params["plan"])
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > _LARGEST:
-                return self._refused(key, Refused(413, "too large"))
+        try:
+            body = await Request(request.scope, _bounded(request.receive, Refused(413, "too large"))).body()
+        except Refused as refused:
+            return self._refused(key, refused)
         plan = self.workspace.project.enabled(key)
         hook = plan.options.webhook if plan is not None else None
         if hook is None:

@@ -7,9 +7,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from noria.ledger import Ledger, ledger_of
 from noria.metadata.project import Project
@@ -49,18 +47,6 @@ class Desk:
                 return str(c.value("SELECT value FROM facts WHERE name = 'console_key'", {}))
 
         return await self.ask(read)
-
-    async def note(self, at: float, who: str, what: str, plan: str | None, **detail: Any) -> None:
-        """Put a change on record."""
-
-        def write(ledger: Ledger) -> None:
-            with ledger.store.transaction() as c:
-                c.run(
-                    "INSERT INTO audit (at, who, what, plan, detail) VALUES (:at, :who, :what, :plan, :detail)",
-                    {"at": at, "who": who, "what": what, "plan": plan, "detail": msgspec.json.encode(detail).decode()},
-                )
-
-        await self.ask(write)
 
     def close(self) -> None:
         """Close the ledger."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from noria.ledger.runs import owner
+from noria.ledger.runs import owner, seize
 from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
@@ -68,19 +68,9 @@ class Agenda:
                 self._fence = None
                 return False
             fence = row.fence if own else 1 if row is None else row.fence + 1
-            taken = c.rows(
-                "INSERT INTO leases (plan_id, stage, owner, fence, expires_at)"
-                " VALUES (:p, 'schedule', :owner, :fence, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
-                " SET owner = excluded.owner, fence = excluded.fence, expires_at = excluded.expires_at"
-                " WHERE leases.fence = :before RETURNING fence",
-                {
-                    "p": _NOBODYS,
-                    "owner": owner(),
-                    "fence": fence,
-                    "until": now + SCHEDULER_SECONDS,
-                    "before": 0 if row is None else row.fence,
-                },
-            )
+            before = 0 if row is None else row.fence
+            until = now + SCHEDULER_SECONDS
+            taken = seize(c, _NOBODYS, "schedule", before=before, fence=fence, until=until)
             self._fence = fence if taken else None
         return self._fence is not None
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from noria.ledger.runs import LEASE_SECONDS, Run, alive, owner
+from noria.ledger.runs import LEASE_SECONDS, Run, alive, open_run, owner, seize
 from noria.ledger.store import Store, Transaction
 
 _OPEN_SHARES = "SELECT plan_id FROM shares WHERE taker IS NULL"
@@ -62,27 +62,9 @@ class Assists:
             else:
                 return None
             fence = 1 if row is None else row.fence + 1
-            run_id = c.value(
-                "INSERT INTO runs (plan_id, kind, status, started_at, fence, sameness)"
-                " VALUES (:p, 'assist', 'running', :now, :fence, :sameness) RETURNING run_id",
-                {"p": plan_id, "now": now, "fence": fence, "sameness": sameness},
-            )
-            held = c.rows(
-                "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
-                " VALUES (:p, :stage, :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
-                " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
-                " expires_at = excluded.expires_at WHERE leases.fence = :before RETURNING fence",
-                {
-                    "p": plan_id,
-                    "stage": stage,
-                    "owner": owner(),
-                    "fence": fence,
-                    "run": run_id,
-                    "until": shared + LEASE_SECONDS,
-                    "before": fence - 1,
-                },
-            )
-            if not held:
+            run_id = open_run(c, plan_id, "assist", now, fence, sameness)
+            until = shared + LEASE_SECONDS
+            if not seize(c, plan_id, stage, before=fence - 1, fence=fence, until=until, run_id=run_id):
                 # Somebody came at the same moment.
                 c.run("DELETE FROM runs WHERE run_id = :run", {"run": run_id})
                 return None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.ledger import reasons
-from noria.ledger.records import STATES, Records
+from noria.ledger.records import SELECT, Records
 from noria.ledger.store import Store
 from noria.messages import Message
 
@@ -21,10 +21,6 @@ OWN_ROWS = ("failed", "dead", "invalid", "held", "skipped")
 # States that need a person, or will if nothing changes.
 TROUBLE = ("dead", "held", "invalid", "failed")
 _FIRST = 2**62
-_SELECT = (
-    "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM record_states s"
-    " LEFT JOIN batches b ON b.batch_id = s.batch_id WHERE s.plan_id = :p AND s.seq < :before"
-)
 _OWN = (
     " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state AND seq < :before{cause}"
     " ORDER BY seq DESC LIMIT :n)"
@@ -43,23 +39,31 @@ _SENDING = (
 )
 _DELIVERED = " AND s.seq <= (SELECT claimed_seq FROM plans WHERE plan_id = :p)"
 _NAMED = "SELECT seq FROM records WHERE plan_id = :p AND stray = 0 AND id >= :text AND id < :end ORDER BY id LIMIT 500"
-# So many records are looked through for a state when they are asked for by id.
-_OF_NAMED = "SELECT s.seq FROM json_each(:seqs) j CROSS JOIN record_states s WHERE s.plan_id = :p AND s.seq = j.value"
+_RUNS = (
+    "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
+    " JOIN plans p ON p.plan_id = r.plan_id WHERE"
+)
+# What changes when anything does; each is looked up, not counted.
+_PULSE = (
+    "SELECT (SELECT SUM(next_seq + claimed_seq) FROM plans), (SELECT MAX(run_id) FROM runs),"
+    " (SELECT COUNT(*) FROM leases WHERE expires_at > :now), (SELECT COUNT(*) FROM wanted),"
+    " (SELECT MAX(batch_id) FROM batches), (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(event_id) FROM events)"
+)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Records of a plan that are in one state for one cause: how many, since and until when, one of the reasons, and
     the newest of them by its id."""
 
-    plan_id: int
+    plan: str
     state: str
     cause: str | None
     count: int
     first: float
     last: float
-    reason: Message | None = None
-    example: str | None = None
+    reason: Message | None
+    example: str | None
 
 
 class RunStands(NamedTuple):
@@ -82,30 +86,9 @@ class Browsing:
         self.store = store
         self.records = records
 
-    def counts(self, plan_id: int) -> dict[str, int]:
-        """How many records of a plan are in each state. What is delivered is not counted one by one."""
-        found = dict.fromkeys(STATES, 0)
-        rows = self.store.tuples("SELECT state, COUNT(*) FROM exceptions WHERE plan_id = :p GROUP BY state", p=plan_id)
-        found.update({str(state): int(count) for state, count in rows})
-        own = sum(found.values())
-        fresh = self.store.tuples(
-            "SELECT COUNT(*) FROM records r WHERE r.plan_id = :p"
-            " AND r.seq > (SELECT claimed_seq FROM plans WHERE plan_id = :p) AND NOT EXISTS"
-            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
-            p=plan_id,
-        )[0][0]
-        sending = self.store.tuples(
-            "SELECT COUNT(*) FROM batches b JOIN records r ON r.plan_id = b.plan_id"
-            " AND r.seq BETWEEN b.first_seq AND b.last_seq WHERE b.plan_id = :p AND b.state = 'sending'"
-            " AND b.kind = 'fresh' AND NOT EXISTS"
-            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
-            p=plan_id,
-        )[0][0]
-        total = int(self.store.tuples("SELECT records FROM plans WHERE plan_id = :p", p=plan_id)[0][0])
-        found["pending"] += int(fresh)
-        found["sending"] += int(sending)
-        found["delivered"] += max(0, total - own - int(fresh) - int(sending))
-        return found
+    def pulse(self, now: float) -> tuple[Any, ...]:
+        """What is another one when something has changed (`now`: epoch seconds)."""
+        return self.store.tuples(_PULSE, now=self.store.time(now))[0]
 
     def page(
         self,
@@ -119,10 +102,10 @@ class Browsing:
     ) -> list[dict[str, Any]]:
         """The newest records before the one numbered `before`, as `Records.select` gives them. `text`: how an id
         begins, or a whole number; `cause`: with a state of its own, those of that cause only."""
-        statement = _SELECT
         values: dict[str, Any] = {"p": plan_id, "n": limit, "before": _FIRST if before is None else before}
         if text:
             return self._named(plan_id, text, state, values["before"], limit)
+        statement = f"{SELECT} AND s.seq < :before"
         if state in OWN_ROWS:
             statement += _OWN.format(cause=" AND cause = :cause" if cause else "")
             values["cause"] = cause
@@ -142,42 +125,34 @@ class Browsing:
         """Records whose ids begin so."""
         found = self.store.tuples(_NAMED, p=plan_id, text=text, end=text + "\U0010ffff")
         seqs = sorted((int(row[0]) for row in found if row[0] < before), reverse=True)
-        if state is not None:
-            asked = msgspec.json.encode(seqs).decode()
-            kept = self.store.tuples(f"{_OF_NAMED} AND s.state = :state", p=plan_id, seqs=asked, state=state)
-            seqs = sorted((int(row[0]) for row in kept), reverse=True)
-        return self.records.by_seqs(plan_id, seqs[:limit])
+        if state is None:
+            return self.records.by_seqs(plan_id, seqs[:limit])
+        return [one for one in self.records.by_seqs(plan_id, seqs) if one["state"] == state][:limit]
 
     def causes(self, states: Iterable[str] = TROUBLE, plan_id: int | None = None) -> list[Cause]:
         """Failures by cause, the most first."""
-        found: list[Cause] = []
-        for state in states:
-            where = "e.state = :state" + (" AND e.plan_id = :p" if plan_id is not None else "")
-            for row in self.store.rows(
-                "SELECT e.plan_id, e.cause, COUNT(*) AS n, MIN(e.updated_at) AS first, MAX(e.updated_at) AS last,"
-                f" MAX(e.seq) AS newest FROM exceptions e WHERE {where} GROUP BY e.plan_id, e.cause",
+        of_plan = " AND e.plan_id = :p" if plan_id is not None else ""
+        found = [
+            Cause(key, state, cause, count, first, last, reasons.read(reason), example)
+            for state in states
+            for key, cause, count, first, last, reason, example in self.store.tuples(
+                "SELECT p.key, g.cause, g.n, g.first, g.last, x.reason, r.id FROM (SELECT e.plan_id, e.cause,"
+                " COUNT(*) AS n, MIN(e.updated_at) AS first, MAX(e.updated_at) AS last, MAX(e.seq) AS newest"
+                f" FROM exceptions e WHERE e.state = :state{of_plan} GROUP BY e.plan_id, e.cause) g"
+                " JOIN plans p ON p.plan_id = g.plan_id"
+                " JOIN exceptions x ON x.plan_id = g.plan_id AND x.seq = g.newest"
+                " JOIN records r ON r.plan_id = g.plan_id AND r.seq = g.newest",
                 state=state,
                 p=plan_id,
-            ):
-                one = Cause(row.plan_id, state, row.cause, row.n, row.first, row.last)
-                example = self.store.tuples(
-                    "SELECT e.reason, r.id FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
-                    " WHERE e.plan_id = :p AND e.seq = :seq",
-                    p=row.plan_id,
-                    seq=row.newest,
-                )
-                if example:
-                    one.reason, one.example = reasons.read(example[0][0]), example[0][1]
-                found.append(one)
+            )
+        ]
         return sorted(found, key=lambda one: (-one.count, -one.last))
 
     def runs(self, plan_id: int | None = None, *, before: int | None = None, limit: int = 50) -> list[RunStands]:
         """The newest runs before the one numbered `before`."""
         where = " AND r.plan_id = :p" if plan_id is not None else ""
         rows = self.store.rows(
-            "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
-            f" JOIN plans p ON p.plan_id = r.plan_id WHERE r.run_id < :before AND r.kind <> 'assist'{where}"
-            " ORDER BY r.run_id DESC LIMIT :n",
+            f"{_RUNS} r.run_id < :before AND r.kind <> 'assist'{where} ORDER BY r.run_id DESC LIMIT :n",
             p=plan_id,
             before=_FIRST if before is None else before,
             n=limit,
@@ -186,11 +161,7 @@ class Browsing:
 
     def run(self, run_id: int) -> RunStands | None:
         """One run."""
-        rows = self.store.rows(
-            "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
-            " JOIN plans p ON p.plan_id = r.plan_id WHERE r.run_id = :run",
-            run=run_id,
-        )
+        rows = self.store.rows(f"{_RUNS} r.run_id = :run", run=run_id)
         return _run(rows[0]) if rows else None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from noria.ledger.agenda import Agenda
 from noria.ledger.assists import Assists
+from noria.ledger.audit import Audit
 from noria.ledger.browsing import Browsing
 from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
@@ -38,6 +39,7 @@ class Ledger:
         self.doubts = Doubts(store)
         self.lookups = Lookups(store, pages)
         self.records = Records(store, pages)
+        self.audit = Audit(store)
         self.browsing = Browsing(store, self.records)
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)

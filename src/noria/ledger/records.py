@@ -21,12 +21,12 @@ STATES = ("pending", "sending", "delivered", "failed", "dead", "skipped", "inval
 _ALL = 2**62
 REPLAYABLE = ("failed", "dead", "held", "invalid")
 
-_SELECT = (
-    "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM record_states s"
-    " LEFT JOIN batches b ON b.batch_id = s.batch_id WHERE s.plan_id = :p"
-)
-
-
+_SHOWN = "SELECT s.*, b.tries, b.finished_at FROM"
+_WITH_BATCH = "LEFT JOIN batches b ON b.batch_id = s.batch_id WHERE s.plan_id = :p"
+SELECT = f"{_SHOWN} record_states s {_WITH_BATCH}"
+# Records whose state follows from their batch.
+_PLAIN = "NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)"
+_CLAIMED = "(SELECT claimed_seq FROM plans WHERE plan_id = :p)"
 # Each of the two has an index.
 _OF_ID = (
     "SELECT seq FROM records WHERE plan_id = :p AND id = :id AND stray = 0"
@@ -50,11 +50,13 @@ class Records:
         limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """A plan's records in the order they were staged, as `records --json` prints them."""
-        statement = _SELECT
-        values: dict[str, Any] = {"p": plan_id, "n": _ALL if limit is None else limit}
         if record_id is not None:
-            statement += " AND s.id = :id"
-            values["id"] = record_id
+            numbered = self.store.tuples(_OF_ID, p=plan_id, id=record_id)
+            found = self.by_seqs(plan_id, sorted(int(row[0]) for row in numbered))
+            yield from [one for one in found if state in (None, one["state"])][:limit]
+            return
+        statement = SELECT
+        values: dict[str, Any] = {"p": plan_id, "n": _ALL if limit is None else limit}
         if state in ("failed", "dead", "invalid", "held", "skipped"):
             # Such a state always has a row of its own: start from those instead of from every record.
             statement += " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state)"
@@ -67,9 +69,7 @@ class Records:
     def by_seqs(self, plan_id: int, seqs: list[int]) -> list[dict[str, Any]]:
         """Records by their numbers, in the order of those."""
         rows = self.store.rows(
-            "SELECT s.*, b.tries, b.finished_at, b.state AS batch_state FROM json_each(:seqs) j"
-            " CROSS JOIN record_states s LEFT JOIN batches b ON b.batch_id = s.batch_id"
-            " WHERE s.plan_id = :p AND s.seq = j.value",
+            f"{_SHOWN} json_each(:seqs) j CROSS JOIN record_states s {_WITH_BATCH} AND s.seq = j.value",
             p=plan_id,
             seqs=msgspec.json.encode(seqs).decode(),
         )
@@ -115,8 +115,7 @@ class Records:
     def story(self, plan_id: int, record_id: str) -> dict[str, Any] | None:
         """One record's whole story by its id (or number): raw, payload, history of states, every try. None when the
         plan has no such record. Where an id is ambiguous, the others are under `also`."""
-        numbered = self.store.tuples(_OF_ID, p=plan_id, id=record_id)
-        found = self.by_seqs(plan_id, sorted(int(row[0]) for row in numbered))
+        found = list(self.select(plan_id, record_id=record_id))
         if not found:
             rows = self.store.rows(
                 "SELECT id FROM records WHERE plan_id = :p AND number = :number ORDER BY seq LIMIT 1",
@@ -224,30 +223,26 @@ class Records:
                     )
         return tries
 
-    def counts(self, plan_id: int) -> dict[str, int]:
-        """How many records are in each state; their sum is every record of the plan."""
+    def counts(self, plan_id: int, *, kept: bool = False) -> dict[str, int]:
+        """How many records are in each state; their sum is every record of the plan. `kept`: how many there are in all
+        is not counted, but taken from what staging keeps."""
         found = dict.fromkeys(STATES, 0)
-        for state, count in self.store.rows(
-            "SELECT state, COUNT(*) FROM exceptions WHERE plan_id = :p GROUP BY state", p=plan_id
-        ):
-            found[state] += count
-        plain = self.store.rows(
-            "SELECT COUNT(*), COUNT(CASE WHEN r.seq > p.claimed_seq THEN 1 END) FROM records r"
-            " JOIN plans p USING (plan_id)"
-            " WHERE r.plan_id = :p AND NOT EXISTS"
-            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
-            p=plan_id,
-        )[0]
-        sending = self.store.rows(
+        rows = self.store.tuples("SELECT state, COUNT(*) FROM exceptions WHERE plan_id = :p GROUP BY state", p=plan_id)
+        found.update({str(state): int(count) for state, count in rows})
+        whole = "SELECT records FROM plans" if kept else "SELECT COUNT(*) FROM records"
+        fresh = f"SELECT COUNT(*) FROM records r WHERE r.plan_id = :p AND r.seq > {_CLAIMED} AND {_PLAIN}"
+        sending = (
             "SELECT COUNT(*) FROM batches b JOIN records r ON r.plan_id = b.plan_id"
             " AND r.seq BETWEEN b.first_seq AND b.last_seq"
-            " WHERE b.plan_id = :p AND b.state = 'sending' AND b.kind = 'fresh' AND r.stray = 0 AND NOT EXISTS"
-            " (SELECT 1 FROM exceptions e WHERE e.plan_id = r.plan_id AND e.seq = r.seq)",
-            p=plan_id,
-        )[0][0]
-        found["pending"] += plain[1]
-        found["sending"] += sending
-        found["delivered"] += plain[0] - plain[1] - sending
+            f" WHERE b.plan_id = :p AND b.state = 'sending' AND b.kind = 'fresh' AND {_PLAIN}"
+        )
+        rest = self.store.tuples(f"{whole} WHERE plan_id = :p", p=plan_id)[0][0] - sum(found.values())
+        for state, statement in (("pending", fresh), ("sending", sending)):
+            count = int(self.store.tuples(statement, p=plan_id)[0][0])
+            found[state] += count
+            rest -= count
+        # Looked at one after the other, they may be of different moments.
+        found["delivered"] += max(0, rest)
         return found
 
     def waiting(self, plan_id: int) -> int:

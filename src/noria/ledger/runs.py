@@ -116,18 +116,8 @@ class Runs:
                 values = {"run": row.run_id, "owner": row.owner.rpartition("/")[0]}
                 raise NoriaError("busy", Message("run.busy", values), plan=key, hint=Message("run.busy_hint"))
             fence = 1 if row is None else row.fence + 1
-            run_id = c.value(
-                "INSERT INTO runs (plan_id, kind, status, started_at, fence, sameness)"
-                " VALUES (:p, :kind, 'running', :now, :fence, :sameness) RETURNING run_id",
-                {"p": plan_id, "kind": kind, "now": now, "fence": fence, "sameness": sameness},
-            )
-            c.run(
-                "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
-                " VALUES (:p, 'run', :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
-                " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
-                " expires_at = excluded.expires_at",
-                {"p": plan_id, "owner": owner(), "fence": fence, "run": run_id, "until": until},
-            )
+            run_id = open_run(c, plan_id, kind, now, fence, sameness)
+            seize(c, plan_id, "run", before=fence - 1, fence=fence, until=until, run_id=run_id)
             own = {"p": plan_id, "now": now, "run": run_id, "shared": shared}
             c.run(
                 "UPDATE runs SET status = 'interrupted', finished_at = :now"
@@ -300,6 +290,40 @@ class Runs:
             }
             for row in rows
         ]
+
+
+def open_run(c: Transaction, plan_id: int, kind: str, now: float, fence: int, sameness: str | None) -> int:
+    """The number of a new run."""
+    return int(
+        c.value(
+            "INSERT INTO runs (plan_id, kind, status, started_at, fence, sameness)"
+            " VALUES (:p, :kind, 'running', :now, :fence, :sameness) RETURNING run_id",
+            {"p": plan_id, "kind": kind, "now": now, "fence": fence, "sameness": sameness},
+        )
+    )
+
+
+def seize(
+    c: Transaction, plan_id: int, stage: str, *, before: int, fence: int, until: float, run_id: int | None = None
+) -> bool:
+    """Take a lease, or keep it, as this process; no where its fence is another than `before` (0: nobody has had it),
+    because somebody came at the same moment."""
+    taken = c.run(
+        "INSERT INTO leases (plan_id, stage, owner, fence, run_id, expires_at)"
+        " VALUES (:p, :stage, :owner, :fence, :run, :until) ON CONFLICT (plan_id, stage) DO UPDATE"
+        " SET owner = excluded.owner, fence = excluded.fence, run_id = excluded.run_id,"
+        " expires_at = excluded.expires_at WHERE leases.fence = :before RETURNING fence",
+        {
+            "p": plan_id,
+            "stage": stage,
+            "owner": owner(),
+            "fence": fence,
+            "run": run_id,
+            "until": until,
+            "before": before,
+        },
+    ).fetchall()
+    return bool(taken)
 
 
 def next_read(c: Transaction, run: Run, count: int = 1) -> int:

@@ -1,0 +1,98 @@
+"""What can be done on the console's pages, each put on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from noria.connectors.failures import Failure
+from noria.console.access import Denied, Reader
+from noria.console.door import Door, text_in
+from noria.console.render import address, as_json, wants_json
+from noria.engine.preview import source_records
+from noria.engine.staged import first_sync
+from noria.ledger import Ledger
+from noria.ledger.browsing import TROUBLE
+from noria.metadata.editing import set_enabled
+from noria.metadata.macros import Moment
+
+
+class Acts:
+    """The acts of a project."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    def routes(self) -> list[BaseRoute]:
+        """Every act; an operator's."""
+        found = {
+            "/plans/{key}/run": self._run_now,
+            "/plans/{key}/enabled": self._enable,
+            "/plans/{key}/replay": self._replay,
+            "/connections/{name}/test": self._test,
+        }
+        return [Route(path, self.door.opens("operator", view), methods=["POST"]) for path, view in found.items()]
+
+    async def _test(self, request: Request) -> Response:
+        """Ask for the first page of a plan that reads from a connection."""
+        name = str(request.path_params["name"])
+        plan = next((one for one in self.door.plans() if one.source.connection == name), None)
+        if plan is None:
+            raise Denied(409, "console.nothing_to_test")
+        zone = self.door.workspace.connection(plan, "source").zone
+        moment = Moment(first_sync(plan, zone), request.state.now, zone, plan.options.lenient)
+        try:
+            records = await source_records(self.door.workspace, plan, moment, 1)
+        except Failure as failure:
+            reason = self.door.workspace.redactor.clean(str(failure.message))
+            return await self._done(request, "test_failed", plan.key, "/connections", connection=name, reason=reason)
+        return await self._done(request, "test", plan.key, "/connections", connection=name, count=len(records))
+
+    async def _run_now(self, request: Request) -> Response:
+        plan, now = self.door.plan_of(request), request.state.now
+        if not plan.enabled:
+            raise Denied(409, "console.paused")
+        await self.door.desk.ask(lambda ledger: ledger.agenda.want([(plan.key, "extract"), (plan.key, "deliver")], now))
+        return await self._done(request, "run", plan.key, f"/plans/{plan.key}")
+
+    async def _enable(self, request: Request) -> Response:
+        plan, form = self.door.plan_of(request), await request.form()
+        enabled = form.get("enabled") == "true"
+        set_enabled(plan.path, enabled)
+        return await self._done(request, "resume" if enabled else "pause", plan.key, f"/plans/{plan.key}")
+
+    async def _replay(self, request: Request) -> Response:
+        """Records of a plan go back to be sent: one by its id, or those of a state, of one cause."""
+        plan, form, now = self.door.plan_of(request), await request.form(), request.state.now
+        record_id, state, cause = (text_in(form.get(name)) for name in ("id", "state", "cause"))
+        if state is not None and state not in TROUBLE:
+            raise Denied(400, "console.no_such_state")
+        if record_id is None and state is None:
+            raise Denied(400, "console.nothing_chosen")
+
+        def replay(ledger: Ledger) -> int:
+            number = ledger.runs.known_plan(plan.key)
+            if number is None:
+                return 0
+            count = ledger.records.replay(number, now, state=state, record_id=record_id, cause=cause)
+            if count and plan.enabled:
+                ledger.agenda.want([(plan.key, "deliver")], now)
+            return count
+
+        count = await self.door.desk.ask(replay)
+        back = address(f"/plans/{plan.key}/record", id=record_id) if record_id else address("/failures")
+        detail = {"id": record_id, "state": state, "cause": cause, "count": count}
+        return await self._done(request, "replay", plan.key, back, **detail)
+
+    async def _done(self, request: Request, what: str, plan: str, back: str, **detail: Any) -> Response:
+        reader: Reader = request.state.reader
+        now = request.state.now
+        await self.door.desk.ask(lambda ledger: ledger.audit.note(now, reader.name, what, plan, detail))
+        if wants_json(request):
+            return as_json({"done": what, "plan": plan, **detail})
+        said = {name: detail.get(name) for name in ("count", "connection", "reason")}
+        request.session["done"] = {"what": what, "plan": plan, **said}
+        return RedirectResponse(back, 303)
