@@ -57,17 +57,65 @@ class Fleet:
         with self.ledger() as ledger:
             ledger.agenda.want([(plan, stage) for plan in plans for stage in ("extract", "deliver")], time.time())
 
+    def ready(self, count: int) -> None:
+        """Start workers, and wait until each says that it is there."""
+        self.start(count)
+        self.until(lambda: len(self.present()) == count)
+
+    def present(self) -> list[Any]:
+        with self.ledger() as ledger:
+            return ledger.agenda.workers()
+
+    def runs(self) -> list[Any]:
+        """All runs so far, each with how many batches (`n`) it has sent."""
+        with self.ledger() as ledger:
+            return ledger.store.rows(
+                "SELECT r.run_id, r.kind, r.status, r.counts,"
+                " (SELECT COUNT(*) FROM batches b WHERE b.run_id = r.run_id) AS n FROM runs r ORDER BY r.run_id"
+            )
+
+    def ended(self) -> list[Any]:
+        """All runs, once none is under way."""
+        runs = self.runs()
+        return [] if any(one.status == "running" for one in runs) else runs
+
     def runner_of(self, plan: str) -> subprocess.Popen[bytes] | None:
         """The worker that runs a plan now."""
+        return self._holder(
+            "l.stage = 'run' AND l.expires_at > :now AND l.plan_id IN (SELECT p.plan_id FROM plans p WHERE p.key = :key)",
+            key=plan,
+            now=time.time(),
+        )
+
+    def sender(self, stage: str) -> subprocess.Popen[bytes] | None:
+        """A worker that leads (`run`) or assists (`assist`) and is sending."""
+        return self._holder(
+            "l.stage LIKE :stage AND l.run_id IN (SELECT b.run_id FROM batches b WHERE b.state = 'sending')",
+            stage=f"{stage}%",
+        )
+
+    def reader(self, stage: str) -> subprocess.Popen[bytes] | None:
+        """A worker that leads (`run`) or assists (`assist`) and has staged a page of a part."""
+        return self._holder(
+            "l.stage LIKE :stage AND l.run_id IN (SELECT p.run_id FROM pages p)"
+            " AND l.run_id IN (SELECT t.taker FROM parts t)",
+            stage=f"{stage}%",
+        )
+
+    def _holder(self, which: str, **values: Any) -> subprocess.Popen[bytes] | None:
+        """A worker that lives and has such a lease (`l`) of a plan."""
         with self.ledger() as ledger:
-            rows = ledger.store.rows(
-                "SELECT l.owner FROM leases l JOIN plans p ON p.plan_id = l.plan_id WHERE p.key = :key"
-                " AND l.stage = 'run' AND l.expires_at > :now",
-                key=plan,
-                now=time.time(),
-            )
+            rows = ledger.store.rows(f"SELECT l.owner FROM leases l WHERE l.plan_id > 0 AND {which}", **values)
         pids = [int(row.owner.split("/")[1]) for row in rows]
-        return next((one for one in self.workers if one.pid in pids), None)
+        return next((one for one in self.workers if one.pid in pids and one.poll() is None), None)
+
+    def woken(self, one: subprocess.Popen[bytes], plan: str) -> None:
+        """A frozen worker wakes up in the middle of what others have ended meanwhile, and lives through a further run
+        of the plan."""
+        one.send_signal(signal.SIGCONT)
+        self.want(plan)
+        self.until(self.done)
+        assert one.poll() is None
 
     def done(self) -> bool:
         with self.ledger() as ledger:

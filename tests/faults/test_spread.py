@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import subprocess
 import time
-from typing import Any
 
 import msgspec
 import pytest
@@ -18,41 +16,14 @@ from tests.faults.systems import ITEMS, SOURCE, Books, connect
 from tests.servers import listening
 
 
-def _runs(fleet: Fleet) -> list[Any]:
-    with fleet.ledger() as ledger:
-        return ledger.store.rows(
-            "SELECT r.run_id, r.kind, r.status, r.counts, (SELECT COUNT(*) FROM batches b WHERE b.run_id = r.run_id) AS n"
-            " FROM runs r ORDER BY r.run_id"
-        )
-
-
-def _ended(fleet: Fleet) -> list[Any]:
-    """All runs, once none is under way."""
-    runs = _runs(fleet)
-    return [] if any(one.status == "running" for one in runs) else runs
-
-
-def _sender(fleet: Fleet, stage: str) -> subprocess.Popen[bytes] | None:
-    """A worker that leads (`run`) or assists (`assist`) and is sending."""
-    with fleet.ledger() as ledger:
-        rows = ledger.store.rows(
-            "SELECT l.owner FROM leases l WHERE l.plan_id > 0 AND l.stage LIKE :stage AND l.run_id IN"
-            " (SELECT b.run_id FROM batches b WHERE b.state = 'sending')",
-            stage=f"{stage}%",
-        )
-    pids = [int(row.owner.split("/")[1]) for row in rows]
-    return next((one for one in fleet.workers if one.pid in pids and one.poll() is None), None)
-
-
 def test_delivery_of_one_plan_spreads_over_workers(fleet: Fleet) -> None:
     fleet.sink.latency = 0.3
     fleet.plan("p", concurrency=2)
-    fleet.start(3)
-    fleet.until(lambda: len(_workers(fleet)) == 3)
+    fleet.ready(3)
     fleet.want("p")
     fleet.until(fleet.done)
     fleet.judge("p")
-    runs = fleet.until(lambda: _ended(fleet))
+    runs = fleet.until(fleet.ended)
     assert [(one.kind, one.status) for one in runs] == [("run", "done")] + [("assist", "done")] * 2
     assert all(one.n > 1 for one in runs), runs
     counts = [msgspec.json.decode(one.counts) for one in runs]
@@ -63,29 +34,19 @@ def test_delivery_of_one_plan_spreads_over_workers(fleet: Fleet) -> None:
         assert ledger.store.rows("SELECT 1 FROM shares") == []
 
 
-def _workers(fleet: Fleet) -> list[Any]:
-    with fleet.ledger() as ledger:
-        return ledger.agenda.workers()
-
-
 @pytest.mark.parametrize("who", ["run", "assist"], ids=["who leads", "who assists"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_worker_that_is_gone_while_several_send_is_made_up_for(fleet: Fleet, who: str, how: signal.Signals) -> None:
     fleet.sink.latency = 0.3
     fleet.plan("p", concurrency=2)
-    fleet.start(3)
-    fleet.until(lambda: len(_workers(fleet)) == 3)
+    fleet.ready(3)
     fleet.want("p")
-    fleet.until(lambda: _sender(fleet, "assist"))
-    one = fleet.until(lambda: _sender(fleet, who))
+    fleet.until(lambda: fleet.sender("assist"))
+    one = fleet.until(lambda: fleet.sender(who))
     one.send_signal(how)
     fleet.until(fleet.done)
     if how == signal.SIGSTOP:
-        # It wakes up in the middle of what others have ended meanwhile.
-        one.send_signal(signal.SIGCONT)
-        fleet.want("p")
-        fleet.until(fleet.done)
-        assert one.poll() is None
+        fleet.woken(one, "p")
     fleet.judge("p")
 
 
@@ -121,8 +82,7 @@ async def test_newer_content_waits_for_the_older_also_where_another_sends_that(f
     def all_of_it(url: str) -> None:
         connect(fleet.project, url, size=12)
         fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options={"concurrency": 2, "batch_size": 2})
-        fleet.start(3)
-        fleet.until(lambda: len(_workers(fleet)) == 3)
+        fleet.ready(3)
         fleet.want("p")
         fleet.until(fleet.done)
 
@@ -134,7 +94,7 @@ async def test_newer_content_waits_for_the_older_also_where_another_sends_that(f
         # Some were overtaken before they were sent; none came after what was newer, and none twice.
         served = iter(books.served)
         assert all(one in served for one in came) and came[-1] == books.served[-1], (came, books.served)
-    runs = _runs(fleet)
+    runs = fleet.runs()
     assert runs[0].status == "done" and any(one.n for one in runs[1:]), fleet.logs()[-4000:]
 
 
@@ -142,12 +102,11 @@ async def test_newer_content_waits_for_the_older_also_where_another_sends_that(f
 def test_a_target_that_goes_down_while_several_send_is_left_alone(fleet: Fleet, status: int) -> None:
     fleet.sink.latency = 0.3
     fleet.plan("p", concurrency=2, batch_size=2, retry={"tries": 1, "wait": 0, "schedule": [3600]})
-    fleet.start(3)
-    fleet.until(lambda: len(_workers(fleet)) == 3)
+    fleet.ready(3)
     fleet.want("p")
-    fleet.until(lambda: _sender(fleet, "assist"))
+    fleet.until(lambda: fleet.sender("assist"))
     fleet.sink.faults.add({"kind": "status", "status": status, "path": "/items", "times": None})
-    runs = fleet.until(lambda: _ended(fleet))
+    runs = fleet.until(fleet.ended)
     # After so many in a row, or at the first refusal, none of the three begins another; each had two under way.
     assert fleet.sink.faults.active[0].fired <= 3 * ((10 if status == 503 else 1) + 2)
     assert (runs[0].kind, runs[0].status) == ("run", "failed") and any(one.n for one in runs[1:])
@@ -166,10 +125,9 @@ def test_rows_that_are_refused_while_several_send_are_in_the_run_s_figures(fleet
     fleet.plan("p", concurrency=2)
     refused = [f"p-{1_000_000_000 + n}" for n in range(0, ROWS, 10)]
     fleet.sink.faults.add({"kind": "reject", "path": "/items", "ids": refused, "times": None})
-    fleet.start(3)
-    fleet.until(lambda: len(_workers(fleet)) == 3)
+    fleet.ready(3)
     fleet.want("p")
-    runs = fleet.until(lambda: _ended(fleet))
+    runs = fleet.until(fleet.ended)
     counts = [msgspec.json.decode(one.counts) for one in runs]
     assert (counts[0]["delivered"], counts[0]["failed"]) == (ROWS - 12, 12)
     assert runs[0].status == "incomplete" and sum(one["delivered"] for one in counts[1:]) > 0
@@ -193,18 +151,6 @@ class Halls(Books):
         return web.json_response({"data": rows, "total": self.EACH})
 
 
-def _reader(fleet: Fleet, stage: str) -> subprocess.Popen[bytes] | None:
-    """A worker that leads (`run`) or assists (`assist`) and has staged a page."""
-    with fleet.ledger() as ledger:
-        rows = ledger.store.rows(
-            "SELECT l.owner FROM leases l WHERE l.plan_id > 0 AND l.stage LIKE :stage AND l.run_id IN"
-            " (SELECT p.run_id FROM pages p) AND l.run_id IN (SELECT t.taker FROM parts t)",
-            stage=f"{stage}%",
-        )
-    pids = [int(row.owner.split("/")[1]) for row in rows]
-    return next((one for one in fleet.workers if one.pid in pids and one.poll() is None), None)
-
-
 @pytest.mark.parametrize(
     ("who", "how"),
     [("", signal.SIGCONT), ("run", signal.SIGKILL), ("assist", signal.SIGTERM), ("assist", signal.SIGSTOP)],
@@ -215,12 +161,11 @@ async def test_a_source_with_parts_is_read_by_several(fleet: Fleet, who: str, ho
         connect(fleet.project, url, size=10)
         split = {"param": "hall", "values": list(range(Halls.HALLS)), "at_once": 2}
         fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options={"split": split})
-        fleet.start(3)
-        fleet.until(lambda: len(_workers(fleet)) == 3)
+        fleet.ready(3)
         fleet.want("p")
         if who:
-            fleet.until(lambda: _reader(fleet, "assist"))
-            fleet.until(lambda: _reader(fleet, who)).send_signal(how)
+            fleet.until(lambda: fleet.reader("assist"))
+            fleet.until(lambda: fleet.reader(who)).send_signal(how)
         fleet.until(fleet.done)
 
     halls = Halls()

@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.conftest import EMPTY
 from tests.faults.fleet import Fleet
 from tests.faults.systems import ITEMS, SOURCE, Books, connect, good, table
-from tests.faults.test_spread import Halls, _ended, _runs, _sender, _workers
+from tests.faults.test_spread import Halls
 from tests.servers import listening
 
 
@@ -23,8 +23,7 @@ async def carried_out(fleet: Fleet, books: Books, work: Any) -> None:
 
 
 def begin(fleet: Fleet, workers: int = 3) -> None:
-    fleet.start(workers)
-    fleet.until(lambda: len(_workers(fleet)) == workers)
+    fleet.ready(workers)
     fleet.want("p")
 
 
@@ -54,7 +53,7 @@ async def test_what_two_parts_show_is_written_once_under_id_check_and_counted(fl
     await carried_out(fleet, halls := Shared(), work)
     ids = [key for key, _ in halls.applied]
     assert len(ids) == len(set(ids)) == halls.HALLS * halls.EACH // 2
-    run = fleet.until(lambda: _ended(fleet))[0]
+    run = fleet.until(fleet.ended)[0]
     counts = msgspec.json.decode(run.counts)
     found = fleet.project.counts("p")
     # The same id with another content is ambiguous, whichever process read which of the two.
@@ -71,7 +70,7 @@ async def test_reading_alone_is_counted_too(fleet: Fleet) -> None:
         fleet.until(fleet.done)
 
     await carried_out(fleet, halls := Halls(), work)
-    counts = msgspec.json.decode(fleet.until(lambda: _ended(fleet))[0].counts)
+    counts = msgspec.json.decode(fleet.until(fleet.ended)[0].counts)
     whole = halls.HALLS * halls.EACH
     assert (counts["staged"], counts["delivered"]) == (whole, whole)
     assert counts["requests"] == len(halls.served)
@@ -105,12 +104,12 @@ async def test_only_what_was_sent_is_held_when_a_whole_host_is_gone(fleet: Fleet
         options = {"concurrency": 2, "batch_size": 2, "on_doubt": "hold"}
         fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options=options)
         begin(fleet)
-        fleet.until(lambda: _sender(fleet, "assist"))
+        fleet.until(lambda: fleet.sender("assist"))
         fleet.until(lambda: len(books.begun) > 20)
         for one in fleet.workers:
             one.kill()
         fleet.start(1)
-        fleet.until(lambda: fleet.done() and _ended(fleet), 120)
+        fleet.until(lambda: fleet.done() and fleet.ended(), 120)
 
     await carried_out(fleet, books := Slow(90), work)
     held = {int(one["id"]) for one in fleet.project.records("p", state="held")}
@@ -134,7 +133,7 @@ async def test_nobody_assists_with_another_version_of_the_plan(fleet: Fleet) -> 
 
     await carried_out(fleet, books := Slow(48), work)
     assert books.elsewhere == 0 and sorted(key for key, _ in books.applied) == list(range(48))
-    assert [one.kind for one in _runs(fleet)] == ["run"]
+    assert [one.kind for one in fleet.runs()] == ["run"]
 
 
 async def test_rows_over_which_a_target_breaks_down_do_not_make_it_unavailable(fleet: Fleet) -> None:
@@ -152,9 +151,9 @@ async def test_rows_over_which_a_target_breaks_down_do_not_make_it_unavailable(f
         options = {"concurrency": 2, "batch_size": 40, "retry": {"tries": 1, "wait": 0, "schedule": [3, 4000]}}
         fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options=options)
         begin(fleet)
-        fleet.until(lambda: [one for one in _runs(fleet) if one.kind == "deliver" and one.status != "running"], 90)
-        fleet.until(lambda: _ended(fleet), 90)
+        fleet.until(lambda: [one for one in fleet.runs() if one.kind == "deliver" and one.status != "running"], 90)
+        fleet.until(fleet.ended, 90)
 
     await carried_out(fleet, books := Breaks(320), work)
-    assert {one.status for one in _runs(fleet)} <= {"done", "incomplete"}
+    assert {one.status for one in fleet.runs()} <= {"done", "incomplete"}
     assert sorted(key for key, _ in books.applied) == sorted(set(range(320)) - bad)

@@ -24,10 +24,10 @@ Ledgers = list[Ledger]
 
 @pytest.fixture
 def ledgers(tmp_path: Path, postgres: Any) -> Iterator[Ledgers]:
-    """The same ledger, open three times."""
+    """The same ledger, open four times; who looks on is the last."""
     url = postgres.emptied()
     with ExitStack() as stack:
-        yield [stack.enter_context(open_ledger(url, tmp_path)) for _ in range(3)]
+        yield [stack.enter_context(open_ledger(url, tmp_path)) for _ in range(4)]
 
 
 class Beside:
@@ -53,17 +53,17 @@ class Beside:
         return self.found
 
 
-def until_waiting(ledger: Ledger) -> None:
-    """Until some transaction waits for another."""
+def until_waiting(ledger: Ledger, count: int = 1) -> None:
+    """Until so many transactions wait for another."""
     end = time.monotonic() + 10
     asked = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while not ledger.store.tuples(asked):
+    while len(ledger.store.tuples(asked)) < count:
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
 def test_what_is_taken_while_another_comes_to_the_same_place_is_not_left_to_nobody(ledgers: Ledgers) -> None:
-    leader, one, other = ledgers
+    leader, one, other, looking = ledgers
     run, batches = offering(leader, 1)
     silent = joined(leader, run, now=101.0, most=1)
     leader.runs.heartbeat(run, 120.0, {})
@@ -72,7 +72,7 @@ def test_what_is_taken_while_another_comes_to_the_same_place_is_not_left_to_nobo
         c.run("UPDATE shares SET taker = :run WHERE batch_id = :b", own)
         c.run("UPDATE batches SET run_id = :run WHERE batch_id = :b", own)
         joining = Beside(lambda: other.assists.join(run.plan_id, 1, 121.0))
-        until_waiting(leader)
+        until_waiting(looking)
     # What it took in that moment is seen: its place is not free yet.
     assert joining.ended() is None
     lost = leader.shares.lost(run, 122.0)
@@ -80,22 +80,21 @@ def test_what_is_taken_while_another_comes_to_the_same_place_is_not_left_to_nobo
 
 
 def test_a_takeover_while_others_stage(ledgers: Ledgers) -> None:
-    leader, one, other = ledgers
+    leader, one, other, _ = ledgers
     run, _ = begun(leader)
     leader.parts.begin(run, [("1", None), ("2", None)], 100.0)
     helper = joined(leader, run)
     locks = "SELECT next_seq FROM plans WHERE plan_id = :p FOR UPDATE"
     with one.store.transaction(helper) as c:
-        beginning = Beside(lambda: other.runs.begin("p", "p", "run", 1000.0))
         c.value(locks, {"p": run.plan_id})
-        time.sleep(0.2)
+        # It waits for nobody who helps.
+        assert Beside(lambda: other.runs.begin("p", "p", "run", 1000.0)).ended().fence == run.fence + 1
         c.run("UPDATE plans SET next_seq = next_seq WHERE plan_id = :p", {"p": run.plan_id})
-    assert beginning.ended().fence == run.fence + 1
 
 
 @pytest.mark.parametrize("ends", ["claimed again", "closed"])
 def test_retries_beside_a_page_that_replaces_them(ledgers: Ledgers, ends: str) -> None:
-    leader, one, _ = ledgers
+    leader, one, other, looking = ledgers
     run, read = begun(leader)
     count = 2000
     staged(leader, run, read, {str(n): b'{"v":1,"n":%d}' % n for n in range(count)})
@@ -108,11 +107,21 @@ def test_retries_beside_a_page_that_replaces_them(ledgers: Ledgers, ends: str) -
     how = {"body": b"[1]", "body_path": "", "key": "k"}
     batch = leader.delivery.claim(run, "retry", due, [], now=106.0, checks=True, **how) if ends == "closed" else None
     newer = {str(n): b'{"v":2,"n":%d}' % n for n in reversed(range(count))}
-    staging = Beside(lambda: staged(one, helper, Read(4711, 1.0, None, own=False), newer))
-    time.sleep(0.05)
-    if batch is not None:
-        leader.delivery.close(run, batch, state="delivered", attempt=None, failed=[], attempts=1, now=107.0)
-    else:
-        with suppress(Replaced):
-            leader.delivery.claim(run, "retry", due, [], now=106.0, checks=True, **how)
+
+    def settling() -> None:
+        if batch is not None:
+            leader.delivery.close(run, batch, state="delivered", attempt=None, failed=[], attempts=1, now=107.0)
+        else:
+            with suppress(Replaced):
+                leader.delivery.claim(run, "retry", due, [], now=106.0, checks=True, **how)
+
+    middle = {"p": run.plan_id, "seq": due[count // 2].seq}
+    with other.store.transaction() as c:
+        c.value("SELECT seq FROM exceptions WHERE plan_id = :p AND seq = :seq FOR UPDATE", middle)
+        # Both get half-way; where one went from the other end, each would then hold what the other needs.
+        staging = Beside(lambda: staged(one, helper, Read(4711, 1.0, None, own=False), newer))
+        until_waiting(looking, 1)
+        settled = Beside(settling)
+        until_waiting(looking, 2)
     assert staging.ended().staged == count
+    settled.ended()

@@ -54,11 +54,7 @@ def test_a_worker_that_is_gone_in_the_middle_of_a_run_is_replaced(fleet: Fleet, 
     first.send_signal(how)
     fleet.until(fleet.done)
     if how == signal.SIGSTOP:
-        # It wakes up in the middle of what another has ended meanwhile.
-        first.send_signal(signal.SIGCONT)
-        fleet.want("p")
-        fleet.until(fleet.done)
-        assert first.poll() is None
+        fleet.woken(first, "p")
     fleet.judge("p")
     with fleet.ledger() as ledger:
         owners = {row.owner for row in ledger.store.rows("SELECT owner FROM leases WHERE plan_id > 0")}
@@ -69,8 +65,7 @@ def test_a_database_that_is_restarted_is_waited_for(fleet: Fleet, postgres: Any)
     plans = ["p", "q", "r"]
     for plan in plans:
         fleet.plan(plan)
-    fleet.start(2)
-    fleet.until(lambda: len(_present(fleet)) == 2)
+    fleet.ready(2)
     fleet.want(*plans)
     fleet.until(lambda: len(fleet.sink.rows) > 20)
     postgres.stop()
@@ -115,8 +110,7 @@ async def test_a_limit_holds_over_all_workers_together(fleet: Fleet) -> None:
         for plan in plans:
             target = {**ITEMS, "request": [{"field": "id", "value": "{{id}}"}, {"field": "name", "value": plan}]}
             fleet.project.plan(plan, ("books", SOURCE), ("books", target), options={"batch_size": 2})
-        fleet.start(4)
-        fleet.until(lambda: len(_present(fleet)) == 4)
+        fleet.ready(4)
         fleet.want(*plans)
         fleet.until(fleet.done)
 
@@ -127,11 +121,6 @@ async def test_a_limit_holds_over_all_workers_together(fleet: Fleet) -> None:
     assert sorted(strict.applied) == sorted((n, plan) for n in range(30) for plan in plans)
     runs = fleet.project.ledger("p0", lambda ledger, _: ledger.store.rows("SELECT owner FROM leases WHERE plan_id > 0"))
     assert len({row.owner for row in runs}) > 1
-
-
-def _present(fleet: Fleet) -> list[Any]:
-    with fleet.ledger() as ledger:
-        return ledger.agenda.workers()
 
 
 NEXT_MIGRATION = '''"""What a next version might add: a column of each large table, a table."""
