@@ -88,9 +88,12 @@ runs = Table(
     Column("counts", Text),
     Column("error", Text),
     Column("sameness", Text),
+    Column("pace", Text),
+    Column("cancelled_at", Float),
+    Column("cancelled_by", Text),
     Index("runs_by_plan", "plan_id", "run_id"),
     comment="one execution of a plan; sameness: a digest of the plan as it is carried out, which whoever assists must"
-    " share",
+    " share; pace: its figures as they grew (JSON); cancelled_by: who asked it to stop, and when",
 )
 
 pages = Table(
@@ -136,6 +139,13 @@ records = Table(
         "hash",
         sqlite_where=text("stray <> 0"),
         postgresql_where=text("stray <> 0"),
+    ),
+    Index(
+        "records_by_number",
+        "plan_id",
+        "number",
+        sqlite_where=text("number IS NOT NULL"),
+        postgresql_where=text("number IS NOT NULL"),
     ),
     sqlite_with_rowid=False,
     postgresql_partition_by="HASH (plan_id)",
@@ -218,8 +228,10 @@ attempts = Table(
     Column("request", Text, nullable=False),
     Column("reason", Text),
     Column("answer", LargeBinary),
+    Column("headers", Text),
     Index("attempts_by_batch", "batch_id", "attempt_id"),
-    comment="one try at sending a batch, with the target's answer",
+    comment="one try at sending a batch, with the target's answer; headers: those of the request that say something of"
+    " the batch (JSON), never a secret",
 )
 
 exceptions = Table(
@@ -237,6 +249,7 @@ exceptions = Table(
     Column("batch_id", BigInteger),
     Column("updated_at", Float, nullable=False),
     Column("cause", Text),
+    Column("who", Text),
     Index(
         "exceptions_due",
         "plan_id",
@@ -249,7 +262,8 @@ exceptions = Table(
     sqlite_with_rowid=False,
     comment="records whose state does not follow from their batch; rounds counts the scheduled retries used up,"
     " attempts every try;"
-    " due_at: when it is tried (or its wait given up), epoch seconds; cause: a fingerprint of the reason",
+    " due_at: when it is tried (or its wait given up), epoch seconds; cause: a fingerprint of the reason; who: the"
+    " person who skipped it or wrote it into the target by hand",
 )
 
 events = Table(
@@ -263,7 +277,33 @@ events = Table(
     Column("reason", Text),
     Column("run_id", BigInteger),
     Index("events_by_record", "plan_id", "seq", "event_id"),
+    Index(
+        "events_by_run",
+        "run_id",
+        "event_id",
+        sqlite_where=text("run_id IS NOT NULL"),
+        postgresql_where=text("run_id IS NOT NULL"),
+    ),
     comment="changes of state that do not follow from a batch, each with its reason",
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("edit_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made", LargeBinary),
+    Column("payload", LargeBinary),
+    Column("members", Text),
+    Column("batch_id", BigInteger),
+    Index("edits_by_record", "plan_id", "seq", "edit_id"),
+    comment="payloads that people corrected, the newest of a record counts; made: what the mapping had made; payload:"
+    " what is sent instead (zstd; null: what the mapping makes, after all); members: the seqs of all records of the"
+    " document, where it is one of several (JSON); batch_id: the first batch that took it up",
 )
 
 lookup_fields = Table(
@@ -302,7 +342,9 @@ wanted = Table(
     Column("plan", Text, primary_key=True),
     Column("stage", Text, primary_key=True),
     Column("since", Float, nullable=False),
-    comment="stages of plans (extract, deliver, sweep) that are to be run and have not been since",
+    Column("detail", Text),
+    comment="stages of plans (extract, deliver, sweep, reconcile) that are to be run and have not been since; detail:"
+    " the window of a sweep or reconciliation that a person chose (JSON)",
 )
 
 workers = Table(
@@ -373,6 +415,40 @@ places = Table(
     " seconds by the database's clock) each is free again",
 )
 
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("reconciliation_id", Key, primary_key=True),
+    Column("plan_id", BigInteger, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("window_from", Float),
+    Column("window_to", Float),
+    Column("source", BigInteger, nullable=False),
+    Column("ledger", BigInteger, nullable=False),
+    Column("target", BigInteger),
+    Column("differences", BigInteger, nullable=False),
+    Column("found", Text, nullable=False),
+    Index("reconciliations_by_plan", "plan_id", "reconciliation_id"),
+    comment="what each whole comparison of source, ledger and target found: when it ended, over which window (epoch"
+    " seconds; window_from null: everything), how many records each side has (target null: it can't be asked), how many"
+    " differences there are on both sides (0: equal), and which (JSON)",
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("staged", BigInteger, nullable=False, server_default=text("0")),
+    Column("delivered", BigInteger, nullable=False, server_default=text("0")),
+    Column("troubled", BigInteger, nullable=False, server_default=text("0")),
+    Index("tallies_by_hour", "hour"),
+    sqlite_with_rowid=False,
+    comment="what happened to a plan's records in an hour (epoch seconds / 3600): contents staged, records delivered,"
+    " records that came to be dead, held or invalid",
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -395,7 +471,7 @@ SELECT r.plan_id, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.hash, r.pag
                               WHEN b.state = 'sending' THEN 'sending' ELSE 'delivered' END) AS state,
        e.reason, e.due_at, e.attempts AS own_attempts,
        COALESCE(e.batch_id, b.batch_id) AS batch_id,
-       g.received_at AS staged_at
+       g.received_at AS staged_at, e.who, e.updated_at
 FROM records r
 JOIN plans p ON p.plan_id = r.plan_id
 JOIN pages g ON g.page_id = r.page_id
