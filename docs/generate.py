@@ -20,9 +20,9 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     # Help texts are put into words when the commands are defined, so the language has to be chosen first.
     for name in [name for name in sys.modules if name == "noria.cli" or name.startswith("noria.cli.")]:
         del sys.modules[name]
-    from noria.cli.projects import options_of
-    from noria.connectors import CONNECTORS
+        from noria.connectors import CONNECTORS
     from noria.connectors.guarantees import guarantees
+    from noria.metadata.declared import options_of
     from noria.metadata.documents import (
         FilterCondition,
         GroupCalculate,

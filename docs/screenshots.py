@@ -38,6 +38,9 @@ PAGES = {
     "run": "/runs/2",
     "connections": "/connections",
     "audit": "/audit",
+    "editor": "/plans/customers/edit",
+    "new": "/new",
+    "versions": "/plans/customers/versions",
     "error": "/plans/nothing",
 }
 PROJECT = """

@@ -37,6 +37,9 @@ PAGES = (
     "/runs/1",
     "/connections",
     "/audit",
+    "/new",
+    "/plans/customers/edit",
+    "/plans/customers/versions",
 )
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from noria.cli.projects import options_of
 from noria.connectors import CONNECTORS
 from noria.metadata.check import check_plan
+from noria.metadata.declared import options_of
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.plan import PlanDocument
 from noria.metadata.project import load_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -13,9 +13,9 @@ from noria.cli.options import HERE, JsonOption, OptionalPlans, ProjectOption
 from noria.cli.output import console, print_json, problem_lines, table
 from noria.connectors.guarantees import guarantees
 from noria.connectors.registry import CONNECTORS, connector_named
-from noria.connectors.settings import HttpSettings
 from noria.engine.checking import check_project
 from noria.messages import LANGUAGES, Message, language, t
+from noria.metadata.declared import options_of
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import PROJECT_FILE, load_project, problems_of
 from noria.metadata.schema import NAMES, shipped
@@ -141,38 +141,3 @@ def schema(
         choices = Message("valid.choices", {"choices": ", ".join(NAMES)})
         raise NoriaError("usage", Message("valid.not_a_choice", {"value": name}), hint=choices)
     typer.echo(shipped(name), nl=False)
-
-
-def options_of(settings: Any = HttpSettings, prefix: str = "") -> list[dict[str, str]]:
-    """A settings type's options, nested ones with dotted names."""
-    rows: list[dict[str, str]] = []
-    info: Any = msgspec.inspect.type_info(settings)
-    for field in info.fields:
-        kind, meta = field.type, ""
-        if isinstance(kind, msgspec.inspect.Metadata):
-            meta, kind = (kind.extra_json_schema or {}).get("description", ""), kind.type
-        inner = kind
-        if isinstance(kind, msgspec.inspect.UnionType):
-            inner = next(one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType))
-        if isinstance(inner, msgspec.inspect.Metadata):
-            inner = inner.type
-        if isinstance(inner, msgspec.inspect.StructType):
-            rows += options_of(inner.cls, f"{prefix}{field.encode_name}.")
-            continue
-        default = field.default
-        if field.default_factory is not msgspec.NODEFAULT:
-            default = field.default_factory()
-        if isinstance(inner, msgspec.inspect.LiteralType):
-            word = " | ".join(str(value) for value in inner.values)
-        else:
-            word = type(inner).__name__.removesuffix("Type").lower()
-        zh, _, en = meta.partition(" | ")
-        rows.append(
-            {
-                "name": prefix + field.encode_name,
-                "type": word,
-                "default": "" if default is msgspec.NODEFAULT else msgspec.json.encode(default).decode(),
-                "meaning": zh if language() == "zh" or not en else en,
-            }
-        )
-    return rows

@@ -29,9 +29,9 @@ from noria.cli.options import (
 )
 from noria.cli.output import LiveProgress, console, print_json, state_text, table
 from noria.engine import Finished, Workspace, run_plan
-from noria.engine.answers import Asked, decoded, rules_of
+from noria.engine.answers import decoded
 from noria.engine.collector import rare_collections
-from noria.engine.preview import default_moment, preview, source_records
+from noria.engine.preview import NO_MATTER, asked_by, default_moment, preview, source_records
 from noria.engine.staged import first_sync
 from noria.ledger import ledger_of
 from noria.ledger.records import REPLAYABLE
@@ -199,10 +199,6 @@ def _first_record(project: Project | None, plan: Plan) -> list[bytes]:
     return _from_source(project, plan, 1, Redactor())[0][:1]
 
 
-# What stops a run but not a look at what comes out: plans and maps that are not there yet, what a target would not do.
-_NO_MATTER = ("check.lookup_plan", "check.no_map", "check.no_taker", "check.not_yet", "check.callback_loop")
-
-
 def preview_command(
     plan: PlanArgument,
     input_file: Annotated[Path | None, typer.Option("--input", help=t("help.input"))] = None,
@@ -213,7 +209,7 @@ def preview_command(
     """Records → payloads; writes nothing."""
     loaded, chosen = _to_preview(plan, project)
     errors = [p for p in check_plan(chosen, loaded.plans()[0] if loaded else []) if p.severity == "error"]
-    errors = [p for p in errors if p.message.key not in _NO_MATTER]
+    errors = [p for p in errors if p.message.key not in NO_MATTER]
     if errors:
         raise InvalidDocument(errors)
     redactor = Redactor()
@@ -228,7 +224,7 @@ def preview_command(
     if loaded is not None and any(lookups_in(chosen)) and _ledger_exists(loaded):
         ledger = ledger_of(loaded)
     try:
-        asked = _asked(loaded, ledger, [lookup.plan for lookup, _ in lookups_in(chosen)]) if loaded else {}
+        asked = asked_by(chosen, loaded.plans()[0], ledger) if loaded else {}
         results = preview(chosen, records, moment, ledger, asked)
     finally:
         if ledger is not None:
@@ -250,17 +246,6 @@ def _to_preview(reference: str, folder: Path) -> tuple[Project | None, Plan]:
 def _ledger_exists(project: Project) -> bool:
     _, _, file = project.ledger.url.partition(":///")
     return not project.ledger.url.startswith("sqlite") or (project.folder / file).is_file()
-
-
-def _asked(project: Project, ledger: Any, references: list[str]) -> dict[str, Asked]:
-    """The plans that are looked into, as far as they are known."""
-    found = {}
-    for reference in references:
-        plan = next((one for one in project.plans()[0] if one.answers_to(reference)), None)
-        if plan is not None:
-            number = ledger.runs.known_plan(plan.key) if ledger is not None else None
-            found[reference] = Asked(number, rules_of(plan))
-    return found
 
 
 def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -> tuple[list[bytes], Moment]:

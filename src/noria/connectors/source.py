@@ -107,6 +107,10 @@ class Source:
             records, _text(following), answer.request, counted, extra=place.beyond, token=token, more=more
         )
 
+    async def peek(self) -> Answer:
+        """The first page's answer as it came, whatever it is; raises `Failure` where there is none."""
+        return await self._send(Place())
+
     def _is_behind_the_end(self, place: Place, failure: Failure) -> bool:
         """Whether the refusal of a page says no more than that the list ended before it."""
         if place.page == 0 or failure.kind != "permanent" or place.row < place.total:

@@ -155,7 +155,8 @@ async def refuse_forgery(request: Request) -> None:
         raise Denied(403, "console.forged")
     given = request.headers.get("x-token")
     if given is None:
-        form = await request.form()
+        # As many fields as a large plan has in the editor.
+        form = await request.form(max_fields=20_000)
         given = str(form.get("token", ""))
     known = request.session.get("token")
     if not isinstance(known, str) or not hmac.compare_digest(known.encode(), given.encode()):

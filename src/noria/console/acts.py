@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from noria.connectors.failures import Failure
-from noria.console.access import Denied, Reader
+from noria.console.access import Denied
 from noria.console.door import Door, text_in
-from noria.console.render import address, as_json, wants_json
+from noria.console.planfiles import Conflict, PlanFiles
+from noria.console.render import address
 from noria.engine.preview import source_records
 from noria.engine.staged import first_sync
 from noria.ledger import Ledger
 from noria.ledger.browsing import TROUBLE
-from noria.metadata.editing import set_enabled
 from noria.metadata.macros import Moment
+from noria.metadata.splicing import with_value
 
 
 class Acts:
     """The acts of a project."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, files: PlanFiles) -> None:
         self.door = door
+        self.files = files
 
     def routes(self) -> list[BaseRoute]:
         """Every act; an operator's."""
@@ -48,21 +48,28 @@ class Acts:
             records = await source_records(self.door.workspace, plan, moment, 1)
         except Failure as failure:
             reason = self.door.workspace.redactor.clean(str(failure.message))
-            return await self._done(request, "test_failed", plan.key, "/connections", connection=name, reason=reason)
-        return await self._done(request, "test", plan.key, "/connections", connection=name, count=len(records))
+            return await self.door.done(
+                request, "test_failed", plan.key, "/connections", connection=name, reason=reason
+            )
+        return await self.door.done(request, "test", plan.key, "/connections", connection=name, count=len(records))
 
     async def _run_now(self, request: Request) -> Response:
         plan, now = self.door.plan_of(request), request.state.now
         if not plan.enabled:
             raise Denied(409, "console.paused")
         await self.door.desk.ask(lambda ledger: ledger.agenda.want([(plan.key, "extract"), (plan.key, "deliver")], now))
-        return await self._done(request, "run", plan.key, f"/plans/{plan.key}")
+        return await self.door.done(request, "run", plan.key, f"/plans/{plan.key}")
 
     async def _enable(self, request: Request) -> Response:
         plan, form = self.door.plan_of(request), await request.form()
         enabled = form.get("enabled") == "true"
-        set_enabled(plan.path, enabled)
-        return await self._done(request, "resume" if enabled else "pause", plan.key, f"/plans/{plan.key}")
+        now, what = self.files.read(plan.key), "resume" if enabled else "pause"
+        text = with_value(now.text, ("enabled",), enabled)
+        try:
+            await self.files.save(plan.key, text, now.digest, who=request.state.reader.name, at=request.state.now)
+        except Conflict:
+            raise Denied(409, "editor.conflict_now") from None
+        return await self.door.done(request, what, plan.key, f"/plans/{plan.key}")
 
     async def _replay(self, request: Request) -> Response:
         """Records of a plan go back to be sent: one by its id, or those of a state, of one cause."""
@@ -85,14 +92,4 @@ class Acts:
         count = await self.door.desk.ask(replay)
         back = address(f"/plans/{plan.key}/record", id=record_id) if record_id else address("/failures")
         detail = {"id": record_id, "state": state, "cause": cause, "count": count}
-        return await self._done(request, "replay", plan.key, back, **detail)
-
-    async def _done(self, request: Request, what: str, plan: str, back: str, **detail: Any) -> Response:
-        reader: Reader = request.state.reader
-        now = request.state.now
-        await self.door.desk.ask(lambda ledger: ledger.audit.note(now, reader.name, what, plan, detail))
-        if wants_json(request):
-            return as_json({"done": what, "plan": plan, **detail})
-        said = {name: detail.get(name) for name in ("count", "connection", "reason")}
-        request.session["done"] = {"what": what, "plan": plan, **said}
-        return RedirectResponse(back, 303)
+        return await self.door.done(request, "replay", plan.key, back, **detail)

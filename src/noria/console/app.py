@@ -18,12 +18,15 @@ from noria.console.access import Denied
 from noria.console.acts import Acts
 from noria.console.desk import Desk
 from noria.console.door import Door
+from noria.console.editor import Editor
 from noria.console.hooks import Refused, event_of
 from noria.console.live import Live
 from noria.console.login import Login
 from noria.console.metrics import Figures
 from noria.console.pages import Pages
+from noria.console.planfiles import PlanFiles
 from noria.console.render import HERE
+from noria.console.versions import Versions
 from noria.engine import Workspace
 from noria.ledger.overview import overview
 from noria.messages import Message
@@ -113,10 +116,13 @@ class Operations:
     def app(self) -> Starlette:
         """The application. Close it with `close`."""
         self.desk = Desk(self.workspace.project)
+        files = PlanFiles(self.workspace.project, self.desk)
         door, live = Door(self.workspace, self.desk), Live(self.desk, self.workspace.clock, self.alive)
         console = [
             *Pages(door).routes(),
-            *Acts(door).routes(),
+            *Editor(door, files).routes(),
+            *Versions(door, files).routes(),
+            *Acts(door, files).routes(),
             *Login(door).routes(),
             Route("/events", door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

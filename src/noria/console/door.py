@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from noria.console.access import Access, Denied, forgery_token, refuse_forgery
+from noria.console.access import Access, Denied, Reader, forgery_token, refuse_forgery
 from noria.console.desk import Desk
-from noria.console.render import address, language_of, page, wants_json
+from noria.console.render import address, as_json, language_of, page, wants_json
 from noria.engine import Workspace
 from noria.messages import READER
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 
 View = Callable[[Request], Awaitable[Response]]
+# What an address has as it is.
+_IN_ADDRESSES = ":/%#?=@[]!$&'()*+,;"
 # No number in the ledger is larger.
 _LARGEST = 2**62
 
@@ -54,6 +58,20 @@ class Door:
                 return page(request, "error.html", {"error": error.to_json()}, 404 if missing else 503)
 
         return answer
+
+    async def done(self, request: Request, what: str, plan: str, back: str, **detail: Any) -> Response:
+        """Put what somebody did on record, and go to the page at `back`, which says so; a program is told."""
+        reader: Reader = request.state.reader
+        now = request.state.now
+        await self.desk.ask(lambda ledger: ledger.audit.note(now, reader.name, what, plan, detail))
+        if wants_json(request):
+            return as_json({"done": what, "plan": plan, **detail})
+        said = {name: detail.get(name) for name in ("count", "connection", "reason")}
+        request.session["done"] = {"what": what, "plan": plan, **said}
+        if request.headers.get("hx-request"):
+            # Only a part of the page was asked for, and the whole is to change.
+            return Response(headers={"HX-Redirect": quote(back, safe=_IN_ADDRESSES)})
+        return RedirectResponse(back, 303)
 
     def plans(self) -> list[Plan]:
         """The plans whose files can be read."""

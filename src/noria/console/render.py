@@ -18,11 +18,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from noria.messages import Message, language, t
+from noria.metadata.paths import MISSING
 from noria.metadata.times import DEFAULT_ZONE
 
 HERE = Path(__file__).parent
 _JSON = msgspec.json.Encoder(enc_hook=str)
 _ESCAPE = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\.")
+# Characters of a value in one line.
+_SHORT = 80
 _STEPS = ((60, "second"), (3600, "minute"), (86400, "hour"), (86400 * 1e6, "day"))
 
 
@@ -81,7 +84,17 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals.update(t=t, language=language, static=_static, address=address, tojson=_shown_json)
-    made.filters.update(ago=ago, clock=clock, number=number, span=span, json=_shown_json, answer=_shown_answer)
+    made.tests.update(came=lambda value: value is not MISSING)
+    made.filters.update(
+        moment=moment,
+        shortly=shortly,
+        ago=ago,
+        clock=clock,
+        number=number,
+        span=span,
+        json=_shown_json,
+        answer=_shown_answer,
+    )
     return made
 
 
@@ -107,6 +120,18 @@ def ago(seconds: float | None, now: float, zone: ZoneInfo = DEFAULT_ZONE) -> Mar
     words = t("ago.now") if abs(past) < 2 else t("ago.past", span=text) if past > 0 else t("ago.ahead", span=text)
     shown = Markup('<time datetime="{0}" title="{1}">{2}</time>')
     return shown.format(at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S} {zone.key}", words)
+
+
+def moment(seconds: float, zone: ZoneInfo = DEFAULT_ZONE) -> Markup:
+    """A time (epoch seconds) to the minute."""
+    at = datetime.fromtimestamp(seconds, zone)
+    return Markup('<time datetime="{0}">{1}</time>').format(at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M}")
+
+
+def shortly(value: Any) -> str:
+    """A value in one line."""
+    text = value if isinstance(value, str) else _JSON.encode(value).decode()
+    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
 
 
 def clock(text: str | None) -> Markup:

@@ -73,10 +73,24 @@ def _check_file(project: Project | None, file: Path, loaded: list[Plan]) -> list
     except NoriaError as error:
         return problems_of(error)
     plan, found = load_metadata_to_check(file) if alone else load_plan_to_check(file)
+    return found if plan is None else _check_loaded(None if alone else project, plan, found, loaded, alone)
+
+
+def check_text(project: Project, file: Path, text: str) -> tuple[Plan | None, list[Problem]]:
+    """What a plan's file would be with another text: the plan as far as it can be read, and every problem."""
+    plan, found = load_plan_to_check(file, text)
     if plan is None:
-        return found
+        return None, found
+    loaded = [one for one in project.plans()[0] if one.key != plan.key]
+    return plan, _check_loaded(project, plan, found, [*loaded, plan], False)
+
+
+def _check_loaded(
+    project: Project | None, plan: Plan, found: list[Problem], loaded: list[Plan], alone: bool
+) -> list[Problem]:
+    """Problems of a plan's form, with those of what it says."""
     later = check_plan(plan, loaded)
-    if project is not None and not alone:
+    if project is not None:
         later += _check_taker(project, plan, loaded)
         later += _check_names(plan, loaded)
     for side in () if alone else ("source", "target"):

@@ -17,6 +17,7 @@ from noria.ledger import Ledger
 from noria.ledger.content import same_content
 from noria.mapping import Environment, MappingError, Waiting, compile_mapping, grouping_of
 from noria.messages import Message
+from noria.metadata.check import lookups_in
 from noria.metadata.documents import Item
 from noria.metadata.macros import Moment
 from noria.metadata.paths import MISSING, at
@@ -54,6 +55,21 @@ async def _some_lists(workspace: Workspace, plan: Plan, moment: Moment) -> Async
         values += [value for raw in page.records if (value := value_in(split, raw)) is not None]
     for part in partitions_of(split, values, moment)[: -_MOST_EMPTY - 1 : -1]:
         yield partition_source(workspace, plan, split, part, moment)
+
+
+# What stops a run but not a look at what comes out: plans and maps that are not there yet, what a target would not do.
+NO_MATTER = frozenset(("check.lookup_plan", "check.no_map", "check.no_taker", "check.not_yet", "check.callback_loop"))
+
+
+def asked_by(plan: Plan, loaded: Sequence[Plan], ledger: Ledger | None) -> dict[str, Asked]:
+    """The plans that a plan's look-ups name, as far as there are such."""
+    found = {}
+    for lookup, _ in lookups_in(plan):
+        other = next((one for one in loaded if one.answers_to(lookup.plan)), None)
+        if other is not None:
+            number = ledger.runs.known_plan(other.key) if ledger is not None else None
+            found[lookup.plan] = Asked(number, rules_of(other))
+    return found
 
 
 def preview(

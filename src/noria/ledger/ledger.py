@@ -17,6 +17,7 @@ from noria.ledger.lookups import Lookups
 from noria.ledger.opening import open_store
 from noria.ledger.pages import Pages
 from noria.ledger.parts import Parts
+from noria.ledger.planversions import PlanVersions
 from noria.ledger.pruning import Pruning
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
@@ -40,6 +41,7 @@ class Ledger:
         self.lookups = Lookups(store, pages)
         self.records = Records(store, pages)
         self.audit = Audit(store)
+        self.plan_versions = PlanVersions(store)
         self.browsing = Browsing(store, self.records)
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)

@@ -461,6 +461,20 @@ audit = Table(
     comment="what people changed: when (epoch seconds), who, what, of which plan, and how (JSON)",
 )
 
+plan_versions = Table(
+    "plan_versions",
+    metadata,
+    Column("version_id", Key, primary_key=True),
+    Column("plan", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("who", Text),
+    Column("note", Text),
+    Column("digest", Text, nullable=False),
+    Column("text", LargeBinary, nullable=False),
+    Index("plan_versions_by_plan", "plan", "version_id"),
+    comment="texts that plans' files have held, as the console found (who is null) or wrote them (zstd)",
+)
+
 __all__ = ["RECORD_STATES", "metadata"]
 
 # Kept out of the tables' metadata because SQLAlchemy knows no views; created and replaced by migrations.

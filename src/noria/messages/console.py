@@ -32,6 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "console.came": ("入账时间", "staged"),
     "console.cause": ("原因", "cause"),
     "console.count": ("条数", "records"),
+    "console.edit": ("编辑", "Edit"),
     "console.failure_count": (
         "{count} 条数据没有写入，{causes} 种原因",
         "Records not delivered: {count}, causes: {causes}",
@@ -131,6 +132,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "done.run": ("{plan} 已排队执行", "{plan} will run in a moment"),
     "done.pause": ("{plan} 已停用", "{plan} is paused"),
     "done.resume": ("{plan} 已启用", "{plan} is switched on"),
+    "done.edit": ("{plan} 已保存", "{plan} is saved"),
+    "done.edit_run": ("{plan} 已保存，已排队执行", "{plan} is saved and will run in a moment"),
+    "done.restore": ("{plan} 已恢复到较早的版本", "{plan} is what it was before"),
     "done.replay": ("{plan} 的 {count} 条数据将重新写入", "{plan}: to be sent again: {count}"),
     "run.kind_run": ("读取并写入", "read and deliver"),
     "run.kind_extract": ("读取", "read"),

@@ -1,8 +1,10 @@
-"""Reading JSON and TOML files that people write, with errors that say where."""
+"""Files that people write, JSON and TOML: read with errors that say where, and replaced whole."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -45,10 +47,15 @@ def read_json(path: Path, plan: str = "") -> Any:
 def read_json_text(path: Path, plan: str = "") -> tuple[Any, str]:
     """A JSON file's value and its text; raises `NoriaError` with line and column when it is malformed."""
     text = read_text(path, plan)
+    return parsed(text, path, plan), text
+
+
+def parsed(text: str, path: Path, plan: str = "") -> Any:
+    """The value of a text that is, or is to be, in a JSON file; raises `NoriaError` as `read_json` does."""
     try:
         value = msgspec.json.decode(text)
         _refuse_deep(value)
-        return value, text
+        return value
     except RecursionError:
         message = Message("file.too_deep", {"path": path.name, "deepest": DEEPEST})
         raise NoriaError("bad_json", message, plan=plan, path="$", hint=Message("file.too_deep_hint")) from None
@@ -123,3 +130,18 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message = Message("file.bad_toml", {"path": path.name, "reason": str(error)})
         raise NoriaError("bad_toml", message, plan=path.name, path="$", hint=Message("file.bad_toml_hint")) from None
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put another text in a file's place at once: who reads it meanwhile sees the one or the other."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(path.stat().st_mode if path.exists() else 0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -13,7 +13,7 @@ from noria.messages import Message
 from noria.metadata.documents import Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.exports import read_export
-from noria.metadata.files import duplicate_keys, read_json, read_json_text, read_toml
+from noria.metadata.files import duplicate_keys, parsed, read_json, read_json_text, read_toml
 from noria.metadata.plan import Options, Plan, PlanDocument, Side, SideDocument
 from noria.metadata.secrets import resolve
 from noria.metadata.times import duration
@@ -204,10 +204,10 @@ def load_plan(path: Path) -> tuple[Plan, list[Problem]]:
     return _Loading(path, mends=False).plan()
 
 
-def load_plan_to_check(path: Path) -> tuple[Plan | None, list[Problem]]:
+def load_plan_to_check(path: Path, text: str | None = None) -> tuple[Plan | None, list[Problem]]:
     """The plan in a file as far as it can be read, with every problem of its form: what is wrong in one place does not
-    hide what is wrong in another. None where nothing can be read."""
-    loading = _Loading(path, mends=True)
+    hide what is wrong in another. None where nothing can be read. `text`: what the file is to hold instead."""
+    loading = _Loading(path, mends=True, text=text)
     try:
         return loading.plan()
     except NoriaError as error:
@@ -236,10 +236,12 @@ def problems_of(error: NoriaError) -> list[Problem]:
 
 
 class _Loading:
-    """A file on its way to a plan. `mends`: what doesn't fit is left out and noted, instead of ending it."""
+    """A file on its way to a plan. `mends`: what doesn't fit is left out and noted, instead of ending it; `text`: what
+    the file is to hold instead."""
 
-    def __init__(self, path: Path, *, mends: bool) -> None:
+    def __init__(self, path: Path, *, mends: bool, text: str | None = None) -> None:
         self.path = path
+        self.text = text
         self.key = path.stem
         self.mends = mends
         self.found: list[Problem] = []
@@ -290,7 +292,10 @@ class _Loading:
 
     def _read(self, path: Path, place: str) -> Any:
         self.read.append(path)
-        raw, text = read_json_text(path, self.key)
+        if self.text is not None and path == self.path:
+            raw, text = parsed(self.text, path, self.key), self.text
+        else:
+            raw, text = read_json_text(path, self.key)
         for where, name in duplicate_keys(text) if self.mends else ():
             message = Message("valid.duplicate_key", {"key": name})
             self._note([Problem(message, place + where, Message("check.duplicate_hint"), "warning")])

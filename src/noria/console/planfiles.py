@@ -1,0 +1,98 @@
+"""Plans' files as the console changes them: never over what somebody else wrote meanwhile, and each text is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from noria.console.access import Denied
+from noria.console.desk import Desk
+from noria.engine.checking import check_text
+from noria.ledger import Ledger
+from noria.metadata.files import read_text, replace_file
+from noria.metadata.project import Project
+
+# What a plan may be called: the stem of its file, and a part of addresses.
+KEY = re.compile(r"[^\W_][\w.-]{0,79}\Z")
+_WRITING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class FileText:
+    """A plan's file as it is now: its text, and the digest by which a change of it is noticed ("" where there is no
+    file)."""
+
+    text: str
+    digest: str
+
+
+class Conflict(Exception):
+    """The file is not what it was when the change was begun. `now`: what it is."""
+
+    def __init__(self, now: FileText) -> None:
+        super().__init__(now.digest)
+        self.now = now
+
+
+class PlanFiles:
+    """The files of a project's plans."""
+
+    def __init__(self, project: Project, desk: Desk) -> None:
+        self.project = project
+        self.desk = desk
+
+    def path(self, key: str) -> Path:
+        """Where a plan is, or would be."""
+        return self.project.folder / "plans" / f"{key}.json"
+
+    def read(self, key: str) -> FileText:
+        """A plan's file; raises `NoriaError` where it can't be read."""
+        path = self.path(key)
+        if not path.exists():
+            return FileText("", "")
+        text = read_text(path, key)
+        return FileText(text, digest_of(text))
+
+    def of_plan(self, key: str) -> FileText:
+        """The file of a plan that there is; raises `Denied`, or `NoriaError` where it can't be read."""
+        now = self.read(key) if KEY.match(key) else FileText("", "")
+        if not now.digest:
+            raise Denied(404, "console.no_such_plan")
+        return now
+
+    async def save(self, key: str, text: str, base: str, *, who: str, at: float, note: str | None = None) -> FileText:
+        """Write a text to a plan's file that is still the one with the digest `base` ("": there is none yet), and keep
+        it, and what was there, as versions. Raises `Conflict`, or `NoriaError` where it can't be written."""
+        path = self.path(key)
+        with _WRITING:
+            before = self.read(key)
+            if before.digest != base:
+                raise Conflict(before)
+            if "\r\n" in before.text:
+                text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+            path.parent.mkdir(exist_ok=True)
+            replace_file(path, text)
+        after = FileText(text, digest_of(text))
+        await self.desk.ask(lambda ledger: self._keep(ledger, key, before, after, who, at, note))
+        return after
+
+    def _keep(
+        self, ledger: Ledger, key: str, before: FileText, after: FileText, who: str, at: float, note: str | None
+    ) -> None:
+        """Keep both texts, but none in which a secret is written down."""
+        for one, by, remark in ((before, None, None), (after, who, note)):
+            if one.text and not self.holds_secret(key, one.text):
+                ledger.plan_versions.keep(key, one.text, one.digest, at, by, remark)
+
+    def holds_secret(self, key: str, text: str) -> bool:
+        """Whether a secret is written down in a text, instead of being named."""
+        _, problems = check_text(self.project, self.path(key), text)
+        return any(one.message.key == "secret.literal" for one in problems)
+
+
+def digest_of(text: str) -> str:
+    """What a text is known by, however its lines end."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode("utf-8", "surrogatepass")).hexdigest()[:32]

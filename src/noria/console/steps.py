@@ -1,0 +1,134 @@
+"""What the buttons of the editor do to a plan's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from noria.engine.sampling import SampleField
+from noria.metadata.paths import at
+from noria.metadata.project import is_metadata
+from noria.metadata.splicing import Path, Written, inserted, moved, pointer, spans, steps, with_value, without
+
+_ITEM = {"field": "", "label": "", "type": "string", "value": ""}
+_TEST = {"field": "", "logic": "eq", "value": ""}
+_MAPPED: Path = ("target", "metadata", "request")
+BLANK_PLAN = """{
+  "name": "",
+  "source": {
+    "metadata": {
+      "method": "GET",
+      "idCheck": true,
+      "request": []
+    }
+  },
+  "target": {
+    "metadata": {
+      "method": "POST",
+      "request": []
+    }
+  }
+}
+"""
+
+
+def carried_out(text: str, step: str, fields: list[SampleField]) -> str:
+    """A text after a button's step, written `word:argument`; one that is none changes nothing. `fields`: the sample's.
+    Raises `ValueError` where the text has something else in that place."""
+    word, _, argument = step.partition(":")
+    found = _STEPS.get(word)
+    return text if found is None else found(text, argument, fields)
+
+
+def pasted(text: str, given: str, side: str) -> str:
+    """A text with what was pasted: a side's metadata, or a whole plan. Raises `ValueError` for anything else."""
+    try:
+        value = msgspec.json.decode(given)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+    sides = [value.get(name) for name in ("source", "target")] if isinstance(value, dict) else []
+    if sides and all(isinstance(one, dict) for one in sides):
+        if not all(is_metadata(one) for one in sides):
+            return given.strip().replace("\r\n", "\n") + "\n"
+        # Both documents, as they are published side by side.
+        for name in ("source", "target"):
+            span = spans(given).at((name,))
+            assert span is not None
+            text = with_value(text, (name, "metadata"), Written(given[span.start : span.end]))
+        return text
+    if not is_metadata(value):
+        raise ValueError("api")
+    return with_value(text, (side, "metadata"), Written(given))
+
+
+def _added(text: str, where: str, _: list[SampleField], what: Any = _ITEM) -> str:
+    path = steps(where, text)
+    array = spans(text).at(path)
+    return inserted(text, path, len(array.parts) if array is not None else 0, dict(what))
+
+
+def _tested(text: str, where: str, fields: list[SampleField]) -> str:
+    """A further condition: in a group, or with `-` as its place in a group of its own."""
+    if where.endswith("/-"):
+        path = steps(where.removesuffix("/-"), text)
+        array = spans(text).at(path)
+        return inserted(text, path, len(array.parts) if array is not None else 0, [dict(_TEST)])
+    return _added(text, where, fields, _TEST)
+
+
+def _removed(text: str, where: str, _: list[SampleField]) -> str:
+    path = steps(where, text)
+    text = without(text, path)
+    holder = spans(text).at(path[:-1])
+    # A group without conditions is none.
+    if path[:3] == ("source", "metadata", "condition") and len(path) == 5 and holder is not None and not holder.parts:
+        return without(text, path[:-1])
+    return text
+
+
+def _named(key: str) -> Callable[[str, str, list[SampleField]], str]:
+    return lambda text, path, _: with_value(text, ("source", "metadata", key), path)
+
+
+def _mapped(text: str, path: str, fields: list[SampleField]) -> str:
+    """The text with a target's field made of a source's: of lines inside an array made of the lines' array."""
+    known = {one.path: one for one in fields}
+    found = known.get(path)
+    kind = found.kind if found is not None and found.kind in ("int", "float", "bool") else "string"
+    arrays = [one.path for one in fields if one.kind == "array" and path.startswith(one.path + ".")]
+    if found is None or not found.lines or not arrays:
+        item = {"field": path, "label": "", "type": kind, "value": "{{" + path + "}}"}
+        return _added(text, pointer(_MAPPED), fields, item)
+    array = min(arrays, key=len)
+    document = msgspec.json.decode(text)
+    items = at(document, ".".join(map(str, _MAPPED)))
+    place = next((n for n, one in enumerate(items or []) if isinstance(one, dict) and one.get("value") == array), None)
+    item = {"field": path[len(array) + 1 :], "label": "", "type": kind, "value": "{{" + path + "}}"}
+    if place is None:
+        line = {"field": array, "label": "", "type": "array", "value": array, "children": [item]}
+        return _added(text, pointer(_MAPPED), fields, line)
+    return _added(text, pointer((*_MAPPED, place, "children")), fields, item)
+
+
+def _mapped_all(text: str, _: str, fields: list[SampleField]) -> str:
+    """The text with each field of the sample that is not mapped yet."""
+    for one in fields:
+        if one.kind not in ("object", "array") and "{{" + one.path + "}}" not in text:
+            text = _mapped(text, one.path, fields)
+    return text
+
+
+_STEPS: dict[str, Callable[[str, str, list[SampleField]], str]] = {
+    "add": _added,
+    "test": _tested,
+    "remove": _removed,
+    "up": lambda text, where, _: moved(text, steps(where, text), -1),
+    "down": lambda text, where, _: moved(text, steps(where, text), 1),
+    "id": _named("id"),
+    "number": _named("number"),
+    "map": _mapped,
+    "map_all": _mapped_all,
+    "records": lambda text, path, _: with_value(text, ("options", "source", "envelope", "records"), path),
+}

@@ -1,0 +1,122 @@
+"""The editor in a real browser: a plan from nothing to its first delivered records, and what must not get lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from noria.console.app import Operations
+from noria.console.server import serving
+from noria.metadata.clock import SystemClock
+from noria.scheduler.loop import Scheduler
+from noria.simulators.okki import Okki
+from noria.simulators.okki_data import make_account
+from noria.simulators.server import serve
+from noria.simulators.sink import Sink
+from tests.browser.test_console import CHROMIUM, browser
+from tests.conftest import Project
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the editor is not tried")
+
+
+@asynccontextmanager
+async def served(project: Project, connections: str) -> AsyncIterator[str]:
+    """A project without plans that is served."""
+    project.connections(connections)
+    (project.folder / "plans").mkdir(exist_ok=True)
+    project.clock = SystemClock()  # type: ignore[assignment]
+    async with project.workspace() as workspace:
+        stop = asyncio.Event()
+        scheduler = asyncio.create_task(Scheduler(workspace, stop).run())
+        operations = Operations(workspace, lambda: not stop.is_set())
+        async with serving(operations.app(), "127.0.0.1:0") as port:
+            yield f"http://127.0.0.1:{port}"
+            stop.set()
+        operations.close()
+        await scheduler
+
+
+def file_of(project: Project, key: str) -> Any:
+    return json.loads((project.folder / "plans" / f"{key}.json").read_text("utf-8"))
+
+
+async def settled(page: Page) -> None:
+    """Until the server has answered what was typed."""
+    await page.wait_for_function("() => !document.querySelector('.htmx-request')")
+
+
+async def test_a_plan_of_okki_from_nothing_to_its_first_records(project: Project, monkeypatch: Any) -> None:
+    """Pick connection and operation, look at real records, choose id and number, parameters with macros, a filter, the
+    mapping with completion and what comes out of it, check, save, run."""
+    monkeypatch.setenv("OKKI_SECRET", "demo-secret")
+    okki, sink = Okki(make_account(3, users=30, departments=4, companies=0, orders=0, leads=0, invalid=0)), Sink()
+    async with serve(okki) as source, serve(sink) as target:
+        connections = (
+            f'[connections.crm]\nconnector = "okki"\nbase_url = "{source.url}"\nclient_id = "demo-client"\n'
+            f'client_secret = "env:OKKI_SECRET"\n[connections.erp]\nconnector = "http"\nbase_url = "{target.url}"\n'
+            'envelope = { code = "code", success = [200], message = "message" }\n'
+            'write = { batch_size = 10, results = "data.results", idempotency_header = "Idempotency-Key" }\n'
+        )
+        async with served(project, connections) as url, browser() as page:
+            await page.goto(f"{url}/plans")
+            await page.get_by_role("link", name="新建集成方案").click()
+            await page.get_by_label("文件名").fill("users")
+            await page.get_by_label("名称", exact=True).fill("小满用户 → ERP")
+            # The connection, and an operation that the connector knows.
+            await page.locator("[id='f/source/connection']").select_option("crm")
+            api = page.locator("[id='f/source/metadata/api']")
+            await api.fill("user/li")
+            await page.get_by_role("option", name="/v1/user/list").click()
+            await expect(api).to_have_value("/v1/user/list")
+            # A parameter that the operation has, out of the suggestions.
+            await page.get_by_role("button", name="添加参数").click()
+            await page.locator("[id='f/source/metadata/request/0/field']").click()
+            await page.get_by_role("option", name="enable_flag").click()
+            await page.locator("[id='f/source/metadata/request/0/value']").fill("1")
+            await page.get_by_role("button", name="读取样本").click()
+            await expect(page.get_by_role("status")).to_contain_text("条样本")
+            row = page.locator("table.found tbody tr", has=page.get_by_text("user_id", exact=True))
+            await row.get_by_role("button", name="主键").click()
+            await expect(page.locator("[id='f/source/metadata/id']")).to_have_value("user_id")
+            row = page.locator("table.found tbody tr", has=page.get_by_text("nickname", exact=True))
+            await row.get_by_role("button", name="编码").click()
+            await expect(page.locator("[id='f/source/metadata/number']")).to_have_value("nickname")
+            # A filter.
+            await page.get_by_role("button", name="添加过滤条件").click()
+            await page.locator("[id='f/source/metadata/condition/0/0/field']").fill("nickname")
+            await page.locator("[id='f/source/metadata/condition/0/0/logic']").select_option("notnull")
+            # The target, and what its fields are made of.
+            await page.locator("[id='f/target/connection']").select_option("erp")
+            await page.locator("[id='f/target/metadata/api']").fill("/items")
+            for name in ("user_id", "full_name"):
+                row = page.locator("table.found tbody tr", has=page.get_by_text(name, exact=True))
+                await row.get_by_role("button", name="映射").click()
+            await expect(page.locator("[id='f/target/metadata/request/1/value']")).to_have_value("{{full_name}}")
+            await page.locator("[id='f/target/metadata/request/0/field']").fill("id")
+            await page.keyboard.press("Escape")
+            await page.get_by_role("button", name="添加字段").click()
+            await page.locator("[id='f/target/metadata/request/2/field']").fill("title")
+            formula = page.locator("[id='f/target/metadata/request/2/value']")
+            await formula.fill("_function CONCAT('U-', '{{user_id}}'")
+            # What is wrong stands at the field, before it is right.
+            await expect(page.locator("tr[id='r/target/metadata/request/2'] .why")).not_to_be_empty()
+            await formula.fill("_function CONCAT('U-', '{{user_id}}')")
+            await expect(page.locator("tr[id='r/target/metadata/request/2'] .out")).to_contain_text("U-")
+            await expect(page.locator("#problems")).to_contain_text("没有错误")
+            await page.locator("[id='f/schedule']").fill("*/10 * * * *")
+            await expect(page.get_by_text("接下来：")).to_be_visible()
+            await settled(page)
+            await page.get_by_role("button", name="保存并执行").click()
+            await expect(page.get_by_role("status")).to_contain_text("已保存，已排队执行")
+            await expect(page.locator("#live")).to_contain_text("完成", timeout=20_000)
+        made = file_of(project, "users")
+        assert made["schedule"] == "*/10 * * * *" and made["source"]["metadata"]["id"] == "user_id"
+        assert [one["field"] for one in made["target"]["metadata"]["request"]] == ["id", "full_name", "title"]
+        assert made["source"]["metadata"]["request"][0]["field"] == "enable_flag"
+        assert len(sink.rows) == 30 and all(row["title"] == f"U-{key}" for key, row in sink.rows.items())
