@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from noria.connectors.failures import Failure
 from noria.console.access import Denied, Reader
 from noria.console.door import Door, text_in
-from noria.console.render import address, as_json, wants_json
+from noria.console.render import address
 from noria.engine.preview import source_records
 from noria.engine.staged import first_sync
 from noria.ledger import Ledger
@@ -91,8 +91,4 @@ class Acts:
         reader: Reader = request.state.reader
         now = request.state.now
         await self.door.desk.ask(lambda ledger: ledger.audit.note(now, reader.name, what, plan, detail))
-        if wants_json(request):
-            return as_json({"done": what, "plan": plan, **detail})
-        said = {name: detail.get(name) for name in ("count", "connection", "reason")}
-        request.session["done"] = {"what": what, "plan": plan, **said}
-        return RedirectResponse(back, 303)
+        return self.door.done(request, what, plan, back, **detail)

@@ -24,6 +24,7 @@ from noria.console.login import Login
 from noria.console.metrics import Figures
 from noria.console.pages import Pages
 from noria.console.render import HERE
+from noria.console.stories import Stories
 from noria.engine import Workspace
 from noria.ledger.overview import overview
 from noria.messages import Message
@@ -117,6 +118,7 @@ class Operations:
         console = [
             *Pages(door).routes(),
             *Acts(door).routes(),
+            *Stories(door).routes(),
             *Login(door).routes(),
             Route("/events", door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

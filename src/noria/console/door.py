@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from noria.console.access import Access, Denied, forgery_token, refuse_forgery
 from noria.console.desk import Desk
-from noria.console.render import address, language_of, page, wants_json
+from noria.console.render import address, as_json, language_of, page, wants_json
 from noria.engine import Workspace
 from noria.messages import READER
 from noria.metadata.errors import NoriaError
@@ -50,10 +51,19 @@ class Door:
             except Denied as denied:
                 return page(request, "error.html", {"error": denied.key}, denied.status)
             except NoriaError as error:
-                missing = error.code in ("unknown_plan", "unknown_record")
-                return page(request, "error.html", {"error": error.to_json()}, 404 if missing else 503)
+                status = {"unknown_plan": 404, "unknown_record": 404, "usage": 409}.get(error.code, 503)
+                return page(request, "error.html", {"error": error.to_json()}, status)
 
         return answer
+
+    @staticmethod
+    def done(request: Request, what: str, plan: str | None, back: str, **detail: Any) -> Response:
+        """What was done, told a program at once and a person on the page that comes next."""
+        if wants_json(request):
+            return as_json({"done": what, "plan": plan, **detail})
+        said = {name: detail.get(name) for name in ("count", "connection", "reason")}
+        request.session["done"] = {"what": what, "plan": plan, **said}
+        return RedirectResponse(back, 303)
 
     def plans(self) -> list[Plan]:
         """The plans whose files can be read."""
