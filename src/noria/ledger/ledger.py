@@ -14,6 +14,7 @@ from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
 from noria.ledger.doubts import Doubts
 from noria.ledger.edits import Edits
+from noria.ledger.finding import Finding
 from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
 from noria.ledger.opening import open_store
@@ -47,6 +48,7 @@ class Ledger:
         self.audit = Audit(store)
         self.by_hand = ByHand(store)
         self.browsing = Browsing(store, self.records)
+        self.finding = Finding(store, self.browsing)
         self.tallies = Tallies(store)
         self.reconciliations = Reconciliations(store)
         self.comparing = Comparing(store, pages)

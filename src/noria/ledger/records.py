@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.ledger import reasons
+from noria.ledger.audit import put
+from noria.ledger.byhand import want
 from noria.ledger.delivery import Delivery
 from noria.ledger.edits import Edits
 from noria.ledger.pages import Pages
@@ -33,6 +35,15 @@ _OF_ID = (
     "SELECT seq FROM records WHERE plan_id = :p AND id = :id AND stray = 0"
     " UNION ALL SELECT seq FROM records INDEXED BY records_strays WHERE plan_id = :p AND id = :id AND stray <> 0"
 )
+
+
+class Told(NamedTuple):
+    """Who replays records of which plan (its key), and which (for the audit log); `wants`: it is to deliver them."""
+
+    who: str
+    plan: str
+    detail: dict[str, Any]
+    wants: bool
 
 
 class Sent(NamedTuple):
@@ -312,12 +323,13 @@ class Records:
         seqs: Sequence[int] | None = None,
         until: float | None = None,
         anew: bool = False,
+        told: Told | None = None,
     ) -> int:
         """Failed, dead and held records (all, or those of one state or id) go back to pending, and invalid ones that
         have an id where they are asked for by state; gives how many. `cause`: those that failed for that cause only;
         `seqs`: those of these numbers, invalid ones, too; `until`: only those that have been as they are since before
         then (epoch seconds). Ones that a person has skipped, or said to be in the target, are where they are asked for
-        by id or number.
+        by id or number. `told`: for the audit log, in the same transaction; then the plan is to deliver.
 
         `anew`: those of batches in doubt are sent as if they had never been, each by itself under a new key.
         """
@@ -363,6 +375,10 @@ class Records:
                 f" waits_for = NULL, updated_at = :now, who = NULL WHERE plan_id = :p AND seq IN ({chosen})",
                 values,
             )
+            if told is not None and done.rowcount:
+                put(c, now, told.who, "replay", told.plan, {**told.detail, "count": done.rowcount})
+                if told.wants:
+                    want(c, told.plan, "deliver", now)
         return int(done.rowcount)
 
     @staticmethod
