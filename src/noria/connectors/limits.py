@@ -127,6 +127,7 @@ class SharedLimiter:
         # One of a process looks for a place at a time; who came first goes first.
         self._turn = asyncio.Lock()
         self._asked = float("-inf")
+        self.waited = 0.0
 
     def _add(self, name: str, count: int, window: float, most: float) -> None:
         self.places.open(name, count)
@@ -153,7 +154,9 @@ class SharedLimiter:
 
     async def _take(self, name: str, most: float) -> tuple[int, float]:
         while (found := self.places.take(name, most)) is None:
-            await self.clock.sleep(max(_LEAST_PAUSE, self.places.wait(name)))
+            pause = max(_LEAST_PAUSE, self.places.wait(name))
+            self.waited += pause
+            await self.clock.sleep(pause)
         return found
 
     async def _released(self) -> None:
@@ -165,6 +168,7 @@ class SharedLimiter:
         while (seconds := self.places.held(self.name)) > 0:
             if seconds > LONGEST_HOLD:
                 raise Held(seconds)
+            self.waited += seconds
             await self.clock.sleep(seconds)
 
 
@@ -179,6 +183,11 @@ class Gate:
 
         self._whole = made("", limits)
         self._endpoints = {path: made(f" {path}", rates) for path, rates in limits.endpoints.items()}
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds requests have waited for their places so far."""
+        return sum(one.waited for one in (self._whole, *self._endpoints.values()))
 
     def hold(self, seconds: float) -> None:
         """The server said to wait: nobody sends before."""

@@ -80,6 +80,13 @@ class Target:
         """Whether the target can be asked for a record."""
         return self.write.verify is not None
 
+    def said_of(self, key: str) -> str:
+        """The headers of a request that say something of its batch, as JSON; none of them is a secret."""
+        headers = {"Content-Type": self.transport.content_type}
+        if self.honours_keys:
+            headers[self.write.idempotency_header] = key
+        return msgspec.json.encode(headers).decode()
+
     @property
     def body_path(self) -> str:
         """Where the payloads are in a body: "." for one object, "" for an array, else the array's key."""

@@ -24,6 +24,8 @@ from noria.metadata.secrets import Redactor
 
 # How much of an answer is kept with an attempt, in bytes.
 ANSWER_KEPT = 1024 * 1024
+# What a body is sent as, unless the connection says otherwise.
+JSON = "application/json; charset=utf-8"
 _SHOWN = 160
 
 
@@ -61,6 +63,11 @@ class Transport:
         self._headers = dict(headers)
         self._timeout = aiohttp.ClientTimeout(total=float(limits.timeout) or None, sock_connect=30)
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def content_type(self) -> str:
+        """What a body is sent as."""
+        return self._headers.get("Content-Type", JSON)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -120,7 +127,7 @@ class Transport:
         own_headers, own_params = self.authentication.apply()
         sent_headers = {**self._headers, **own_headers, **(headers or {})}
         if body is not None:
-            sent_headers.setdefault("Content-Type", "application/json; charset=utf-8")
+            sent_headers.setdefault("Content-Type", self.content_type)
         url = self.url(path, {**(params or {}), **own_params})
         return await self.raw(method, url, body=body, headers=sent_headers, writes=writes, before=before)
 

@@ -48,17 +48,17 @@ class Acts:
             records = await source_records(self.door.workspace, plan, moment, 1)
         except Failure as failure:
             reason = self.door.workspace.redactor.clean(str(failure.message))
-            return await self.door.done(
+            return await self.door.noted(
                 request, "test_failed", plan.key, "/connections", connection=name, reason=reason
             )
-        return await self.door.done(request, "test", plan.key, "/connections", connection=name, count=len(records))
+        return await self.door.noted(request, "test", plan.key, "/connections", connection=name, count=len(records))
 
     async def _run_now(self, request: Request) -> Response:
         plan, now = self.door.plan_of(request), request.state.now
         if not plan.enabled:
             raise Denied(409, "console.paused")
         await self.door.desk.ask(lambda ledger: ledger.agenda.want([(plan.key, "extract"), (plan.key, "deliver")], now))
-        return await self.door.done(request, "run", plan.key, f"/plans/{plan.key}")
+        return await self.door.noted(request, "run", plan.key, f"/plans/{plan.key}")
 
     async def _enable(self, request: Request) -> Response:
         plan, form = self.door.plan_of(request), await request.form()
@@ -69,7 +69,7 @@ class Acts:
             await self.files.save(plan.key, text, now.digest, who=request.state.reader.name, at=request.state.now)
         except Conflict:
             raise Denied(409, "editor.conflict_now") from None
-        return await self.door.done(request, what, plan.key, f"/plans/{plan.key}")
+        return await self.door.noted(request, what, plan.key, f"/plans/{plan.key}")
 
     async def _replay(self, request: Request) -> Response:
         """Records of a plan go back to be sent: one by its id, or those of a state, of one cause."""
@@ -92,4 +92,4 @@ class Acts:
         count = await self.door.desk.ask(replay)
         back = address(f"/plans/{plan.key}/record", id=record_id) if record_id else address("/failures")
         detail = {"id": record_id, "state": state, "cause": cause, "count": count}
-        return await self.door.done(request, "replay", plan.key, back, **detail)
+        return await self.door.noted(request, "replay", plan.key, back, **detail)

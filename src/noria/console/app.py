@@ -26,6 +26,7 @@ from noria.console.metrics import Figures
 from noria.console.pages import Pages
 from noria.console.planfiles import PlanFiles
 from noria.console.render import HERE
+from noria.console.stories import Stories
 from noria.console.versions import Versions
 from noria.engine import Workspace
 from noria.ledger.overview import overview
@@ -123,6 +124,7 @@ class Operations:
             *Editor(door, files).routes(),
             *Versions(door, files).routes(),
             *Acts(door, files).routes(),
+            *Stories(door).routes(),
             *Login(door).routes(),
             Route("/events", door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

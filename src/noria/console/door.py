@@ -54,16 +54,21 @@ class Door:
             except Denied as denied:
                 return page(request, "error.html", {"error": denied.key}, denied.status)
             except NoriaError as error:
-                missing = error.code in ("unknown_plan", "unknown_record")
-                return page(request, "error.html", {"error": error.to_json()}, 404 if missing else 503)
+                status = {"unknown_plan": 404, "unknown_record": 404, "usage": 409}.get(error.code, 503)
+                return page(request, "error.html", {"error": error.to_json()}, status)
 
         return answer
 
-    async def done(self, request: Request, what: str, plan: str, back: str, **detail: Any) -> Response:
-        """Put what somebody did on record, and go to the page at `back`, which says so; a program is told."""
+    async def noted(self, request: Request, what: str, plan: str, back: str, **detail: Any) -> Response:
+        """Put what somebody did on record, and say that it is done."""
         reader: Reader = request.state.reader
         now = request.state.now
         await self.desk.ask(lambda ledger: ledger.audit.note(now, reader.name, what, plan, detail))
+        return self.done(request, what, plan, back, **detail)
+
+    @staticmethod
+    def done(request: Request, what: str, plan: str | None, back: str, **detail: Any) -> Response:
+        """What was done, told a program at once and a person on the page that comes next."""
         if wants_json(request):
             return as_json({"done": what, "plan": plan, **detail})
         said = {name: detail.get(name) for name in ("count", "connection", "reason")}

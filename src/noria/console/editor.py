@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from noria.connectors.failures import Failure
-from noria.console.diffs import diff
+from noria.console.diffs import compared
 from noria.console.door import Door
 from noria.console.fields import changed
 from noria.console.planfiles import KEY, Conflict, FileText, PlanFiles, digest_of
@@ -146,7 +146,9 @@ class Editor:
             wanted = [(sheet.key, "extract"), (sheet.key, "deliver")]
             await self.door.desk.ask(lambda ledger: ledger.agenda.want(wanted, now))
         detail = {"note": note, "new": sheet.new, "base": saved.digest}
-        return await self.door.done(request, "edit_run" if runs else "edit", sheet.key, f"/plans/{sheet.key}", **detail)
+        return await self.door.noted(
+            request, "edit_run" if runs else "edit", sheet.key, f"/plans/{sheet.key}", **detail
+        )
 
     async def _refused(self, request: Request, sheet: Sheet, key: str, status: int) -> Response:
         if wants_json(request):
@@ -248,7 +250,9 @@ class Editor:
             "records": len(records),
             "fires": fires,
             "suggested": self._suggested(form, fields),
-            "theirs": diff(sheet.theirs.text, sheet.text) if sheet.theirs is not None else None,
+            "theirs": None
+            if sheet.theirs is None
+            else compared(sheet.theirs.text.splitlines(), sheet.text.splitlines()),
         }
         if request.headers.get("hx-request"):
             return page(request, "editor_form.html", data)

@@ -34,7 +34,6 @@ class Pages:
             "/": self._overview,
             "/plans": self._plans,
             "/plans/{key}": self._plan,
-            "/plans/{key}/record": self._record,
             "/records": self._records,
             "/failures": self._failures,
             "/runs": self._runs,
@@ -131,18 +130,6 @@ class Pages:
             "next": records[-1]["seq"] if more else None,
         }
         return page(request, "records.html", data)
-
-    async def _record(self, request: Request) -> Response:
-        plan, record_id = self.door.plan_of(request), text_in(request.query_params.get("id")) or ""
-
-        def read(ledger: Ledger) -> Any:
-            number = ledger.runs.known_plan(plan.key)
-            return None if number is None else ledger.records.story(number, record_id)
-
-        story = await self.door.desk.ask(read)
-        if story is None:
-            raise Denied(404, "console.no_such_record")
-        return page(request, "record.html", {"plan": plan.key, "record": story})
 
     async def _failures(self, request: Request) -> Response:
         key = text_in(request.query_params.get("plan"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -17,15 +16,16 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from noria.console.diffs import Line
+from noria.console.payloads import differences, pretty
+from noria.mapping import encode
 from noria.messages import Message, language, t
 from noria.metadata.paths import MISSING
 from noria.metadata.times import DEFAULT_ZONE
 
 HERE = Path(__file__).parent
-_JSON = msgspec.json.Encoder(enc_hook=str)
-_ESCAPE = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\.")
-# Characters of a value in one line.
-_SHORT = 80
+_JSON = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
+_SHORT = 300
 _STEPS = ((60, "second"), (3600, "minute"), (86400, "hour"), (86400 * 1e6, "day"))
 
 
@@ -83,18 +83,12 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(t=t, language=language, static=_static, address=address, tojson=_shown_json)
-    made.tests.update(came=lambda value: value is not MISSING)
-    made.filters.update(
-        moment=moment,
-        shortly=shortly,
-        ago=ago,
-        clock=clock,
-        number=number,
-        span=span,
-        json=_shown_json,
-        answer=_shown_answer,
+    made.globals.update(
+        t=t, language=language, static=_static, address=address, tojson=shown_json, differences=_differences
     )
+    made.tests.update(came=lambda value: value is not MISSING)
+    made.filters.update(ago=ago, clock=clock, moment=moment, number=number, span=span)
+    made.filters.update(json=shown_json, answer=_shown_answer, compact=_compact)
     return made
 
 
@@ -128,12 +122,6 @@ def moment(seconds: float, zone: ZoneInfo = DEFAULT_ZONE) -> Markup:
     return Markup('<time datetime="{0}">{1}</time>').format(at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M}")
 
 
-def shortly(value: Any) -> str:
-    """A value in one line."""
-    text = value if isinstance(value, str) else _JSON.encode(value).decode()
-    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
-
-
 def clock(text: str | None) -> Markup:
     """A time (ISO 8601) to the second, as the ledger shows times."""
     if not text:
@@ -160,27 +148,23 @@ def number(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def _shown_json(value: Any) -> str:
+def shown_json(value: Any) -> str:
     """A record's JSON with its lines, for reading; numbers stay as they came."""
     if value is None:
         return ""
-    raw = bytes(value) if isinstance(value, msgspec.Raw | bytes) else _JSON.encode(value)
-    try:
-        return _ESCAPE.sub(_written, msgspec.json.format(raw, indent=2).decode("utf-8", "replace"))
-    except msgspec.DecodeError:
-        return raw.decode("utf-8", "replace")
+    return pretty(bytes(value) if isinstance(value, msgspec.Raw | bytes) else _JSON.encode(value))
 
 
-def _written(escape: re.Match[str]) -> str:
-    """A character that JSON escapes, as itself where it can be read."""
-    codes = [int(code, 16) for code in escape.groups() if code]
-    if len(codes) == 2:
-        return chr(0x10000 + ((codes[0] - 0xD800) << 10) + (codes[1] - 0xDC00))
-    if codes and not 0xD800 <= codes[0] < 0xE000 and chr(codes[0]).isprintable() and chr(codes[0]) not in '"\\':
-        return chr(codes[0])
-    return escape[0]
+def _compact(value: Any) -> str:
+    """A value on one line, cut where it is too long to be read there."""
+    text = value if isinstance(value, str) else encode(value).decode("utf-8", "replace")
+    return text if len(text) <= _SHORT else text[:_SHORT] + " …"
+
+
+def _differences(before: msgspec.Raw, after: msgspec.Raw) -> list[Line]:
+    return differences(bytes(before), bytes(after))
 
 
 def _shown_answer(text: str) -> str:
     """An answer as it came, with its lines where it is JSON."""
-    return _shown_json(text.encode()) if text[:1] in "{[" else text
+    return shown_json(text.encode()) if text[:1] in "{[" else text

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from noria.console.access import Denied
-from noria.console.diffs import diff
+from noria.console.diffs import compared
 from noria.console.door import Door, number_in
 from noria.console.planfiles import Conflict, PlanFiles
 from noria.console.render import page
@@ -59,7 +59,7 @@ class Versions:
             "versions": versions,
             "of": wanted if wanted is not None else next((one.number for one in versions), None),
             "text": text,
-            "changes": diff(older or "", text) if text is not None else [],
+            "changes": compared(_lines(older), _lines(text)),
             "outside": bool(versions) and before is None and versions[0].digest != now.digest,
             "next": versions[-1].number if more else None,
         }
@@ -78,4 +78,8 @@ class Versions:
             await self.files.save(key, text, str(form.get("base", "")), who=who, at=now, note=f"← {number}")
         except Conflict:
             raise Denied(409, "editor.conflict_now") from None
-        return await self.door.done(request, "restore", key, f"/plans/{key}/versions", version=number)
+        return await self.door.noted(request, "restore", key, f"/plans/{key}/versions", version=number)
+
+
+def _lines(text: str | None) -> list[str]:
+    return text.replace("\r\n", "\n").split("\n") if text else []

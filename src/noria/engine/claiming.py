@@ -1,4 +1,5 @@
-"""Claiming: prepared records become a batch, without those whose place newer content has taken meanwhile."""
+"""Claiming: prepared records become a batch, without those whose place newer content has taken meanwhile, or that a
+person has decided about."""
 
 from __future__ import annotations
 
@@ -37,6 +38,7 @@ def claim(
                 claimed_to=claimed_to,
                 sizes=ready.shared(),
                 checks=job.shared_reading,
+                edits=ready.edits,
             )
         except Replaced as replaced:
             ready.leave_out(replaced.seqs, job.clock.now())

@@ -210,7 +210,9 @@ class _Delivery:
             # While they waited newer content has taken the place of some.
             due = self.ledger.still(self.plan_id, due)
         due, blocked = self._unblocked(due)
-        ready = self.preparer.prepare(due)
+        # Only what was tried before can have been corrected.
+        edits = self.preparer.edits(due) if kind == "retry" else None
+        ready = self.preparer.prepare(due, edits)
         ready.exempt += blocked
         self._invalid(due, ready.exempt)
         await self._send(kind, ready, claimed_to)

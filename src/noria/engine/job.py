@@ -12,7 +12,7 @@ from noria.engine.workspace import Workspace
 from noria.ledger.runs import Run
 from noria.metadata.clock import Clock, sleep_unless
 from noria.metadata.plan import Plan
-from noria.monitoring.progress import Counts
+from noria.monitoring.progress import Counts, Pace
 
 # Figures of the piece of work that a task does, where those are told apart from the rest of the run's.
 PIECE: ContextVar[Counts | None] = ContextVar("piece", default=None)
@@ -39,7 +39,10 @@ class Job:
         self.sameness = sameness
         self.clock: Clock = workspace.clock
         self.whole = Counts()
+        self.pace = Pace(self.clock.now())
         self.total: int | None = None
+        # Whether a person asked this run to stop.
+        self.cancelled = False
         self.staged = asyncio.Event()
         self.extracted = False
         # Whether other processes may stage records of this plan meanwhile.
@@ -48,6 +51,7 @@ class Job:
         self._target_down = False
         self._batches = 0
         self._before = self._told = self._requests()
+        self._waited = self._waits()
 
     @property
     def counts(self) -> Counts:
@@ -91,6 +95,7 @@ class Job:
         if total is not None:
             self.total = total
         self.whole.requests = self._requests() - self._before
+        self.whole.waited_ms = round((self._waits() - self._waited) * 1000)
         self.workspace.observer.moved(self.plan.key, self.whole, self.total)
 
     def add(self, counts: dict[str, int]) -> None:
@@ -116,6 +121,10 @@ class Job:
     def _requests(self) -> int:
         """Requests that the run's connections have sent since they were opened."""
         return sum({id(c): c.transport.requests for c in (self.source, self.target)}.values())
+
+    def _waits(self) -> float:
+        """Seconds for which requests of the run's connections have waited for their places."""
+        return sum({id(c): c.transport.gate.waited for c in (self.source, self.target)}.values())
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the run's clock, but no longer than until it is asked to stop."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from noria.engine.answers import Answers, Asked, Row, decoded, rules_of
 from noria.engine.job import Job
 from noria.ledger.delivery import Due, Exempt
+from noria.ledger.edits import Edit
 from noria.mapping import ROWS, Environment, MappingError, Waiting, compile_mapping, encode, encode_all, grouping_of
 from noria.messages import Message
 from noria.metadata.macros import Moment
@@ -20,20 +21,24 @@ from noria.metadata.times import duration
 class Prepared:
     """Records that are ready to be sent, with their payloads (JSON), and those that are not, with their state.
 
-    `sizes`: how many of the records each payload holds, where that is not one.
+    `sizes`: how many of the records each payload holds, where that is not one; `edits`: by seq the number of what a
+    person decided about a record's payload, which is heeded here.
     """
 
     records: list[Due] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
     exempt: list[Exempt] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    edits: dict[int, int] = field(default_factory=dict)
 
     def shared(self) -> list[int]:
         """`sizes` where a payload holds several records, else nothing."""
         return self.sizes if any(size != 1 for size in self.sizes) else []
 
     def leave_out(self, seqs: set[int], now: float) -> None:
-        """Leave out records that are there no more; what is left of a document is put together anew."""
+        """Leave out records that are there no more, or that a person has decided about; what is left of a document is
+        put together anew."""
+        self.exempt = [one for one in self.exempt if one.seq not in seqs]
         sizes = self.sizes or [1] * len(self.payloads)
         records, payloads, kept, start = [], [], [], 0
         for payload, size in zip(self.payloads, sizes, strict=True):
@@ -56,7 +61,7 @@ class Prepared:
         for first in range(0, max(len(self.payloads), 1), payloads):
             own = sizes[first : first + payloads]
             end = start + sum(own)
-            yield Prepared(self.records[start:end], self.payloads[first : first + payloads], exempt, own)
+            yield Prepared(self.records[start:end], self.payloads[first : first + payloads], exempt, own, self.edits)
             exempt, start = [], end
 
 
@@ -78,10 +83,28 @@ class Preparer:
         self.missing_is_invalid = plan.options.lookup.missing == "invalid"
         self.patience = duration(plan.options.lookup.wait)
 
-    def prepare(self, due: list[Due]) -> Prepared:
+    def edits(self, due: list[Due]) -> Mapping[int, Edit]:
+        """What people decided about the payloads of records that are tried again."""
+        return self.job.workspace.ledger.edits.newest(self.job.run.plan_id, [record.seq for record in due])
+
+    def prepare(self, due: list[Due], edits: Mapping[int, Edit] | None = None) -> Prepared:
         """Payloads of records, in their order. A record that can't be mapped is invalid; one whose look-up finds
-        nothing waits for the plan that it looks into."""
+        nothing waits for the plan that it looks into. One that a person corrected has that payload: `edits`."""
+        if not edits:
+            return self._mapped(due)
+        corrected = {seq: edit.payload for seq, edit in edits.items() if edit.payload is not None}
+        ready = self._mapped([record for record in due if record.seq not in corrected])
+        own = [record for record in due if record.seq in corrected]
+        ready.records = [*ready.records, *own]
+        ready.payloads = [*ready.payloads, *(corrected[record.seq] for record in own)]
+        ready.edits = {seq: edit.number for seq, edit in edits.items()}
+        return ready
+
+    def _mapped(self, due: list[Due]) -> Prepared:
+        """As the plan's mapping makes them."""
         ready = Prepared()
+        if not due:
+            return ready
         raws = self.job.workspace.ledger.delivery.raws(due)
         if self.mapping.whole and not self.rules.derives and all(raws):
             ready.records, ready.payloads = due, raws
@@ -99,9 +122,11 @@ class Preparer:
         return ready
 
     def documents(self, due: list[Due]) -> Prepared:
-        """Payloads of the documents that a grouping makes of records, in the order of their first records."""
+        """Payloads of the documents that a grouping makes of records, in the order of their first records. A person's
+        correction of a document holds as long as it is made of the same records."""
         assert self.grouping is not None
-        ready = Prepared()
+        edits = self.edits(due)
+        ready = Prepared(edits={seq: edit.number for seq, edit in edits.items()})
         records, rows = self._rows(due, self.job.workspace.ledger.delivery.raws(due), ready)
         groups: dict[tuple[str, ...], list[tuple[Due, Row]]] = {}
         for record, row in zip(records, rows, strict=True):
@@ -121,7 +146,12 @@ class Preparer:
         stood_at = self.answers.fill([document for _, document in documents], env)
         for merged, document in documents:
             before = len(ready.payloads)
-            self._one(merged, document, env, stood_at, ready)
+            edit = edits.get(merged[0].seq)
+            if edit is not None and edit.payload is not None and edit.members == {record.seq for record in merged}:
+                ready.records += merged
+                ready.payloads.append(edit.payload)
+            else:
+                self._one(merged, document, env, stood_at, ready)
             if len(ready.payloads) > before:
                 ready.sizes.append(len(merged))
         return ready

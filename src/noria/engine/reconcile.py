@@ -27,6 +27,7 @@ from noria.engine.motion import Signs
 from noria.engine.reading import Reading, Taken
 from noria.engine.requests import Readable
 from noria.engine.sweep import NAMED, Sweep, swept_lists
+from noria.engine.workspace import Workspace
 from noria.ledger.arrivals import Arrivals
 from noria.ledger.comparing import CHANGED, MISSING, SAME
 from noria.mapping import DECODER
@@ -35,6 +36,7 @@ from noria.metadata.documents import Metadata
 from noria.metadata.macros import Moment
 from noria.metadata.paths import MISSING as NOTHING
 from noria.metadata.paths import at
+from noria.metadata.plan import Plan
 from noria.metadata.times import iso
 
 _AT_ONCE = 500
@@ -112,6 +114,21 @@ class Reconciliation:
             "moving": self.moving,
             "uncompared": self.uncompared,
         }
+
+
+def keep(workspace: Workspace, plan: Plan, run_id: int, at: float, found: Reconciliation) -> None:
+    """Keep what a whole comparison found, for who looks at it later. `at`: when it ended, in epoch seconds."""
+    ledger = workspace.ledger
+    sides = [side for side in (found.in_ledger, found.in_target) if side is not None]
+    ledger.reconciliations.note(
+        ledger.runs.plan_id(plan.key),
+        run_id,
+        at,
+        (found.begin, found.end),
+        (found.source, found.ledger, found.target),
+        sum(sum(side.counts.values()) for side in sides),
+        found.to_json(),
+    )
 
 
 async def reconcile(job: Job, wanted: Sweep, *, asks_target: bool = True, resends: bool = False) -> Reconciliation:

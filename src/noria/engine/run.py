@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_128_hexdigest
+from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
 
 from noria import __version__
 from noria.connectors.failures import Failure
@@ -18,7 +18,7 @@ from noria.engine.assisting import assist
 from noria.engine.deliver import deliver
 from noria.engine.extract import extract
 from noria.engine.job import Job
-from noria.engine.reconcile import Reconciliation, reconcile
+from noria.engine.reconcile import Reconciliation, keep, reconcile
 from noria.engine.sweep import Sweep, sweep
 from noria.engine.workspace import Workspace
 from noria.ledger.runs import LEASE_SECONDS, Run
@@ -31,13 +31,16 @@ from noria.monitoring.progress import Counts
 from noria.monitoring.traces import span
 
 _HEARTBEAT_SECONDS = 2.5
+# How often a run looks whether a person asked it to stop, in seconds.
+_LOOK_SECONDS = 0.5
 # How long a run that is asked to stop waits for what is in flight.
 GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended. `status`: done, incomplete (some records were not delivered), failed, stopped."""
+    """How a run ended. `status`: done, incomplete (some records were not delivered), failed, stopped;
+    `cancelled`: by a person, through the ledger."""
 
     plan: str
     run_id: int
@@ -48,6 +51,7 @@ class Finished:
     finished_at: float
     error: Message | None = None
     sweep: Sweep | None = None
+    cancelled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `noria run --json` and `noria sweep --json` print."""
@@ -160,7 +164,10 @@ async def _compare(
 
         return await _both(job, [compare()], stop)
 
-    return await _execute(workspace, plan, "reconcile", work), found
+    finished = await _execute(workspace, plan, "reconcile", work)
+    if finished.status == "done":
+        keep(workspace, plan, finished.run_id, finished.finished_at, found)
+    return finished, found
 
 
 async def _execute(
@@ -174,12 +181,19 @@ async def _execute(
 
 
 def sameness_of(workspace: Workspace, plan: Plan) -> str:
-    """A digest of a plan as it is carried out: its documents and options, both connections, and whose code does it."""
+    """A digest of a plan as it is carried out: its documents and options, both connections, and whose code does it;
+    behind a dot that of its mapping alone."""
     connections = workspace.project.connections
     what = [[side.document, connections.get(side.connection), side.connection] for side in (plan.source, plan.target)]
     maps = {name: repr(table) for name, table in plan.maps.items()}
     encoded = msgspec.json.encode([__version__, what, plan.options, maps], order="deterministic", enc_hook=str)
-    return xxh3_128_hexdigest(encoded)
+    return f"{xxh3_128_hexdigest(encoded)}.{mapping_of(plan)}"
+
+
+def mapping_of(plan: Plan) -> str:
+    """A digest of what makes a plan's payloads: the target's document and the value maps."""
+    maps = {name: repr(table) for name, table in plan.maps.items()}
+    return xxh3_64_hexdigest(msgspec.json.encode([plan.target.document, maps], order="deterministic", enc_hook=str))
 
 
 def _usable(workspace: Workspace, plan: Plan) -> None:
@@ -215,9 +229,12 @@ async def _carry_out(
     finally:
         job.moved()
         finished = workspace.clock.now()
-        runs.finish(run, status, finished, job.counts.as_dict(), error)
+        job.pace.note(finished, job.counts)
+        runs.finish(run, status, finished, job.counts.as_dict(), error, job.pace.steps)
     watermark = runs.watermark(run.plan_id)
-    return Finished(plan.key, run.run_id, status, job.counts, watermark, started, finished, error)
+    return Finished(
+        plan.key, run.run_id, status, job.counts, watermark, started, finished, error, cancelled=job.cancelled
+    )
 
 
 async def _halves(
@@ -239,7 +256,7 @@ async def _both(job: Job, work: list[Coroutine[Any, Any, None]], stop: asyncio.E
     """Extract and deliver side by side; gives the error that ended the run, if one did."""
     halves = [asyncio.create_task(half) for half in work]
     beating = asyncio.create_task(_heartbeat(job, halves))
-    watching = [beating]
+    watching = [beating, asyncio.create_task(_cancelled(job, halves))]
     if stop is not None:
         watching.append(asyncio.create_task(_stop(job, stop, halves)))
     try:
@@ -277,7 +294,8 @@ async def _heartbeat(job: Job, halves: list[asyncio.Task[None]]) -> None:
     while True:
         await asyncio.sleep(_HEARTBEAT_SECONDS)
         try:
-            runs.heartbeat(job.run, job.clock.now(), job.counts.as_dict())
+            job.pace.note(job.clock.now(), job.counts)
+            runs.heartbeat(job.run, job.clock.now(), job.counts.as_dict(), job.pace.steps)
             kept = time.monotonic()
         except NoriaError as error:
             if error.code != "superseded" and time.monotonic() - kept < LEASE_SECONDS:
@@ -290,6 +308,22 @@ async def _heartbeat(job: Job, halves: list[asyncio.Task[None]]) -> None:
 async def _stop(job: Job, stop: asyncio.Event, halves: list[asyncio.Task[None]]) -> None:
     """When asked to stop: let what is in flight finish for a while, then leave it in doubt for the next run."""
     await stop.wait()
+    await _end(job, halves)
+
+
+async def _cancelled(job: Job, halves: list[asyncio.Task[None]]) -> None:
+    """When a person asks this run to stop, or the one that it assists in: likewise."""
+    runs = job.workspace.ledger.runs
+    while not job.cancelled:
+        await asyncio.sleep(_LOOK_SECONDS)
+        # A ledger that can't be used for a moment is the heartbeat's business.
+        with suppress(NoriaError):
+            job.cancelled = runs.cancelled(job.run)
+    await _end(job, halves)
+
+
+async def _end(job: Job, halves: list[asyncio.Task[None]]) -> None:
+    """Begin nothing new, and wait for what is in flight, for a while."""
     job.stop()
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE_SECONDS):

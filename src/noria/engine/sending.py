@@ -94,9 +94,10 @@ class Sender:
             except Failure as failure:
                 decision = tries.after(failure)
                 spoilt = spoilt and broke_down(failure)
-                kept: Attempt | None = _attempt(started, clock, failure)
+                attempt = self._attempt(batch, started, clock, failure)
+                kept: Attempt | None = attempt
                 if isinstance(decision, Again):
-                    self.ledger.attempt(self.job.run, batch, _attempt(started, clock, failure))
+                    self.ledger.attempt(self.job.run, batch, attempt)
                     self.job.counts.retried += len(rows)
                     await self._pause(failure, decision.seconds)
                     kept = None
@@ -134,6 +135,19 @@ class Sender:
             await self._settled(batch, payloads, written, started, tries.made + 1)
             return
 
+    def _attempt(self, batch: OpenBatch, started: float, clock: float, failure: Failure) -> Attempt:
+        """A try that failed."""
+        return Attempt(
+            started,
+            time.perf_counter() - clock,
+            failure.kind,
+            failure.request,
+            failure.status,
+            failure.message,
+            failure.answer,
+            self.target.said_of(batch.key),
+        )
+
     def _check(self) -> None:
         """A process that was frozen, or cut off, must not send what its successor has sent meanwhile."""
         self.job.workspace.ledger.runs.check(self.job.run)
@@ -149,8 +163,10 @@ class Sender:
         """The target answered: every row without a complaint is delivered; one that it said nothing of is in doubt."""
         answer = written.answer
         lost: set[int] | None = set() if not written.silent else None
+        headers = self.target.said_of(batch.key)
         if written.silent and self.target.can_verify:
-            cause = Attempt(started, answer.seconds, "doubt", answer.request, answer.status, None, written.kept)
+            tried = (answer.request, answer.status, None, written.kept, headers)
+            cause = Attempt(started, answer.seconds, "doubt", *tried)
             silent = sorted(written.silent)
             there = await self._asked(batch, payloads, silent, cause, attempts, must=True)
             if there is None:
@@ -166,7 +182,7 @@ class Sender:
             hold = place in written.silent and lost is None and self.job.plan.options.on_doubt == "hold"
             failed += [self._held(one, reason) if hold else self._exempt(one, reason, now) for one in group]
         outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
-        attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept)
+        attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept, headers)
         self._close(batch, "delivered" if outcome != "refused" else "failed", attempt, failed, attempts)
         self._set_aside(batch, payloads, aside)
         self.answered()
@@ -441,15 +457,3 @@ class _Rows(Sequence[Row]):
         if isinstance(index, slice):
             return _Rows(self._records[index], self._payloads[index])
         return Row(self._records[index].id, self._payloads[index])
-
-
-def _attempt(started: float, clock: float, failure: Failure) -> Attempt:
-    return Attempt(
-        started,
-        time.perf_counter() - clock,
-        failure.kind,
-        failure.request,
-        failure.status,
-        failure.message,
-        failure.answer,
-    )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from noria.engine.identity import arrivals_of
 from noria.engine.job import Job
 from noria.engine.partitions import lists_of, split_of
@@ -61,6 +63,21 @@ def sweep_of(
         return Sweep(begin, last, dated=True)
     window = window_of(plan)
     return Sweep(None if whole or window is None else last - window, last)
+
+
+class Window(msgspec.Struct):
+    """A window that a person chose, as it is kept until it is looked at; in epoch seconds."""
+
+    begin: float
+    end: float
+
+
+def chosen_window(plan: Plan, now: float, detail: str | None, *, whole: bool = False) -> Sweep:
+    """The window that was asked for (a `Window`, as JSON); without one that of the plan's sweeps, or everything."""
+    if detail is None:
+        return sweep_of(plan, now, whole=whole)
+    asked = msgspec.json.decode(detail, type=Window)
+    return sweep_of(plan, now, begin=asked.begin, end=asked.end)
 
 
 async def sweep(job: Job, wanted: Sweep) -> None:

@@ -29,11 +29,13 @@ class Fire(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A stage of a plan that is to be run, since when (epoch seconds)."""
+    """A stage of a plan that is to be run, since when (epoch seconds); `detail`: the window of a sweep or a
+    reconciliation that a person chose (JSON)."""
 
     plan: str
     stage: str
     since: float
+    detail: str | None = None
 
 
 class Present(NamedTuple):
@@ -89,8 +91,11 @@ class Agenda:
         """Every schedule that was ever looked at."""
         return [Fire(*row) for row in self.store.tuples("SELECT plan, side, crontab, seen_to FROM fires")]
 
-    def want(self, stages: Iterable[tuple[str, str]], now: float, fires: Sequence[Fire] = ()) -> None:
-        """Note (plan, stage) pairs as wanted, and that the times of these schedules have been seen to. Raises
+    def want(
+        self, stages: Iterable[tuple[str, str]], now: float, fires: Sequence[Fire] = (), *, detail: str | None = None
+    ) -> None:
+        """Note (plan, stage) pairs as wanted (`detail` as in `Wanted`), and that the times of these schedules have been
+        seen to. Raises
         `NoriaError` (`superseded`) where another process has taken over looking at schedules."""
         with self.store.transaction() as c:
             if fires:
@@ -100,11 +105,11 @@ class Agenda:
                     " ON CONFLICT (plan, side) DO UPDATE SET crontab = excluded.crontab, seen_to = excluded.seen_to",
                     [fire._asdict() for fire in fires],
                 )
-            rows = [{"plan": plan, "stage": stage, "now": now} for plan, stage in stages]
+            rows = [{"plan": plan, "stage": stage, "now": now, "detail": detail} for plan, stage in stages]
             if rows:
                 c.many(
-                    "INSERT INTO wanted (plan, stage, since) VALUES (:plan, :stage, :now)"
-                    " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since",
+                    "INSERT INTO wanted (plan, stage, since, detail) VALUES (:plan, :stage, :now, :detail)"
+                    " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since, detail = excluded.detail",
                     rows,
                 )
 
@@ -118,7 +123,7 @@ class Agenda:
 
     def wanted(self, plan: str | None = None) -> list[Wanted]:
         """What is wanted, of one plan or of all, the longest first."""
-        statement = "SELECT plan, stage, since FROM wanted"
+        statement = "SELECT plan, stage, since, detail FROM wanted"
         if plan is not None:
             statement += " WHERE plan = :plan"
         return [Wanted(*row) for row in self.store.tuples(f"{statement} ORDER BY since, plan, stage", plan=plan)]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from noria.ledger.store import Store
+from noria.ledger.store import Store, Transaction
 
 
 class Change(NamedTuple):
@@ -29,10 +29,7 @@ class Audit:
     def note(self, at: float, who: str, what: str, plan: str | None, detail: dict[str, Any]) -> None:
         """Put a change on record."""
         with self.store.transaction() as c:
-            c.run(
-                "INSERT INTO audit (at, who, what, plan, detail) VALUES (:at, :who, :what, :plan, :detail)",
-                {"at": at, "who": who, "what": what, "plan": plan, "detail": msgspec.json.encode(detail).decode()},
-            )
+            put(c, at, who, what, plan, detail)
 
     def page(self, *, before: int | None = None, limit: int = 50) -> list[Change]:
         """The newest changes before the one numbered `before`."""
@@ -46,3 +43,11 @@ class Audit:
             Change(number, at, who, what, plan, msgspec.json.decode(detail))
             for number, at, who, what, plan, detail in rows
         ]
+
+
+def put(c: Transaction, at: float, who: str, what: str, plan: str | None, detail: dict[str, Any]) -> None:
+    """Put a change on record in the transaction that makes it."""
+    c.run(
+        "INSERT INTO audit (at, who, what, plan, detail) VALUES (:at, :who, :what, :plan, :detail)",
+        {"at": at, "who": who, "what": what, "plan": plan, "detail": msgspec.json.encode(detail).decode()},
+    )

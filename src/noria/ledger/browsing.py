@@ -38,7 +38,12 @@ _SENDING = (
     " WHERE b.plan_id = :p AND b.state = 'sending' AND b.kind = 'fresh')"
 )
 _DELIVERED = " AND s.seq <= (SELECT claimed_seq FROM plans WHERE plan_id = :p)"
-_NAMED = "SELECT seq FROM records WHERE plan_id = :p AND stray = 0 AND id >= :text AND id < :end ORDER BY id LIMIT 500"
+# Each of the two has an index.
+_NAMED = (
+    "SELECT seq FROM (SELECT seq FROM records WHERE plan_id = :p AND stray = 0 AND id >= :text AND id < :end"
+    " ORDER BY id LIMIT 500) ids UNION SELECT seq FROM (SELECT seq FROM records WHERE plan_id = :p"
+    " AND number IS NOT NULL AND number >= :text AND number < :end ORDER BY number LIMIT 500) numbers"
+)
 _RUNS = (
     "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
     " JOIN plans p ON p.plan_id = r.plan_id WHERE"
@@ -98,14 +103,17 @@ class Browsing:
         cause: str | None = None,
         text: str | None = None,
         before: int | None = None,
+        after: int = 0,
         limit: int = 50,
     ) -> list[dict[str, Any]]:
-        """The newest records before the one numbered `before`, as `Records.select` gives them. `text`: how an id
-        begins, or a whole number; `cause`: with a state of its own, those of that cause only."""
+        """The newest records before the one numbered `before`, and after that numbered `after`, as `Records.select`
+        gives them. `text`: how an id or a number begins; `cause`: with a state of its own, those of that cause only."""
         values: dict[str, Any] = {"p": plan_id, "n": limit, "before": _FIRST if before is None else before}
         if text:
-            return self._named(plan_id, text, state, values["before"], limit)
+            return self._named(plan_id, text, state, after, values["before"], limit)
         statement = f"{SELECT} AND s.seq < :before"
+        if after:
+            statement, values["after"] = f"{statement} AND s.seq > :after", after
         if state in OWN_ROWS:
             statement += _OWN.format(cause=" AND cause = :cause" if cause else "")
             values["cause"] = cause
@@ -121,10 +129,12 @@ class Browsing:
         rows = self.store.rows(statement + " ORDER BY s.seq DESC LIMIT :n", **values)
         return [self.records.summary(row) for row in rows]
 
-    def _named(self, plan_id: int, text: str, state: str | None, before: int, limit: int) -> list[dict[str, Any]]:
-        """Records whose ids begin so."""
+    def _named(
+        self, plan_id: int, text: str, state: str | None, after: int, before: int, limit: int
+    ) -> list[dict[str, Any]]:
+        """Records whose ids or numbers begin so."""
         found = self.store.tuples(_NAMED, p=plan_id, text=text, end=text + "\U0010ffff")
-        seqs = sorted((int(row[0]) for row in found if row[0] < before), reverse=True)
+        seqs = sorted((int(row[0]) for row in found if after < row[0] < before), reverse=True)
         if state is None:
             return self.records.by_seqs(plan_id, seqs[:limit])
         return [one for one in self.records.by_seqs(plan_id, seqs) if one["state"] == state][:limit]

@@ -37,7 +37,12 @@ _DELIVERED = (
     "SELECT r.seq, r.id FROM json_each(:seqs) j CROSS JOIN records r"
     " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
     " WHERE r.plan_id = :p AND r.seq = j.value AND r.stray = 0"
-    " AND CASE WHEN e.seq IS NULL THEN :kind = 'fresh' ELSE e.state IN ('delivered', 'held') AND e.batch_id = :b END"
+    " AND CASE WHEN e.seq IS NULL THEN :kind = 'fresh' ELSE e.state IN ('delivered', 'held') AND e.batch_id = :b"
+    " AND e.who IS NULL END"
+)
+_BY_HAND = (
+    "SELECT r.id FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
+    " WHERE e.plan_id = :p AND e.state = 'delivered' AND e.who IS NOT NULL AND r.stray = 0 ORDER BY e.seq"
 )
 
 
@@ -111,6 +116,9 @@ class Comparing:
                 own = [ids[seq] for seq in group if seq in ids]
                 if own:
                     yield Sent(own, bytes(payload))
+        # What a person wrote into the target is known by its id only.
+        for row in self.store.stream(_BY_HAND, p=plan_id):
+            yield Sent([row[0]], b"")
 
     def resend(self, run: Run, ids: Sequence[str], now: float) -> int:
         """Records that the target turned out not to have, though they were delivered or may have been, or that could

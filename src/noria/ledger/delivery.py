@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
+from noria.ledger.edits import taken, touched
 from noria.ledger.exceptions import note_exceptions
 from noria.ledger.handover import Handover
 from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Run
 from noria.ledger.store import Store, Transaction
+from noria.ledger.tallies import tally
 from noria.messages import Message
 
 
@@ -63,7 +65,8 @@ class OpenBatch:
 
 
 class Attempt(NamedTuple):
-    """One try at sending: what was asked, what came back, how it is classed. Times in epoch seconds, seconds."""
+    """One try at sending: what was asked, what came back, how it is classed. Times in epoch seconds, seconds;
+    `headers`: those that say something of the batch, as JSON."""
 
     started_at: float
     seconds: float
@@ -72,10 +75,11 @@ class Attempt(NamedTuple):
     status: int | None = None
     reason: Message | None = None
     answer: bytes | None = None
+    headers: str | None = None
 
 
 class Replaced(Exception):
-    """Newer content has taken the place of records that were to be claimed."""
+    """Newer content has taken the place of records that were to be claimed, or a person has decided about them."""
 
     def __init__(self, seqs: set[int]) -> None:
         super().__init__(seqs)
@@ -184,17 +188,21 @@ class Delivery:
         claimed_to: int | None = None,
         sizes: Sequence[int] = (),
         checks: bool = False,
+        edits: Mapping[int, int] | None = None,
     ) -> OpenBatch | None:
         """Claim records: one transaction opens their batch and sets the exempt ones aside.
 
         `key` is the idempotency key. With `state` "delivered" the batch is closed at once (写入空操作).
         `claimed_to` moves the plan's claim; `sizes` as in `OpenBatch`. `checks`: others stage records of the plan
-        meanwhile; raises `Replaced`, and claims nothing, when one of these is there no more.
+        meanwhile; raises `Replaced`, and claims nothing, when one of these is there no more, or when a person has
+        decided about it since; `edits`: which corrections (by seq) are in the body.
         Gives the batch, or None when every record is exempt.
         """
         with self.store.transaction(run) as c:
             if checks:
                 self._check(c, run.plan_id, records)
+            if kind == "retry" and (records or exempt):
+                self._undecided(c, run.plan_id, [r.seq for r in records] + [one.seq for one in exempt], edits or {})
             if claimed_to is not None:
                 c.run(
                     "UPDATE plans SET claimed_seq = :to WHERE plan_id = :p AND claimed_seq < :to",
@@ -229,6 +237,10 @@ class Delivery:
             )
             if kind == "retry":
                 self._join(c, run.plan_id, batch_id, records, state, now)
+                if edits:
+                    taken(c, batch_id, [edits[seq] for seq in seqs if seq in edits])
+            if state == "delivered":
+                tally(c, run.plan_id, now, delivered=len(seqs))
         return OpenBatch(batch_id, kind, key, body, records, sizes=tuple(sizes))
 
     @staticmethod
@@ -243,6 +255,13 @@ class Delivery:
         gone = {record.seq for record in records} - {row[0] for row in there}
         if gone:
             raise Replaced(gone)
+
+    @staticmethod
+    def _undecided(c: Transaction, plan_id: int, seqs: Sequence[int], edits: Mapping[int, int]) -> None:
+        # Only records with a row of their own can be decided about: what is claimed for the first time has none.
+        decided = touched(c, plan_id, seqs, edits)
+        if decided:
+            raise Replaced(decided)
 
     def _join(
         self, c: Transaction, plan_id: int, batch_id: int, records: Sequence[Due], state: str, now: float
@@ -292,6 +311,7 @@ class Delivery:
                 own = {"batch_id": batch.batch_id, "attempts": attempts}
                 rows = [{**one._asdict(), **own, "reason": stored(one.reason)} for one in failed]
                 note_exceptions(c, run, rows, now)
+            tally(c, run.plan_id, now, delivered=len(batch.records) - len(failed))
 
     def _settle(
         self, c: Transaction, run: Run, batch: OpenBatch, not_delivered: set[int], attempts: int, now: float
@@ -309,8 +329,8 @@ class Delivery:
 
     def _keep(self, c: Transaction, batch: OpenBatch, attempt: Attempt) -> None:
         c.run(
-            "INSERT INTO attempts (batch_id, started_at, seconds, outcome, status, request, reason, answer)"
-            " VALUES (:b, :started, :seconds, :outcome, :status, :request, :reason, :answer)",
+            "INSERT INTO attempts (batch_id, started_at, seconds, outcome, status, request, reason, answer, headers)"
+            " VALUES (:b, :started, :seconds, :outcome, :status, :request, :reason, :answer, :headers)",
             {
                 "b": batch.batch_id,
                 "started": attempt.started_at,
@@ -320,6 +340,7 @@ class Delivery:
                 "request": attempt.request,
                 "reason": stored(attempt.reason),
                 "answer": None if attempt.answer is None else self.store.pack(attempt.answer),
+                "headers": attempt.headers,
             },
         )
 

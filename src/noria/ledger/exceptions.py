@@ -7,6 +7,7 @@ from typing import Any
 from noria.ledger.causes import cause_of
 from noria.ledger.runs import Run
 from noria.ledger.store import Transaction
+from noria.ledger.tallies import tally
 
 
 def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: float) -> None:
@@ -35,9 +36,10 @@ def note_exceptions(c: Transaction, run: Run, rows: list[dict[str, Any]], now: f
         " rounds = excluded.rounds, attempts = exceptions.attempts + excluded.attempts,"
         " due_at = excluded.due_at, waits_for = excluded.waits_for,"
         " waits_seq = excluded.waits_seq, batch_id = excluded.batch_id, updated_at = excluded.updated_at,"
-        " cause = excluded.cause",
+        " cause = excluded.cause, who = NULL",
         full,
     )
+    tally(c, run.plan_id, now, troubled=sum(1 for row in rows if row["state"] in ("dead", "held", "invalid")))
     c.many(
         "INSERT INTO events (plan_id, seq, at, state, reason, run_id) VALUES (:p, :seq, :now, :state, :reason, :run)",
         full,

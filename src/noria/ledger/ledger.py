@@ -9,9 +9,12 @@ from noria.ledger.agenda import Agenda
 from noria.ledger.assists import Assists
 from noria.ledger.audit import Audit
 from noria.ledger.browsing import Browsing
+from noria.ledger.byhand import ByHand
 from noria.ledger.comparing import Comparing
 from noria.ledger.delivery import Delivery
 from noria.ledger.doubts import Doubts
+from noria.ledger.edits import Edits
+from noria.ledger.finding import Finding
 from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
 from noria.ledger.opening import open_store
@@ -19,11 +22,13 @@ from noria.ledger.pages import Pages
 from noria.ledger.parts import Parts
 from noria.ledger.planversions import PlanVersions
 from noria.ledger.pruning import Pruning
+from noria.ledger.reconciliations import Reconciliations
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
 from noria.ledger.shares import Shares
 from noria.ledger.staging import Staging
 from noria.ledger.store import Store
+from noria.ledger.tallies import Tallies
 from noria.metadata.project import Project
 
 
@@ -39,10 +44,15 @@ class Ledger:
         self.delivery = Delivery(store, pages, handover)
         self.doubts = Doubts(store)
         self.lookups = Lookups(store, pages)
-        self.records = Records(store, pages)
+        self.edits = Edits(store)
+        self.records = Records(store, self.edits, pages)
         self.audit = Audit(store)
         self.plan_versions = PlanVersions(store)
+        self.by_hand = ByHand(store)
         self.browsing = Browsing(store, self.records)
+        self.finding = Finding(store, self.browsing)
+        self.tallies = Tallies(store)
+        self.reconciliations = Reconciliations(store)
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)
         self.agenda = Agenda(store)

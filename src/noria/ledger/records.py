@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from noria.ledger import reasons
+from noria.ledger.audit import put
+from noria.ledger.byhand import want
 from noria.ledger.delivery import Delivery
+from noria.ledger.edits import Edits
 from noria.ledger.pages import Pages
 from noria.ledger.store import Store, Transaction
 from noria.messages import Message
@@ -34,11 +37,30 @@ _OF_ID = (
 )
 
 
+class Told(NamedTuple):
+    """Who replays records of which plan (its key), and which (for the audit log); `wants`: it is to deliver them."""
+
+    who: str
+    plan: str
+    detail: dict[str, Any]
+    wants: bool
+
+
+class Sent(NamedTuple):
+    """What was sent of a record: its payload (None: it was not, or is no longer kept), the seqs of all records that are
+    in it, a digest of the mapping that made it (None: not known)."""
+
+    payload: msgspec.Raw | None
+    members: list[int]
+    mapping: str | None
+
+
 class Records:
     """Reads records with their states; sends them back to pending."""
 
-    def __init__(self, store: Store, pages: Pages) -> None:
+    def __init__(self, store: Store, edits: Edits, pages: Pages) -> None:
         self.store = store
+        self.edits = edits
         self.pages = pages
 
     def select(
@@ -87,10 +109,11 @@ class Records:
             "reason": str(reason) if reason else None,
             "attempts": (row.tries or 0) if row.own_attempts is None else row.own_attempts,
             "staged_at": iso(row.staged_at),
-            "delivered_at": iso(row.finished_at) if delivered else None,
+            "delivered_at": iso(row.updated_at if row.who else row.finished_at) if delivered else None,
             "retry_at": iso(row.due_at) if row.state == "failed" else None,
             "hash": bytes(row.hash).hex(),
             "seq": row.seq,
+            "by": row.who,
         }
 
     def with_bodies(self, plan_id: int, summary: dict[str, Any]) -> dict[str, Any]:
@@ -101,20 +124,44 @@ class Records:
             seq=summary["seq"],
         )[0]
         raw = self.pages.raw(row.page_id, row.position)
-        return {**summary, "raw": _shown(raw), "payload": self._payload(row.batch_id, row.seq)}
+        return {**summary, "raw": _shown(raw), "payload": self.sent(row.batch_id, row.seq).payload}
 
-    def _payload(self, batch_id: int | None, seq: int) -> msgspec.Raw | None:
+    def raws(self, plan_id: int, seqs: Sequence[int]) -> list[bytes]:
+        """These records as they came, as far as they are there; empty ones whose bytes are no longer kept."""
+        rows = self.store.tuples(
+            "SELECT r.page_id, r.position FROM json_each(:seqs) j CROSS JOIN records r"
+            " WHERE r.plan_id = :p AND r.seq = j.value ORDER BY r.seq",
+            p=plan_id,
+            seqs=msgspec.json.encode(list(seqs)).decode(),
+        )
+        return [self.pages.raw(page_id, position) for page_id, position in rows]
+
+    def sent(self, batch_id: int | None, seq: int) -> Sent:
+        """What was sent of a record in a batch."""
         if batch_id is None:
-            return None
-        batch = self.store.rows("SELECT * FROM batches WHERE batch_id = :b", b=batch_id)[0]
-        place = next((place for place, group in enumerate(Delivery.groups(batch)) if seq in group), None)
-        if place is None or batch.body is None:
-            return None
-        return rows_of(self.store.unpack(batch.body), batch.body_path)[place]
+            return Sent(None, [seq], None)
+        batch = self.store.rows(
+            "SELECT b.*, r.sameness FROM batches b LEFT JOIN runs r ON r.run_id = b.run_id WHERE b.batch_id = :b",
+            b=batch_id,
+        )[0]
+        found = next(((place, group) for place, group in enumerate(Delivery.groups(batch)) if seq in group), None)
+        if found is None:
+            return Sent(None, [seq], None)
+        mapping = batch.sameness.rpartition(".")[2] if batch.sameness and "." in batch.sameness else None
+        if batch.body is None:
+            return Sent(None, found[1], mapping)
+        return Sent(rows_of(self.store.unpack(batch.body), batch.body_path)[found[0]], found[1], mapping)
 
-    def story(self, plan_id: int, record_id: str) -> dict[str, Any] | None:
-        """One record's whole story by its id (or number): raw, payload, history of states, every try. None when the
-        plan has no such record. Where an id is ambiguous, the others are under `also`."""
+    def story(self, plan_id: int, record_id: str, seq: int | None = None) -> dict[str, Any] | None:
+        """One record's whole story by its id (or number), or by `seq`: raw, payload, history of states, every try with
+        what was sent of the record, every correction. None when the plan has no such record. Where an id is ambiguous,
+        the others are under `also`."""
+        if seq is not None:
+            own = self.by_seqs(plan_id, [seq])
+            if not own or own[0]["id"] is None:
+                return self._told(plan_id, own) if own else None
+            others = [one for one in self.select(plan_id, record_id=own[0]["id"]) if one["seq"] != seq]
+            return self._told(plan_id, own + others)
         found = list(self.select(plan_id, record_id=record_id))
         if not found:
             rows = self.store.rows(
@@ -126,6 +173,9 @@ class Records:
                 return None
             return self.story(plan_id, rows[0].id)
         found.sort(key=lambda one: one["state"] == "invalid")
+        return self._told(plan_id, found)
+
+    def _told(self, plan_id: int, found: list[dict[str, Any]]) -> dict[str, Any]:
         main = self.with_bodies(plan_id, found[0])
         versions = self.store.rows(
             "SELECT * FROM versions WHERE plan_id = :p AND id = :id ORDER BY version_id",
@@ -135,6 +185,7 @@ class Records:
         seqs = [v.seq for v in versions if v.seq is not None and v.kind == "superseded"] + [found[0]["seq"]]
         main["history"] = self._history(plan_id, seqs, versions)
         main["tries"] = self._tries(plan_id, seqs)
+        main["edits"] = self.edits.of(plan_id, seqs)
         main["versions"] = [
             {
                 "kind": v.kind,
@@ -183,10 +234,12 @@ class Records:
     def _batches(self, plan_id: int, seq: int) -> list[Any]:
         """Every batch that a record was in, with whether it delivered it."""
         batches = self.store.rows(
-            "SELECT b.batch_id, b.rows, b.kind, b.state, b.key, b.first_seq, b.last_seq, b.members, b.created_at,"
-            " b.finished_at, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x WHERE x.plan_id = :p"
+            "SELECT b.batch_id, b.run_id, b.rows, b.kind, b.state, b.key, b.first_seq, b.last_seq, b.members,"
+            " b.created_at, b.finished_at, (b.state = 'delivered' AND NOT EXISTS (SELECT 1 FROM exceptions x"
+            " WHERE x.plan_id = :p"
             " AND x.seq = :seq"
-            " AND (x.batch_id = b.batch_id AND x.state <> 'delivered' OR x.batch_id > b.batch_id)))"
+            " AND (x.batch_id = b.batch_id AND (x.state <> 'delivered' OR x.who IS NOT NULL)"
+            " OR x.batch_id > b.batch_id)))"
             " AS delivered FROM batches b WHERE b.batch_id IN ("
             # The one that claimed it, found by its range; and those that took it up again.
             "SELECT f.batch_id FROM (SELECT batch_id FROM batches WHERE plan_id = :p AND kind = 'fresh'"
@@ -202,6 +255,7 @@ class Records:
         tries: list[dict[str, Any]] = []
         for seq in seqs:
             for batch in self._batches(plan_id, seq):
+                part = self.sent(batch.batch_id, seq)
                 for row in self.store.rows(
                     "SELECT * FROM attempts WHERE batch_id = :b ORDER BY attempt_id", b=batch.batch_id
                 ):
@@ -216,6 +270,10 @@ class Records:
                             "status": row.status,
                             "reason": str(reason) if reason else None,
                             "request": row.request,
+                            "headers": msgspec.json.decode(row.headers) if row.headers else {},
+                            "payload": part.payload,
+                            "rows": batch.rows,
+                            "run": batch.run_id,
                             "answer": None
                             if row.answer is None
                             else self.store.unpack(row.answer).decode("utf-8", "replace"),
@@ -262,20 +320,39 @@ class Records:
         state: str | None = None,
         record_id: str | None = None,
         cause: str | None = None,
+        seqs: Sequence[int] | None = None,
+        until: float | None = None,
         anew: bool = False,
+        told: Told | None = None,
     ) -> int:
         """Failed, dead and held records (all, or those of one state or id) go back to pending, and invalid ones that
-        have an id where they are asked for by state; gives how many. `cause`: those that failed for that cause only.
+        have an id where they are asked for by state; gives how many. `cause`: those that failed for that cause only;
+        `seqs`: those of these numbers, invalid ones, too; `until`: only those that have been as they are since before
+        then (epoch seconds). Ones that a person has skipped, or said to be in the target, are where they are asked for
+        by id or number. `told`: for the audit log, in the same transaction; then the plan is to deliver.
 
         `anew`: those of batches in doubt are sent as if they had never been, each by itself under a new key.
         """
         where = " AND e.state = :state" if state else " AND e.state IN ('failed', 'dead', 'held')"
+        named = record_id is not None or seqs is not None
+        if named and state is None:
+            open_ones = "'failed', 'dead', 'held'" if seqs is None else "'failed', 'dead', 'held', 'invalid'"
+            where = f" AND (e.state IN ({open_ones}) OR e.who IS NOT NULL)"
+        elif state == "skipped":
+            where += " AND e.who IS NOT NULL"
         if record_id is not None:
             where += " AND r.id = :id"
+        if seqs is not None:
+            where += " AND e.seq IN (SELECT j.value FROM json_each(:seqs) j)"
+        if until is not None:
+            where += " AND e.updated_at <= :until"
         if cause is not None:
             where += " AND e.cause = :cause"
         values: dict[str, Any] = {"p": plan_id, "state": state, "id": record_id, "cause": cause, "now": now}
         values["reason"] = reasons.stored(Message("reason.replayed"))
+        if seqs is not None:
+            values["seqs"] = msgspec.json.encode(list(seqs)).decode()
+        values["until"] = until
         chosen = (
             "SELECT e.seq FROM exceptions e JOIN records r ON r.plan_id = e.plan_id AND r.seq = e.seq"
             " WHERE e.plan_id = :p AND r.stray = 0" + where
@@ -295,9 +372,13 @@ class Records:
             )
             done = c.run(
                 "UPDATE exceptions SET state = 'pending', reason = :reason, rounds = 0, due_at = :now,"
-                f" waits_for = NULL, updated_at = :now WHERE plan_id = :p AND seq IN ({chosen})",
+                f" waits_for = NULL, updated_at = :now, who = NULL WHERE plan_id = :p AND seq IN ({chosen})",
                 values,
             )
+            if told is not None and done.rowcount:
+                put(c, now, told.who, "replay", told.plan, {**told.detail, "count": done.rowcount})
+                if told.wants:
+                    want(c, told.plan, "deliver", now)
         return int(done.rowcount)
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from noria.ledger.audit import put
 from noria.ledger.reasons import stored
 from noria.ledger.store import Store, Transaction
 from noria.messages import Message
@@ -130,7 +132,7 @@ class Runs:
             c.run("UPDATE parts SET run_id = NULL WHERE plan_id = :p", own)
         return Run(run_id, plan_id, fence)
 
-    def heartbeat(self, run: Run, now: float, counts: dict[str, int]) -> None:
+    def heartbeat(self, run: Run, now: float, counts: dict[str, int], pace: Sequence[Any] = ()) -> None:
         """Keep the lease and the run's counts fresh; raises `NoriaError` (`superseded`) when another took over."""
         until = self.store.time(now) + LEASE_SECONDS
         with self.store.transaction() as c:
@@ -142,8 +144,8 @@ class Runs:
             if held is None:
                 raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
             c.run(
-                "UPDATE runs SET counts = :counts WHERE run_id = :run",
-                {"counts": msgspec.json.encode(counts).decode(), "run": run.run_id},
+                "UPDATE runs SET counts = :counts, pace = :pace WHERE run_id = :run",
+                {**_figures(counts, pace), "run": run.run_id},
             )
 
     def check(self, run: Run) -> None:
@@ -157,7 +159,41 @@ class Runs:
         if not held:
             raise NoriaError("superseded", Message("run.superseded", {"run": run.run_id}))
 
-    def finish(self, run: Run, status: str, now: float, counts: dict[str, int], error: Message | None = None) -> None:
+    def cancel(self, run_id: int, who: str, now: float) -> str | None:
+        """Ask a run to stop, whichever process it is in; gives its plan's key, None where it is not under way. Put on
+        record in the same transaction. `now`: epoch seconds."""
+        with self.store.transaction() as c:
+            plan = c.value(
+                "UPDATE runs SET cancelled_at = :now, cancelled_by = :who WHERE run_id = :run AND status = 'running'"
+                " AND cancelled_at IS NULL AND kind <> 'assist'"
+                " RETURNING (SELECT p.key FROM plans p WHERE p.plan_id = runs.plan_id)",
+                {"now": now, "who": who, "run": run_id},
+            )
+            if plan is not None:
+                put(c, now, who, "cancel", str(plan), {"run": run_id})
+        return None if plan is None else str(plan)
+
+    def cancelled(self, run: Run) -> bool:
+        """Whether a person asked a run to stop, or the one that it assists in."""
+        return bool(
+            self.store.tuples(
+                "SELECT 1 FROM runs r WHERE r.cancelled_at IS NOT NULL AND (r.run_id = :run OR r.run_id ="
+                " (SELECT l.run_id FROM leases l WHERE l.plan_id = :p AND l.stage = 'run' AND :stage <> 'run'))",
+                run=run.run_id,
+                p=run.plan_id,
+                stage=run.stage,
+            )
+        )
+
+    def finish(
+        self,
+        run: Run,
+        status: str,
+        now: float,
+        counts: dict[str, int],
+        error: Message | None = None,
+        pace: Sequence[Any] = (),
+    ) -> None:
         """Close a run and give its lease back."""
         with self.store.transaction() as c:
             c.run(
@@ -165,12 +201,12 @@ class Runs:
                 {"p": run.plan_id, "stage": run.stage, "fence": run.fence},
             )
             c.run(
-                "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, error = :error"
+                "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, pace = :pace, error = :error"
                 " WHERE run_id = :run AND status = 'running'",
                 {
+                    **_figures(counts, pace),
                     "status": status,
                     "now": now,
-                    "counts": msgspec.json.encode(counts).decode(),
                     "error": stored(error),
                     "run": run.run_id,
                 },
@@ -290,6 +326,11 @@ class Runs:
             }
             for row in rows
         ]
+
+
+def _figures(counts: dict[str, int], pace: Sequence[Any]) -> dict[str, str | None]:
+    grown = msgspec.json.encode(pace).decode() if pace else None
+    return {"counts": msgspec.json.encode(counts).decode(), "pace": grown}
 
 
 def open_run(c: Transaction, plan_id: int, kind: str, now: float, fence: int, sameness: str | None) -> int:

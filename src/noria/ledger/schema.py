@@ -119,7 +119,7 @@ records = Table(
     Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("id", Id),
-    Column("number", Text),
+    Column("number", Id),
     Column("hash", LargeBinary, nullable=False),
     Column("page_id", BigInteger, nullable=False),
     Column("position", Integer, nullable=False),

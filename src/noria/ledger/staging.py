@@ -19,6 +19,7 @@ from noria.ledger.pages import Pages
 from noria.ledger.reasons import stored
 from noria.ledger.runs import Read, Run
 from noria.ledger.store import Store, Transaction
+from noria.ledger.tallies import tally
 from noria.messages import Message
 
 
@@ -73,6 +74,8 @@ _SKIPPED = (
     "SELECT r.seq FROM json_each(:ids) j CROSS JOIN records r"
     " JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
     " WHERE r.plan_id = :p AND r.id = j.value AND r.stray = 0 AND e.state = 'skipped'"
+    # What a person skipped stays so until that person, or newer content, says otherwise.
+    " AND e.who IS NULL"
 )
 # Parts of one plan's source are staged side by side.
 _NEXT = "SELECT next_seq FROM plans WHERE plan_id = :p FOR UPDATE"
@@ -135,6 +138,7 @@ class Staging:
             c.run(advance, {"seq": page.next_seq, "more": more, **place})
             if read.part is not None:
                 c.run(_ADVANCE_PART, {"part": read.part, **place})
+            tally(c, run.plan_id, now, staged=page.counts.staged)
         if page.bodies:
             self.pages.keep(page.page_id, page.bodies)
         if page.whole:

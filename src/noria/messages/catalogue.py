@@ -1,7 +1,14 @@
 """The catalogue: each key with its 中文 and its English text, side by side, gathered from one table an area."""
 
-from noria.messages import commands, console, editor, plans, runs
+from noria.messages import commands, console, editor, plans, runs, story
 
 LANGUAGES = ("zh", "en")
 
-CATALOGUE: dict[str, tuple[str, str]] = {**plans.TEXTS, **runs.TEXTS, **commands.TEXTS, **console.TEXTS, **editor.TEXTS}
+CATALOGUE: dict[str, tuple[str, str]] = {
+    **plans.TEXTS,
+    **runs.TEXTS,
+    **commands.TEXTS,
+    **console.TEXTS,
+    **story.TEXTS,
+    **editor.TEXTS,
+}

@@ -219,4 +219,5 @@ TEXTS: dict[str, tuple[str, str]] = {
     "count.retried": ("重试", "retried"),
     "count.pages": ("页", "pages"),
     "count.requests": ("请求", "requests"),
+    "count.waited_ms": ("限流等待（毫秒）", "waited for limits (ms)"),
 }

@@ -12,7 +12,8 @@ from noria.messages import Message
 @dataclass
 class Counts:
     """What happened in one run. staged + unchanged + duplicate are all arrivals; the others are the states that records
-    of this run ended in; `waiting` are those that wait for another plan's records."""
+    of this run ended in; `waiting` are those that wait for another plan's records; `waited_ms`: how long requests have
+    waited because of rate limits, all together."""
 
     staged: int = 0
     unchanged: int = 0
@@ -27,6 +28,7 @@ class Counts:
     retried: int = 0
     pages: int = 0
     requests: int = 0
+    waited_ms: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """By name."""
@@ -35,6 +37,31 @@ class Counts:
     def troubled(self) -> bool:
         """Whether not everything was delivered or skipped."""
         return bool(self.failed or self.dead or self.invalid or self.held or self.waiting)
+
+
+# A run's pace is kept in so many steps at most; where there would be more, every other one is left out.
+_STEPS = 60
+
+
+@dataclass
+class Pace:
+    """How a run's figures grew: (seconds since it began, staged, delivered, failed) from time to time."""
+
+    began: float
+    steps: list[tuple[float, int, int, int]] = field(default_factory=list)
+    _apart: float = 0.0
+
+    def note(self, now: float, counts: Counts) -> None:
+        """The figures at `now` (epoch seconds)."""
+        at = round(max(0.0, now - self.began), 1)
+        step = (at, counts.staged, counts.delivered, counts.failed + counts.dead + counts.held + counts.invalid)
+        if len(self.steps) > 1 and self.steps[-1][0] - self.steps[-2][0] < self._apart:
+            self.steps[-1] = step
+            return
+        self.steps.append(step)
+        if len(self.steps) > _STEPS:
+            self.steps = self.steps[::2]
+            self._apart = (self.steps[-1][0] - self.steps[0][0]) / (len(self.steps) - 1)
 
 
 class Observer(Protocol):

@@ -6,11 +6,11 @@ import asyncio
 import traceback
 from collections.abc import Callable
 
-from noria.engine import Finished, Workspace, assist_plan, run_plan
+from noria.engine import Finished, Workspace, assist_plan, reconcile_plan, run_plan
 from noria.engine.retention import prune_project
-from noria.engine.sweep import sweep_of
+from noria.engine.sweep import chosen_window
 from noria.ledger import ledger_of
-from noria.ledger.agenda import Agenda
+from noria.ledger.agenda import Agenda, Wanted
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
@@ -19,6 +19,8 @@ from noria.scheduler.timetable import PRUNE, Timetable
 
 # Errors that say nothing of the plan: it stays wanted.
 _AGAIN = ("busy", "superseded", "ledger")
+# Runs by themselves, which come after the plan's own, in this order.
+_BY_THEMSELVES = ("sweep", "reconcile")
 
 
 class Runner:
@@ -73,10 +75,9 @@ class Runner:
             wanted = self.agenda.wanted(key)
             if not wanted:
                 return True
-            # A sweep is a run by itself, and comes after the plan's own.
-            own = [one for one in wanted if one.stage != "sweep"] or wanted
+            own = _next_of(wanted)
             try:
-                if not await self._stages(key, {one.stage for one in own}):
+                if not await self._stages(key, {one.stage for one in own}, own[0].detail):
                     return False
             except NoriaError as error:
                 self.complain(key, error)
@@ -104,8 +105,8 @@ class Runner:
             self.complain(key, error)
             traceback.print_exc()
 
-    async def _stages(self, key: str, stages: set[str]) -> bool:
-        """Run them; whether that was not broken off."""
+    async def _stages(self, key: str, stages: set[str], detail: str | None) -> bool:
+        """Run them; whether that was not broken off. `detail`: a window that a person chose."""
         if (key, *stages) == PRUNE:
             await self._prune()
             return True
@@ -113,8 +114,11 @@ class Runner:
         if plan is None:
             # Its file is not here yet, or half-written; who looks at the schedules lets go of what is gone.
             return False
-        if stages == {"sweep"}:
-            window = sweep_of(plan, self.workspace.clock.now())
+        if stages == {"reconcile"}:
+            window = chosen_window(plan, self.workspace.clock.now(), detail, whole=True)
+            done, _ = await reconcile_plan(self.workspace, plan, self.stop, wanted=window)
+        elif stages == {"sweep"}:
+            window = chosen_window(plan, self.workspace.clock.now(), detail)
             delivers = plan.target_schedule is None
             done = await run_plan(self.workspace, plan, self.stop, delivers=delivers, swept=window)
         else:
@@ -122,7 +126,8 @@ class Runner:
             done = await run_plan(self.workspace, plan, self.stop, extracts=extracts, delivers=delivers)
         self._complained.pop(key, None)
         self.finished(done)
-        return done.status != "stopped"
+        # What a person cancelled is not taken up again by itself.
+        return done.status != "stopped" or done.cancelled
 
     async def _prune(self) -> None:
         """Let go of what is no longer kept: beside the runs, on a connection of its own."""
@@ -140,3 +145,9 @@ class Runner:
         if self._complained.get(key) != text:
             self._complained[key] = text
             self.workspace.observer.said(key, Message("serve.broken", {"reason": text}))
+
+
+def _next_of(wanted: list[Wanted]) -> list[Wanted]:
+    """What of it is run next: the plan's own stages together, then each of the others by itself."""
+    own = [one for one in wanted if one.stage not in _BY_THEMSELVES]
+    return own or [one for stage in _BY_THEMSELVES for one in wanted if one.stage == stage][:1]

@@ -78,6 +78,10 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("headers", sa.Text(), nullable=True))
     op.add_column("wanted", sa.Column("detail", sa.Text(), nullable=True))
     op.add_column("exceptions", sa.Column("who", sa.Text(), nullable=True))
+    op.execute("DROP VIEW record_states")
+    if op.get_bind().dialect.name == "postgresql":
+        # Ordered by bytes, as ids are: so the beginning of a number can be looked for.
+        op.execute('ALTER TABLE records ALTER COLUMN number TYPE text COLLATE "C"')
     op.create_index(
         "records_by_number",
         "records",
@@ -92,7 +96,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("run_id IS NOT NULL"),
         postgresql_where=sa.text("run_id IS NOT NULL"),
     )
-    op.execute("DROP VIEW record_states")
     op.execute(VIEW)
     _tally()
 

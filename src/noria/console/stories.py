@@ -1,0 +1,265 @@
+"""One record: where each field of its payload came from, every try; correcting, skipping, marking it by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from noria.console.access import Denied, Reader
+from noria.console.diffs import Line
+from noria.console.door import Door, number_in, text_in
+from noria.console.payloads import Wrong, differences, missing, read
+from noria.console.render import address, page, shown_json
+from noria.engine.explaining import as_far_as_it_goes, explained, row_of
+from noria.engine.run import mapping_of
+from noria.ledger import Ledger
+from noria.ledger.byhand import OPEN_STATES, Who
+from noria.ledger.content import same_content
+from noria.mapping import DECODER, encode, grouping_of
+from noria.messages import Message
+from noria.metadata.macros import Moment
+from noria.metadata.plan import Plan
+from noria.metadata.times import DEFAULT_ZONE, zone
+
+# What a person may say about why, in characters.
+MOST_WORDS = 500
+
+
+class Stories:
+    """Records' pages, and what is done on them."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    def routes(self) -> list[BaseRoute]:
+        """Every page and act, each with the role that it takes."""
+        opens = self.door.opens
+        return [
+            Route("/plans/{key}/record", opens("viewer", self._record)),
+            Route("/plans/{key}/record/edit", opens("operator", self._edit)),
+            Route("/plans/{key}/record/edit", opens("operator", self._send), methods=["POST"]),
+            Route("/plans/{key}/record/unedit", opens("operator", self._unedit), methods=["POST"]),
+            Route("/plans/{key}/record/skip", opens("operator", self._skip), methods=["POST"]),
+            Route("/plans/{key}/record/done", opens("operator", self._done_by_hand), methods=["POST"]),
+        ]
+
+    async def _record(self, request: Request) -> Response:
+        plan, found = await self._found(request)
+        return page(request, "record.html", {"plan": plan.key, **found})
+
+    async def _found(self, request: Request) -> tuple[Plan, dict[str, Any]]:
+        """The record of the address, with everything that is known of it; raises `Denied`."""
+        plan, query = self.door.plan_of(request), request.query_params
+        record_id, seq = text_in(query.get("id")) or "", number_in(query.get("seq"))
+        return plan, await self._asked(plan, record_id, seq, request.state.now)
+
+    async def _asked(self, plan: Plan, record_id: str, seq: int | None, now: float) -> dict[str, Any]:
+        def ask(ledger: Ledger) -> dict[str, Any] | None:
+            number = ledger.runs.known_plan(plan.key)
+            record = None if number is None else ledger.records.story(number, record_id, seq)
+            if number is None or record is None:
+                return None
+            return {"record": record, **_explained(ledger, number, plan, record, now)}
+
+        found = await self.door.desk.ask(ask)
+        if found is None:
+            raise Denied(404, "console.no_such_record")
+        return found
+
+    async def _edit(self, request: Request) -> Response:
+        """The payload to be corrected."""
+        plan, found = await self._found(request)
+        record = found["record"]
+        _refuse_closed(plan, found)
+        start = found["now"]
+        data = {
+            "plan": plan.key,
+            "record": record,
+            "seen": found["seen"],
+            "text": shown_json(start) if start is not None else "{\n}",
+            "sent": record["payload"] is not None,
+            "whole": found["start"] != "part",
+            "members": len(found["members"]),
+            "doubt": found["doubt"],
+            "wrong": [],
+            "lines": None,
+            "reason": "",
+        }
+        return page(request, "edit.html", data)
+
+    async def _send(self, request: Request) -> Response:
+        """A corrected payload: shown beside what it was, and sent once that has been seen."""
+        plan, form = self.door.plan_of(request), await request.form()
+        record_id, seq = text_in(form.get("id")) or "", number_in(form.get("seq"))
+        found = await self._asked(plan, record_id, seq, request.state.now)
+        _refuse_closed(plan, found)
+        text, reason = _text(form), _words(form)
+        payload, wrong = read(text)
+        lines: list[Line] = []
+        if not wrong:
+            before = None if found["now"] is None else bytes(found["now"])
+            lines = differences(before, payload)
+            wrong = missing(payload, plan.target.metadata.items())
+            if before is not None and same_content(before, payload):
+                wrong.append(Wrong(Message("payload.same")))
+        confirmed = form.get("confirmed") == "yes"
+        stops = any(one.stops for one in wrong)
+        if confirmed and not stops and not reason:
+            wrong.append(Wrong(Message("payload.why")))
+            stops = True
+        if not confirmed or stops:
+            data = {
+                "plan": plan.key,
+                "record": found["record"],
+                "seen": number_in(form.get("seen")) or 0,
+                "text": text,
+                "sent": found["record"]["payload"] is not None,
+                "whole": found["start"] != "part",
+                "members": len(found["members"]),
+                "doubt": found["doubt"],
+                "wrong": wrong,
+                "lines": None if any(one.line or one.stops for one in wrong) and not lines else lines,
+                "reason": reason,
+            }
+            return page(request, "edit.html", data, 400 if stops else 200)
+        who = _who(request, plan, reason)
+        seen, anew = number_in(form.get("seen")) or 0, form.get("anew") == "yes"
+
+        def correct(ledger: Ledger) -> None:
+            ledger.by_hand.correct(
+                ledger.runs.plan_id(plan.key),
+                found["members"],
+                who,
+                payload,
+                None if found["made"] is None else bytes(found["made"]),
+                seen=seen,
+                anew=anew,
+                wants=plan.enabled,
+            )
+
+        await self.door.desk.ask(correct)
+        return self._said(request, "edit", plan, found["record"], len(found["members"]))
+
+    async def _unedit(self, request: Request) -> Response:
+        """What the mapping makes is sent after all."""
+        plan, form = self.door.plan_of(request), await request.form()
+        record_id, seq = text_in(form.get("id")) or "", number_in(form.get("seq"))
+        found = await self._asked(plan, record_id, seq, request.state.now)
+        who, seen = _who(request, plan, _words(form)), found["seen"]
+        if not seen:
+            raise Denied(409, "console.not_corrected")
+
+        def correct(ledger: Ledger) -> None:
+            number = ledger.runs.plan_id(plan.key)
+            anew = form.get("anew") == "yes"
+            ledger.by_hand.correct(number, found["members"], who, None, None, seen=seen, anew=anew, wants=plan.enabled)
+
+        await self.door.desk.ask(correct)
+        return self._said(request, "unedit", plan, found["record"], len(found["members"]))
+
+    async def _skip(self, request: Request) -> Response:
+        return await self._set_aside(request, "skip")
+
+    async def _done_by_hand(self, request: Request) -> Response:
+        return await self._set_aside(request, "mark_done")
+
+    async def _set_aside(self, request: Request, what: str) -> Response:
+        plan, form = self.door.plan_of(request), await request.form()
+        seq, reason = number_in(form.get("seq")), _words(form)
+        if seq is None:
+            raise Denied(400, "console.nothing_chosen")
+        if not reason:
+            raise Denied(400, "console.say_why")
+        who = _who(request, plan, reason)
+
+        def decide(ledger: Ledger) -> int:
+            number = ledger.runs.known_plan(plan.key)
+            if number is None:
+                return 0
+            state: Any = "skipped" if what == "skip" else "delivered"
+            return ledger.by_hand.set_aside(number, [seq], state, who, detail={}).done
+
+        if not await self.door.desk.ask(decide):
+            raise Denied(409, "console.not_open")
+        found = await self._asked(plan, "", seq, request.state.now)
+        return self._said(request, what, plan, found["record"], 1)
+
+    def _said(self, request: Request, what: str, plan: Plan, record: dict[str, Any], count: int) -> Response:
+        """Done, and on record already."""
+        seq = record["seq"]
+        back = address(f"/plans/{plan.key}/record", seq=seq)
+        return self.door.done(request, what, plan.key, back, id=record["id"], seq=seq, count=count)
+
+
+def _explained(ledger: Ledger, number: int, plan: Plan, record: dict[str, Any], now: float) -> dict[str, Any]:
+    """A record's fields with their expressions, and what a correction of it would begin with. `now`: what would be sent
+    next as far as it is known, `made`: what the mapping had made, `members`: the records that share the payload,
+    `seen`: the correction that counts, `doubt`: an earlier send may have been carried out."""
+    seq = record["seq"]
+    state = ledger.store.rows(
+        "SELECT s.batch_id, b.state FROM record_states s LEFT JOIN batches b ON b.batch_id = s.batch_id"
+        " WHERE s.plan_id = :p AND s.seq = :seq",
+        p=number,
+        seq=seq,
+    )[0]
+    sent = ledger.records.sent(state.batch_id, seq)
+    newest = ledger.edits.newest(number, [seq]).get(seq)
+    numbers = [one["number"] for one in record["edits"] if one["seq"] == seq]
+    moment = Moment(0.0, now, zone(plan.timezone) if plan.timezone else DEFAULT_ZONE, plan.options.lenient)
+    raws = ledger.records.raws(number, sent.members)
+    payload = DECODER.decode(bytes(sent.payload)) if sent.payload is not None else None
+    row = row_of(plan, raws, moment) if plan.target.metadata.items() else None
+    corrected = newest.payload if newest is not None else None
+    kept = next((one["made"] for one in reversed(record["edits"]) if one["seq"] == seq and one["made"]), None)
+    if kept is None and not any(one["batch"] == state.batch_id for one in record["edits"]):
+        kept = sent.payload
+    made = bytes(kept) if kept is not None else None
+    start = "edit" if corrected is not None else "sent" if made is not None else "part"
+    begin = corrected if corrected is not None else made
+    if begin is None and row is not None:
+        begin = encode(as_far_as_it_goes(plan, row, moment))
+    return {
+        "fields": explained(plan, raws, payload, moment),
+        "changed": sent.mapping is not None and sent.mapping != mapping_of(plan),
+        "merged": grouping_of(plan.target.metadata) is not None,
+        "members": sent.members,
+        "now": msgspec.Raw(begin) if begin is not None else None,
+        "start": start,
+        "made": kept,
+        "seen": max(numbers, default=0),
+        "doubt": state.state == "doubt",
+    }
+
+
+def _refuse_closed(plan: Plan, found: dict[str, Any]) -> None:
+    """Raise `Denied` for a record that can't be corrected."""
+    record = found["record"]
+    if record["state"] not in OPEN_STATES:
+        raise Denied(409, "console.not_open")
+    if record["id"] is None:
+        raise Denied(409, "console.no_id_no_edit")
+    if found["merged"] and record["payload"] is None:
+        # Which records would be in the document, nobody knows before it is put together.
+        raise Denied(409, "console.no_document_yet")
+
+
+def _who(request: Request, plan: Plan, reason: str) -> Who:
+    reader: Reader = request.state.reader
+    return Who(reader.name, request.state.now, reason, plan.key)
+
+
+def _words(form: FormData) -> str:
+    """Why, in a person's words; raises `Denied` for too many."""
+    words = (text_in(form.get("reason")) or "").strip()
+    if len(words) > MOST_WORDS:
+        raise Denied(400, "console.too_many_words")
+    return words
+
+
+def _text(form: FormData) -> str:
+    return (text_in(form.get("payload")) or "").replace("\r\n", "\n")
