@@ -40,6 +40,7 @@ PAGES = {
     "audit": "/audit",
     "editor": "/plans/customers/edit",
     "new": "/new",
+    "connection": "/connection?name=erp",
     "versions": "/plans/customers/versions",
     "error": "/plans/nothing",
 }

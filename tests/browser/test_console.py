@@ -40,6 +40,8 @@ PAGES = (
     "/new",
     "/plans/customers/edit",
     "/plans/customers/versions",
+    "/connection",
+    "/connection?name=crm",
 )
 
 

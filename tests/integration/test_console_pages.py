@@ -34,7 +34,7 @@ PAGES = (
     "/connections",
     "/plans/p/versions",
 )
-ADMINS = ("/audit", "/new", "/plans/p/edit")
+ADMINS = ("/audit", "/new", "/plans/p/edit", "/connection", "/connection?name=here")
 NASTY = "<script>alert('x')</script> مرحبا 😀 " + "很长" * 200
 USERS = f"""
 [console.users.vera]

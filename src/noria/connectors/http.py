@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from noria.connectors.declaration import Connector
-from noria.connectors.settings import HttpSettings
+from noria.connectors.settings import AUTH_NEEDS, HttpSettings
 from noria.messages import Message
 from noria.metadata.errors import Problem
 
-_NEEDED = {
-    "none": (),
-    "bearer": ("token",),
-    "basic": ("username",),
-    "header": ("name", "value"),
-    "query": ("name", "value"),
-    "oauth2": ("token_url", "client_id", "client_secret"),
-}
 _PAGING_NEEDED = {"page": "page_param", "offset": "offset_param", "cursor": "next"}
 
 
 def _check(settings: HttpSettings, name: str, path: str) -> list[Problem]:
     found = []
-    for key in _NEEDED[settings.auth.type]:
+    for key in AUTH_NEEDS[settings.auth.type]:
         if not getattr(settings.auth, key):
             message = Message("connection.auth_incomplete", {"type": settings.auth.type, "key": key})
             hint = Message("connection.auth_hint", {"name": name, "key": key})

@@ -36,6 +36,17 @@ class Auth(msgspec.Struct, kw_only=True):
     ] = 3600
 
 
+# What each kind of authentication can't do without.
+AUTH_NEEDS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "bearer": ("token",),
+    "basic": ("username",),
+    "header": ("name", "value"),
+    "query": ("name", "value"),
+    "oauth2": ("token_url", "client_id", "client_secret"),
+}
+
+
 class Envelope(msgspec.Struct, kw_only=True):
     """Where things are in an answer. Dotted paths; "" is the whole body (or: not there)."""
 

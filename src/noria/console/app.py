@@ -16,6 +16,7 @@ from starlette.types import Message as Sent
 
 from noria.console.access import Denied
 from noria.console.acts import Acts
+from noria.console.connections import Connections
 from noria.console.desk import Desk
 from noria.console.door import Door
 from noria.console.editor import Editor
@@ -117,11 +118,12 @@ class Operations:
     def app(self) -> Starlette:
         """The application. Close it with `close`."""
         self.desk = Desk(self.workspace.project)
-        files = PlanFiles(self.workspace.project, self.desk)
+        files = PlanFiles(self.workspace, self.desk)
         door, live = Door(self.workspace, self.desk), Live(self.desk, self.workspace.clock, self.alive)
         console = [
             *Pages(door).routes(),
             *Editor(door, files).routes(),
+            *Connections(door).routes(),
             *Versions(door, files).routes(),
             *Acts(door, files).routes(),
             *Stories(door).routes(),

@@ -16,9 +16,9 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
 
 @dataclass(frozen=True)
 class Field:
-    """A field: what it is of (a JSON pointer), how its value is written (`text`, `name`, `choice`, `number`, `truth`,
-    `json`), what stands in it, what can be chosen or is suggested (the id of a list), what is wrong with it, whether it
-    is still to be filled in."""
+    """A field: what it is of (a JSON pointer, or a setting's dotted name), how its value is written (`text`, `name`,
+    `choice`, `number`, `truth`, `json`, `secret`), what stands in it, what can be chosen or is suggested (the id of a
+    list), what is wrong with it, whether it is still to be filled in."""
 
     pointer: str
     kind: str
@@ -34,7 +34,7 @@ class Field:
     @property
     def name(self) -> str:
         """The form's name of it."""
-        return f"{self.kind}:{self.pointer}"
+        return f"{self.kind}:{self.pointer}" if self.pointer.startswith("/") else f"set:{self.pointer}"
 
 
 @dataclass

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from noria.console.access import Denied
 from noria.console.desk import Desk
+from noria.engine import Workspace
 from noria.engine.checking import check_text
 from noria.ledger import Ledger
 from noria.metadata.files import read_text, replace_file
-from noria.metadata.project import Project
 
 # What a plan may be called: the stem of its file, and a part of addresses.
 KEY = re.compile(r"[^\W_][\w.-]{0,79}\Z")
@@ -40,13 +40,13 @@ class Conflict(Exception):
 class PlanFiles:
     """The files of a project's plans."""
 
-    def __init__(self, project: Project, desk: Desk) -> None:
-        self.project = project
+    def __init__(self, workspace: Workspace, desk: Desk) -> None:
+        self.workspace = workspace
         self.desk = desk
 
     def path(self, key: str) -> Path:
         """Where a plan is, or would be."""
-        return self.project.folder / "plans" / f"{key}.json"
+        return self.workspace.project.folder / "plans" / f"{key}.json"
 
     def read(self, key: str) -> FileText:
         """A plan's file; raises `NoriaError` where it can't be read."""
@@ -89,7 +89,7 @@ class PlanFiles:
 
     def holds_secret(self, key: str, text: str) -> bool:
         """Whether a secret is written down in a text, instead of being named."""
-        _, problems = check_text(self.project, self.path(key), text)
+        _, problems = check_text(self.workspace.project, self.path(key), text)
         return any(one.message.key == "secret.literal" for one in problems)
 
 

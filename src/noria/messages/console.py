@@ -132,6 +132,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "done.run": ("{plan} 已排队执行", "{plan} will run in a moment"),
     "done.pause": ("{plan} 已停用", "{plan} is paused"),
     "done.resume": ("{plan} 已启用", "{plan} is switched on"),
+    "done.connect": ("连接 {connection} 已保存", "the connection {connection} is saved"),
+    "done.disconnect": ("连接 {connection} 已删除", "the connection {connection} is gone"),
     "done.edit": ("{plan} 已保存", "{plan} is saved"),
     "done.edit_run": ("{plan} 已保存，已排队执行", "{plan} is saved and will run in a moment"),
     "done.restore": ("{plan} 已恢复到较早的版本", "{plan} is what it was before"),

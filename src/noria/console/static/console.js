@@ -1,10 +1,18 @@
 // Small manners: forms that ask before they act, filters that apply at once, keys, times in the reader's own zone.
 "use strict";
 
-document.addEventListener("submit", (event) => {
-  const question = event.target.dataset.ask;
-  if (question && !window.confirm(question)) event.preventDefault();
-});
+// Before anybody else hears of it.
+document.addEventListener(
+  "submit",
+  (event) => {
+    const question = event.submitter?.dataset.ask || event.target.dataset.ask;
+    if (question && !window.confirm(question)) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  },
+  true
+);
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();

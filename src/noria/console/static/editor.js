@@ -8,7 +8,8 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.matches("form.editor")) touched.clear();
 });
 Idiomorph.defaults.ignoreActiveValue = true;
-Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !touched.has(node);
+// A secret that was typed is not in the answer.
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !touched.has(node) && !(node.dataset && "keep" in node.dataset);
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
 
 // A button acts when it is pressed, not whenever something is sent while it has the focus.
