@@ -52,6 +52,12 @@ def test_removing_inserting_and_moving() -> None:
     assert json.loads(inserted(TEXT, ("list",), 1, {"field": "z"}))["list"][1] == {"field": "z"}
     assert '\n    {"field": "z"},\n    {"field": "a"' in inserted(TEXT, ("list",), 0, {"field": "z"})
     assert json.loads(inserted(TEXT, ("other",), 0, 1))["other"] == [1]
+    for where, place in ((("list",), 2), (("nothing",), 0), (("unknown", "x"), 3), (("other",), 0)):
+        more = json.loads(inserted(TEXT, where, place, {"a": 1}, {"b": [2]}))
+        for key in where:
+            more = more[key]
+        assert more[-2:] == [{"a": 1}, {"b": [2]}], where
+    assert '\n    {"c": 1},\n    {"d": 2}\n  ]' in inserted(TEXT, ("list",), 2, {"c": 1}, {"d": 2})
     swapped = moved(TEXT, ("list", 0), 1)
     assert [one["field"] for one in json.loads(swapped)["list"]] == ["b", "a"]
     assert moved(swapped, ("list", 1), -1) == TEXT
@@ -78,9 +84,9 @@ def test_what_stands_in_the_way_is_not_written_over() -> None:
 
 
 def test_pointers() -> None:
-    assert steps("/list/0/value", TEXT) == ("list", 0, "value")
-    assert steps("/empty/0", TEXT) == ("empty", "0")
-    assert steps("/new/0/a~1b", TEXT) == ("new", 0, "a/b")
+    assert steps("/list/0/value", spans(TEXT)) == ("list", 0, "value")
+    assert steps("/empty/0", spans(TEXT)) == ("empty", "0")
+    assert steps("/new/0/a~1b", spans(TEXT)) == ("new", 0, "a/b")
     assert pointer(("list", 0, "a/b~")) == "/list/0/a~1b~0"
 
 
@@ -111,6 +117,6 @@ def test_the_text_means_what_the_same_change_of_the_value_means(
         return
     holder[path[-1]] = value
     assert json.loads(with_value(text, path, value)) == expected
-    assert steps(pointer(path), text) == path
+    assert steps(pointer(path), spans(text)) == path
     del holder[path[-1]]
     assert json.loads(without(text, path)) == expected

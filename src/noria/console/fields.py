@@ -79,10 +79,11 @@ def changed(text: str, given: Iterable[tuple[str, str]]) -> tuple[str, dict[str,
     """A text with what was put into its fields (name and content), where that is not what stood there; and what can't
     be written, by pointer."""
     typed: dict[str, str] = {}
+    root = spans(text)
     for name, content in given:
         kind, _, where = name.partition(":")
-        path = steps(where, text)
-        span = spans(text).at(path)
+        path = steps(where, root)
+        span = root.at(path)
         content = content.replace("\r\n", "\n")
         if content == shown(text, span, kind):
             continue
@@ -91,6 +92,8 @@ def changed(text: str, given: Iterable[tuple[str, str]]) -> tuple[str, dict[str,
             text = without(text, path) if value is None else with_value(text, path, value)
         except ValueError:
             typed[where] = content
+        else:
+            root = spans(text)
     return text, typed
 
 

@@ -64,22 +64,24 @@ def pasted(text: str, given: str, side: str) -> str:
 
 
 def _added(text: str, where: str, _: list[SampleField], what: Any = _ITEM) -> str:
-    path = steps(where, text)
-    array = spans(text).at(path)
+    root = spans(text)
+    path = steps(where, root)
+    array = root.at(path)
     return inserted(text, path, len(array.parts) if array is not None else 0, dict(what))
 
 
 def _tested(text: str, where: str, fields: list[SampleField]) -> str:
     """A further condition: in a group, or with `-` as its place in a group of its own."""
     if where.endswith("/-"):
-        path = steps(where.removesuffix("/-"), text)
-        array = spans(text).at(path)
+        root = spans(text)
+        path = steps(where.removesuffix("/-"), root)
+        array = root.at(path)
         return inserted(text, path, len(array.parts) if array is not None else 0, [dict(_TEST)])
     return _added(text, where, fields, _TEST)
 
 
 def _removed(text: str, where: str, _: list[SampleField]) -> str:
-    path = steps(where, text)
+    path = steps(where, spans(text))
     text = without(text, path)
     holder = spans(text).at(path[:-1])
     # A group without conditions is none.
@@ -96,16 +98,15 @@ def _mapped(text: str, path: str, fields: list[SampleField]) -> str:
     """The text with a target's field made of a source's: of lines inside an array made of the lines' array."""
     known = {one.path: one for one in fields}
     found = known.get(path)
-    kind = found.kind if found is not None and found.kind in ("int", "float", "bool") else "string"
+    kind = found.kind if found is not None else "string"
     arrays = [one.path for one in fields if one.kind == "array" and path.startswith(one.path + ".")]
     if found is None or not found.lines or not arrays:
-        item = {"field": path, "label": "", "type": kind, "value": "{{" + path + "}}"}
-        return _added(text, pointer(_MAPPED), fields, item)
+        return _added(text, pointer(_MAPPED), fields, _item(path, kind, path))
     array = min(arrays, key=len)
     document = msgspec.json.decode(text)
     items = at(document, ".".join(map(str, _MAPPED)))
     place = next((n for n, one in enumerate(items or []) if isinstance(one, dict) and one.get("value") == array), None)
-    item = {"field": path[len(array) + 1 :], "label": "", "type": kind, "value": "{{" + path + "}}"}
+    item = _item(path[len(array) + 1 :], kind, path)
     if place is None:
         line = {"field": array, "label": "", "type": "array", "value": array, "children": [item]}
         return _added(text, pointer(_MAPPED), fields, line)
@@ -114,18 +115,29 @@ def _mapped(text: str, path: str, fields: list[SampleField]) -> str:
 
 def _mapped_all(text: str, _: str, fields: list[SampleField]) -> str:
     """The text with each field of the sample that is not mapped yet."""
-    for one in fields:
-        if one.kind not in ("object", "array") and "{{" + one.path + "}}" not in text:
+    left = [one for one in fields if one.kind not in ("object", "array") and "{{" + one.path + "}}" not in text]
+    plain = [_item(one.path, one.kind, one.path) for one in left if not one.lines]
+    if plain:
+        array = spans(text).at(_MAPPED)
+        text = inserted(text, _MAPPED, len(array.parts) if array is not None else 0, *plain)
+    for one in left:
+        if one.lines:
             text = _mapped(text, one.path, fields)
     return text
+
+
+def _item(name: str, kind: str, path: str) -> dict[str, str]:
+    """A target's field that is made of a source's."""
+    known = kind if kind in ("int", "float", "bool") else "string"
+    return {"field": name, "label": "", "type": known, "value": "{{" + path + "}}"}
 
 
 _STEPS: dict[str, Callable[[str, str, list[SampleField]], str]] = {
     "add": _added,
     "test": _tested,
     "remove": _removed,
-    "up": lambda text, where, _: moved(text, steps(where, text), -1),
-    "down": lambda text, where, _: moved(text, steps(where, text), 1),
+    "up": lambda text, where, _: moved(text, steps(where, spans(text)), -1),
+    "down": lambda text, where, _: moved(text, steps(where, spans(text)), 1),
     "id": _named("id"),
     "number": _named("number"),
     "map": _mapped,

@@ -52,9 +52,9 @@ def spans(text: str) -> Span:
     return found
 
 
-def steps(pointer: str, text: str) -> Path:
-    """A JSON pointer (RFC 6901) as a path: numbers where the text has an array, or nothing yet."""
-    here: Span | None = spans(text)
+def steps(pointer: str, root: Span) -> Path:
+    """A JSON pointer (RFC 6901) as a path: numbers where there is an array, or nothing yet."""
+    here: Span | None = root
     found: list[str | int] = []
     for part in pointer.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
@@ -110,12 +110,14 @@ def without(text: str, path: Path) -> str:
     return text[: parts[0][1]] + text[parts[1][1] :]
 
 
-def inserted(text: str, path: Path, place: int, value: Any) -> str:
-    """The text with a further element in the array at a path, which is made where there is none."""
+def inserted(text: str, path: Path, place: int, *values: Any) -> str:
+    """The text with further elements in the array at a path, which is made where there is none."""
     root = spans(text)
     array = root.at(path)
     if array is None or array.opens != "[":
-        return with_value(text, path, [value])
+        return with_value(text, path, list(values))
+    several = Written(",\n".join(json.dumps(one, ensure_ascii=False) for one in values))
+    value = several if len(values) > 1 else values[0]
     return _put(text, root, array, min(place, len(array.parts)), place, value)
 
 
