@@ -21,6 +21,7 @@ from noria.console.desk import Desk
 from noria.console.door import Door
 from noria.console.editor import Editor
 from noria.console.hooks import Refused, event_of
+from noria.console.lists import Lists
 from noria.console.live import Live
 from noria.console.login import Login
 from noria.console.metrics import Figures
@@ -127,6 +128,7 @@ class Operations:
             *Versions(door, files).routes(),
             *Acts(door, files).routes(),
             *Stories(door).routes(),
+            *Lists(door).routes(),
             *Login(door).routes(),
             Route("/events", door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

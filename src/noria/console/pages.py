@@ -34,7 +34,6 @@ class Pages:
             "/": self._overview,
             "/plans": self._plans,
             "/plans/{key}": self._plan,
-            "/records": self._records,
             "/failures": self._failures,
             "/runs": self._runs,
             "/runs/{run}": self._run,
@@ -99,37 +98,6 @@ class Pages:
             "target": plan.target.document,
         }
         return page(request, "plan.html", data)
-
-    async def _records(self, request: Request) -> Response:
-        query = request.query_params
-        state, text, cause = (text_in(query.get(name)) for name in ("state", "q", "cause"))
-        before = number_in(query.get("before"))
-        if state is not None and state not in STATES:
-            raise Denied(400, "console.no_such_state")
-        plans = [one.key for one in self.door.plans()]
-        key = text_in(query.get("plan")) or next(iter(plans), "")
-
-        def read(ledger: Ledger) -> Any:
-            number = ledger.runs.known_plan(key)
-            if number is None:
-                return [], dict.fromkeys(STATES, 0)
-            rows = ledger.browsing.page(number, state=state, cause=cause, text=text, before=before, limit=_PAGE + 1)
-            return rows, ledger.records.counts(number, kept=True)
-
-        rows, counts = await self.door.desk.ask(read)
-        records, more = _cut(rows)
-        data = {
-            "plan": key,
-            "plans": plans,
-            "state": state,
-            "q": text,
-            "cause": cause,
-            "before": before,
-            "counts": counts,
-            "records": records,
-            "next": records[-1]["seq"] if more else None,
-        }
-        return page(request, "records.html", data)
 
     async def _failures(self, request: Request) -> Response:
         key = text_in(request.query_params.get("plan"))

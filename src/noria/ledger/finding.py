@@ -177,7 +177,7 @@ def _says(words: str, cause: str | None, reason: str | None, known: dict[str | N
     """Whether a reason has the words, as it is stored or as it is read; that of one cause is read once."""
     if reason is None:
         return False
-    if words in reason.lower():
+    if words in " ".join(reasons.words(reason)).lower():
         return True
     if cause not in known:
         known[cause] = words in str(reasons.read(reason)).lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -37,3 +38,14 @@ def _message(value: Any) -> Any:
         key, values = value["message"]
         return Message(key, {k: _message(v) for k, v in values.items()})
     return value
+
+
+def words(text: str) -> Iterator[str]:
+    """What a stored message tells of its record: its values, which are the same in every language."""
+    waiting: list[Any] = [msgspec.json.decode(text)[1]]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, dict):
+            waiting += [one["message"][1]] if "message" in one else one.values()
+        elif one is not None:
+            yield str(one)

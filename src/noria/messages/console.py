@@ -43,7 +43,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "这个请求不是从控制台页面发出的，请刷新后重试",
         "this was not sent from a page of the console; reload it",
     ),
-    "console.id_begins": ("主键开头", "id begins with"),
+    "console.id_begins": ("主键或编码开头", "id or number begins with"),
     "console.is_paused": ("已停用", "paused"),
     "console.kind": ("种类", "kind"),
     "console.last_run": ("最近执行", "last run"),

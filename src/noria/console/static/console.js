@@ -18,6 +18,21 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
 
+const chosen = (form) => form.querySelectorAll("input[name=chosen]:checked").length;
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form.choose");
+  if (!form) return;
+  const all = form.querySelector("[data-all]");
+  const ticks = form.querySelectorAll("input[name=chosen]");
+  if (event.target === all) for (const one of ticks) one.checked = all.checked;
+  const count = chosen(form);
+  all.checked = count > 0 && count === ticks.length;
+  all.indeterminate = count > 0 && count < ticks.length;
+  const label = form.querySelector("[data-chosen]");
+  label.dataset.before ??= label.textContent;
+  label.textContent = count ? label.dataset.chosen.replace("#", count) : label.dataset.before;
+});
+
 const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", c: "/connections" };
 let going = false;
 document.addEventListener("keydown", (event) => {
