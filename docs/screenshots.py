@@ -18,7 +18,8 @@ from playwright.async_api import Browser, async_playwright
 
 from noria.console.app import Operations
 from noria.console.server import serving
-from noria.engine import Workspace, run_plan
+from noria.engine import Workspace, reconcile_plan, run_plan
+from noria.engine.sweep import sweep_of
 from noria.metadata.project import load_project
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
@@ -33,6 +34,12 @@ PAGES = {
     "plan": "/plans/customers",
     "records": "/records?plan=customers",
     "record": "/plans/customers/record?id=1000000025",
+    "edit": "/plans/customers/record/edit?id=1000000025",
+    "all": "/records",
+    "mapping": "/plans/customers?tab=mapping",
+    "schedule": "/plans/customers?tab=schedule",
+    "reconciliation": "/reconciliation",
+    "reconciled": "/reconciliation?plan=customers",
     "failures": "/failures",
     "runs": "/runs",
     "run": "/runs/2",
@@ -114,6 +121,9 @@ async def main() -> None:
             async with Workspace(load_project(Path(folder))) as workspace:
                 for key in ("users", "customers", "departments"):
                     await run_plan(workspace, workspace.project.plan(key))
+                customers = workspace.project.plan("customers")
+                whole = sweep_of(customers, workspace.clock.now(), whole=True)
+                await reconcile_plan(workspace, customers, wanted=whole)
                 operations = Operations(workspace)
                 async with serving(operations.app(), "127.0.0.1:0") as port, async_playwright() as playwright:
                     browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

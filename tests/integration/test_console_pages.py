@@ -26,8 +26,15 @@ PAGES = (
     "/",
     "/plans",
     "/plans/p",
+    "/plans/p?tab=runs",
+    "/plans/p?tab=mapping",
+    "/plans/p?tab=schedule",
+    "/plans/p?tab=metadata",
+    "/records",
     "/records?plan=p",
     "/records?plan=p&state=invalid",
+    "/reconciliation",
+    "/reconciliation?plan=p",
     "/failures",
     "/runs",
     "/runs/1",
@@ -129,7 +136,7 @@ async def test_every_page_in_both_languages_and_as_json(
     # The process's own language is another.
     monkeypatch.setenv("NORIA_LANG", "en" if lang == "zh" else "zh")
     async with console(project) as shown:
-        for path in (*PAGES, *ADMINS, "/plans/p/record?id=r3"):
+        for path in (*PAGES, *ADMINS, "/plans/p/record?id=r3", "/plans/p/record/edit?id=r3"):
             status, text = await shown.get(path, **{"Accept-Language": lang})
             assert status == 200 and "text/html" in shown.headers["Content-Type"], path
             assert f'lang="{"zh-CN" if lang == "zh" else "en"}"' in text
@@ -305,6 +312,13 @@ async def test_a_page_that_is_open_hears_of_changes(project: Project) -> None:
         ("/records?plan=p&q=%00", 400),
         ("/records?plan=%00", 400),
         ("/records?plan=nowhere", 200),
+        ("/plans/p?tab=x", 404),
+        ("/plans/p/record?seq=x", 400),
+        ("/plans/p/record?seq=999", 404),
+        ("/plans/p/record/edit?seq=999", 404),
+        ("/plans/p/record/edit?id=r1", 409),
+        ("/reconciliation?plan=%00", 400),
+        ("/reconciliation?plan=nowhere", 200),
         ("/runs?before=x", 400),
         ("/runs/99999999999999999999", 400),
         ("/runs/99999", 404),

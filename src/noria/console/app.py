@@ -27,7 +27,9 @@ from noria.console.login import Login
 from noria.console.metrics import Figures
 from noria.console.pages import Pages
 from noria.console.planfiles import PlanFiles
+from noria.console.reconciling import Reconciling
 from noria.console.render import HERE
+from noria.console.runs import RunPages
 from noria.console.stories import Stories
 from noria.console.versions import Versions
 from noria.engine import Workspace
@@ -129,6 +131,8 @@ class Operations:
             *Acts(door, files).routes(),
             *Stories(door).routes(),
             *Lists(door).routes(),
+            *RunPages(door).routes(),
+            *Reconciling(door).routes(),
             *Login(door).routes(),
             Route("/events", door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -10,16 +11,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from noria.console.access import Denied
+from noria.console.charts import by_hour, span_of
 from noria.console.door import Door, number_in, text_in
 from noria.console.render import page
+from noria.console.wording import in_words
 from noria.ledger import Ledger
 from noria.ledger.browsing import TROUBLE
 from noria.ledger.overview import Overview, PlanStands, overview
 from noria.ledger.records import STATES
+from noria.ledger.tallies import HOUR, Tally
 from noria.metadata.plan import Plan
+from noria.metadata.times import DEFAULT_ZONE
+from noria.scheduler.coming import coming, schedules, times
 
 T = TypeVar("T")
 _PAGE = 50
+TABS = ("flow", "runs", "mapping", "schedule", "metadata")
 
 
 class Pages:
@@ -35,8 +42,6 @@ class Pages:
             "/plans": self._plans,
             "/plans/{key}": self._plan,
             "/failures": self._failures,
-            "/runs": self._runs,
-            "/runs/{run}": self._run,
             "/connections": self._connections,
         }
         return [
@@ -46,8 +51,14 @@ class Pages:
 
     async def _overview(self, request: Request) -> Response:
         now = request.state.now
-        found, causes, runs = await self.door.desk.ask(
-            lambda ledger: (_stands(ledger, now), ledger.browsing.causes(), ledger.browsing.runs(limit=8))
+        first = int(now // HOUR) - 23
+        found, causes, runs, hours = await self.door.desk.ask(
+            lambda ledger: (
+                _stands(ledger, now),
+                ledger.browsing.causes(),
+                ledger.browsing.runs(limit=8),
+                ledger.tallies.hours(first),
+            )
         )
         plans = {one.key for one in self.door.plans()}
         waiting: dict[str, int] = {}
@@ -63,17 +74,25 @@ class Pages:
             "lost": found.lost,
             "queue": found.queue,
             "runs": runs,
+            "span": span_of(runs, now),
+            "hours": by_hour({one.hour: one.delivered for one in hours}, int(now // HOUR)),
+            "today": _today(hours, now),
+            "coming": coming(self.door.plans(), now),
         }
         return page(request, "overview.html", data)
 
     async def _plans(self, request: Request) -> Response:
         now = request.state.now
-        found = await self.door.desk.ask(lambda ledger: _stands(ledger, now))
+        last = int(now // HOUR)
+        found, delivered = await self.door.desk.ask(
+            lambda ledger: (_stands(ledger, now), ledger.tallies.delivered(last - 23))
+        )
         stands = {one.key: one for one in found.plans}
         plans, broken = self.door.workspace.project.plans()
         data = {
             "plans": [_shown(one, stands.get(one.key)) for one in plans],
             "broken": [error.to_json() for error in broken],
+            "hours": {one.key: by_hour(delivered.get(one.key, {}), last) for one in plans},
         }
         return page(request, "plans.html", data)
 
@@ -83,17 +102,27 @@ class Pages:
         def read(ledger: Ledger) -> Any:
             number = ledger.runs.known_plan(plan.key)
             if number is None:
-                return None, dict.fromkeys(STATES, 0), [], []
+                return None, dict.fromkeys(STATES, 0), [], [], []
             stands = next((one for one in _stands(ledger, now).plans if one.key == plan.key), None)
-            counts, runs = ledger.records.counts(number, kept=True), ledger.browsing.runs(number, limit=10)
-            return stands, counts, runs, ledger.browsing.causes(plan_id=number)
+            counts = ledger.records.counts(number, kept=True)
+            runs = ledger.browsing.runs(number, limit=_PAGE if tab == "runs" else 8)
+            return stands, counts, runs, ledger.browsing.causes(plan_id=number), ledger.tallies.hours(last - 23, number)
 
-        stands, counts, runs, causes = await self.door.desk.ask(read)
+        tab, last = text_in(request.query_params.get("tab")) or "flow", int(now // HOUR)
+        if tab not in TABS:
+            raise Denied(404, "console.no_such_page")
+        stands, counts, runs, causes, hours = await self.door.desk.ask(read)
         data = {
             "plan": _shown(plan, stands),
+            "tab": tab,
             "counts": counts,
             "runs": runs,
+            "span": span_of(runs, now),
+            "hours": by_hour({one.hour: one.delivered for one in hours}, last),
             "causes": causes,
+            "mapping": list(in_words(plan.target.metadata.items())) if tab == "mapping" else [],
+            "times": _times(plan, now) if tab == "schedule" else [],
+            "zone": plan.timezone or DEFAULT_ZONE.key,
             "source": plan.source.document,
             "target": plan.target.document,
         }
@@ -107,23 +136,6 @@ class Pages:
             return [] if key and number is None else ledger.browsing.causes(TROUBLE, number)
 
         return page(request, "failures.html", {"plan": key, "causes": await self.door.desk.ask(read)})
-
-    async def _runs(self, request: Request) -> Response:
-        key, before = text_in(request.query_params.get("plan")), number_in(request.query_params.get("before"))
-
-        def read(ledger: Ledger) -> Any:
-            number = ledger.runs.known_plan(key) if key else None
-            return [] if key and number is None else ledger.browsing.runs(number, before=before, limit=_PAGE + 1)
-
-        runs, more = _cut(await self.door.desk.ask(read))
-        return page(request, "runs.html", {"plan": key, "runs": runs, "next": runs[-1].run_id if more else None})
-
-    async def _run(self, request: Request) -> Response:
-        number = number_in(request.path_params["run"])
-        found = await self.door.desk.ask(lambda ledger: ledger.browsing.run(number or 0))
-        if found is None:
-            raise Denied(404, "console.no_such_run")
-        return page(request, "run.html", {"run": found})
 
     async def _connections(self, request: Request) -> Response:
         """What `noria.toml` connects to, and which plans use it; never a secret, nor where it is kept."""
@@ -152,6 +164,19 @@ class Pages:
 def _cut(rows: Sequence[T]) -> tuple[Sequence[T], bool]:
     """A page of what was asked for one more of, and whether there is more."""
     return rows[:_PAGE], len(rows) > _PAGE
+
+
+def _today(hours: Sequence[Tally], now: float) -> Tally:
+    """What happened since midnight."""
+    day = datetime.fromtimestamp(now, DEFAULT_ZONE).date()
+    own = [one for one in hours if datetime.fromtimestamp(one.hour * HOUR, DEFAULT_ZONE).date() == day]
+    figures = (sum(one.staged for one in own), sum(one.delivered for one in own), sum(one.troubled for one in own))
+    return Tally(int(now // HOUR), *figures)
+
+
+def _times(plan: Plan, now: float) -> list[dict[str, Any]]:
+    """A plan's schedules, each with its next times."""
+    return [{"kind": kind, "crontab": crontab, "at": times(plan, crontab, now)} for kind, crontab in schedules(plan)]
 
 
 def _stands(ledger: Ledger, now: float) -> Overview:

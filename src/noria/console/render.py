@@ -16,6 +16,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from noria.console.charts import bars, pace, run_bar, spark
 from noria.console.diffs import Line
 from noria.console.payloads import differences, pretty
 from noria.mapping import encode
@@ -86,6 +87,7 @@ def _environment() -> jinja2.Environment:
     made.globals.update(
         t=t, language=language, static=_static, address=address, tojson=shown_json, differences=_differences
     )
+    made.globals.update(bars=bars, spark=spark, run_bar=run_bar, pace_chart=pace)
     made.tests.update(came=lambda value: value is not MISSING)
     made.filters.update(ago=ago, clock=clock, moment=moment, number=number, span=span)
     made.filters.update(json=shown_json, answer=_shown_answer, compact=_compact)

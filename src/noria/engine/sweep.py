@@ -66,18 +66,21 @@ def sweep_of(
 
 
 class Window(msgspec.Struct):
-    """A window that a person chose, as it is kept until it is looked at; in epoch seconds."""
+    """A window that a person chose, as it is kept until it is looked at; in epoch seconds (`begin` None: everything).
+    `fixes`: what a reconciliation finds is to be mended."""
 
-    begin: float
+    begin: float | None
     end: float
+    fixes: bool = False
 
 
-def chosen_window(plan: Plan, now: float, detail: str | None, *, whole: bool = False) -> Sweep:
-    """The window that was asked for (a `Window`, as JSON); without one that of the plan's sweeps, or everything."""
-    if detail is None:
-        return sweep_of(plan, now, whole=whole)
-    asked = msgspec.json.decode(detail, type=Window)
-    return sweep_of(plan, now, begin=asked.begin, end=asked.end)
+def chosen_window(plan: Plan, now: float, chosen: Window | None) -> Sweep:
+    """The window that a person chose; without one that of the plan's sweeps."""
+    if chosen is None:
+        return sweep_of(plan, now)
+    if chosen.begin is None:
+        return sweep_of(plan, now, whole=True)
+    return sweep_of(plan, now, begin=chosen.begin, end=chosen.end)
 
 
 async def sweep(job: Job, wanted: Sweep) -> None:

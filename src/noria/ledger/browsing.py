@@ -21,6 +21,8 @@ OWN_ROWS = ("failed", "dead", "invalid", "held", "skipped")
 # States that need a person, or will if nothing changes.
 TROUBLE = ("dead", "held", "invalid", "failed")
 _FIRST = 2**62
+# So many mishaps of a run are told.
+_MISHAPS = 100
 _OWN = (
     " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state AND seq < :before{cause}"
     " ORDER BY seq DESC LIMIT :n)"
@@ -45,8 +47,8 @@ _NAMED = (
     " AND number IS NOT NULL AND number >= :text AND number < :end ORDER BY number LIMIT 500) numbers"
 )
 _RUNS = (
-    "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error FROM runs r"
-    " JOIN plans p ON p.plan_id = r.plan_id WHERE"
+    "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error,"
+    " r.cancelled_by FROM runs r JOIN plans p ON p.plan_id = r.plan_id WHERE"
 )
 # What changes when anything does; each is looked up, not counted.
 _PULSE = (
@@ -82,6 +84,28 @@ class RunStands(NamedTuple):
     finished_at: float | None
     counts: dict[str, int]
     error: Message | None
+    cancelled_by: str | None = None
+
+
+class Mishap(NamedTuple):
+    """A record that came into trouble in a run: when (epoch seconds), which, into which state, why."""
+
+    at: float
+    seq: int
+    id: str | None
+    state: str
+    reason: Message | None
+
+
+class WholeRun(NamedTuple):
+    """A run with everything that is known of it: how its figures grew, which runs assisted in it, what went wrong (the
+    newest; `more`: there are others)."""
+
+    run: RunStands
+    pace: list[list[float]]
+    assisted: int
+    mishaps: list[Mishap]
+    more: bool
 
 
 class Browsing:
@@ -174,6 +198,31 @@ class Browsing:
         rows = self.store.rows(f"{_RUNS} r.run_id = :run", run=run_id)
         return _run(rows[0]) if rows else None
 
+    def whole_run(self, run_id: int) -> WholeRun | None:
+        """One run with what is known of it."""
+        run = self.run(run_id)
+        if run is None:
+            return None
+        pace = self.store.tuples("SELECT pace FROM runs WHERE run_id = :run", run=run_id)[0][0]
+        own = "SELECT plan_id FROM runs WHERE run_id = :run"
+        assisted = self.store.tuples(
+            f"SELECT run_id FROM runs WHERE plan_id = ({own}) AND run_id > :run AND kind = 'assist'"
+            " AND started_at <= :end ORDER BY run_id",
+            run=run_id,
+            end=run.finished_at if run.finished_at is not None else 1e12,
+        )
+        runs = msgspec.json.encode([run_id, *(int(row[0]) for row in assisted)]).decode()
+        rows = self.store.tuples(
+            "SELECT v.at, v.seq, r.id, v.state, v.reason FROM json_each(:seqs) j JOIN events v ON v.run_id = j.value"
+            " LEFT JOIN records r ON r.plan_id = v.plan_id AND r.seq = v.seq"
+            " WHERE v.state IN ('failed', 'dead', 'invalid', 'held') ORDER BY v.event_id DESC LIMIT :n",
+            seqs=runs,
+            n=_MISHAPS + 1,
+        )
+        mishaps = [Mishap(at, seq, record, state, reasons.read(reason)) for at, seq, record, state, reason in rows]
+        steps = msgspec.json.decode(pace) if pace else []
+        return WholeRun(run, steps, len(assisted), mishaps[:_MISHAPS], len(mishaps) > _MISHAPS)
+
 
 def _run(row: Any) -> RunStands:
     counts = msgspec.json.decode(row.counts) if row.counts else {}
@@ -186,4 +235,5 @@ def _run(row: Any) -> RunStands:
         row.finished_at,
         counts,
         reasons.read(row.error),
+        row.cancelled_by,
     )

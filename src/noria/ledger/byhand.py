@@ -81,17 +81,17 @@ class ByHand:
         with self.store.transaction() as c:
             rows = self._held(c, own)
             if len(rows) != len(seqs) or any(row.state not in OPEN_STATES or row.stray for row in rows):
-                raise _refused("byhand.not_open")
+                raise _refused("byhand.not_open", "byhand.not_open_hint")
             newest = c.value(
                 "SELECT MAX(x.edit_id) FROM json_each(:seqs) j JOIN edits x ON x.plan_id = :p AND x.seq = j.value", own
             )
             if (newest or 0) != seen:
-                raise _refused("byhand.changed")
+                raise _refused("byhand.changed", "byhand.changed_hint")
             doubts = c.run(_DOUBTS, own).fetchall()
             if any(others for _, others in doubts):
-                raise _refused("byhand.shared_doubt")
+                raise _refused("byhand.shared_doubt", "byhand.shared_doubt_hint")
             if doubts and not anew:
-                raise _refused("byhand.doubt")
+                raise _refused("byhand.doubt", "byhand.doubt_hint")
             self._break_up(c, doubts)
             c.many(
                 "INSERT INTO edits (plan_id, seq, at, who, reason, made, payload, members)"
@@ -190,12 +190,12 @@ class ByHand:
         )
 
 
-def want(c: Transaction, plan: str, stage: str, now: float) -> None:
-    """A stage of a plan is to be run."""
+def want(c: Transaction, plan: str, stage: str, now: float, detail: str | None = None) -> None:
+    """A stage of a plan is to be run (`detail` as in `noria.ledger.agenda.Wanted`)."""
     c.run(
-        "INSERT INTO wanted (plan, stage, since) VALUES (:plan, :stage, :now)"
-        " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since",
-        {"plan": plan, "stage": stage, "now": now},
+        "INSERT INTO wanted (plan, stage, since, detail) VALUES (:plan, :stage, :now, :detail)"
+        " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since, detail = excluded.detail",
+        {"plan": plan, "stage": stage, "now": now, "detail": detail},
     )
 
 
@@ -203,5 +203,5 @@ def _listed(seqs: Sequence[int]) -> str:
     return msgspec.json.encode(list(seqs)).decode()
 
 
-def _refused(key: str) -> NoriaError:
-    return NoriaError("usage", Message(key), hint=Message(f"{key}_hint"))
+def _refused(key: str, hint: str) -> NoriaError:
+    return NoriaError("usage", Message(key), hint=Message(hint))

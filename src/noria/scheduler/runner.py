@@ -6,9 +6,11 @@ import asyncio
 import traceback
 from collections.abc import Callable
 
+import msgspec
+
 from noria.engine import Finished, Workspace, assist_plan, reconcile_plan, run_plan
 from noria.engine.retention import prune_project
-from noria.engine.sweep import chosen_window
+from noria.engine.sweep import Window, chosen_window
 from noria.ledger import ledger_of
 from noria.ledger.agenda import Agenda, Wanted
 from noria.messages import Message
@@ -114,11 +116,13 @@ class Runner:
         if plan is None:
             # Its file is not here yet, or half-written; who looks at the schedules lets go of what is gone.
             return False
+        now = self.workspace.clock.now()
+        chosen = msgspec.json.decode(detail, type=Window) if detail is not None else None
         if stages == {"reconcile"}:
-            window = chosen_window(plan, self.workspace.clock.now(), detail, whole=True)
-            done, _ = await reconcile_plan(self.workspace, plan, self.stop, wanted=window)
+            window, fixes = chosen_window(plan, now, chosen or Window(None, now)), chosen is not None and chosen.fixes
+            done, _ = await reconcile_plan(self.workspace, plan, self.stop, wanted=window, fixes=fixes)
         elif stages == {"sweep"}:
-            window = chosen_window(plan, self.workspace.clock.now(), detail)
+            window = chosen_window(plan, now, chosen)
             delivers = plan.target_schedule is None
             done = await run_plan(self.workspace, plan, self.stop, delivers=delivers, swept=window)
         else:

@@ -33,10 +33,10 @@ document.addEventListener("change", (event) => {
   label.textContent = count ? label.dataset.chosen.replace("#", count) : label.dataset.before;
 });
 
-const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", c: "/connections" };
+const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", b: "/reconciliation", c: "/connections" };
 let going = false;
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select, textarea, dialog")) return;
   if (going) {
     going = false;
     if (pages[event.key]) window.location.assign(pages[event.key]);
@@ -48,12 +48,23 @@ document.addEventListener("keydown", (event) => {
       event.preventDefault();
       search.focus();
     }
+  } else if (event.key === "?") {
+    document.getElementById("keys")?.showModal();
+  } else if (event.key === "r") {
+    document.querySelector("[data-key=r]")?.click();
+  } else if (event.key === "x") {
+    const row = document.activeElement?.closest("tr") || document.querySelector("form.choose tbody tr");
+    row?.querySelector("input[name=chosen]")?.click();
   } else if (event.key === "j" || event.key === "k") {
     const links = [...document.querySelectorAll("table.rows tbody tr")].map((row) => row.querySelector("a"));
     const at = links.indexOf(document.activeElement);
     const next = links[at + (event.key === "j" ? 1 : -1)] || links[0];
     if (next) next.focus();
   }
+});
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-keys]")) document.getElementById("keys").showModal();
 });
 
 const local = (root) => {
