@@ -20,7 +20,7 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     # Help texts are put into words when the commands are defined, so the language has to be chosen first.
     for name in [name for name in sys.modules if name == "noria.cli" or name.startswith("noria.cli.")]:
         del sys.modules[name]
-        from noria.connectors import CONNECTORS
+    from noria.connectors import CONNECTORS
     from noria.connectors.guarantees import guarantees
     from noria.metadata.declared import options_of
     from noria.metadata.documents import (
@@ -81,8 +81,11 @@ def _commands(zh: bool) -> Iterator[str]:
     from noria.cli.main import app
 
     group: Any = typer.main.get_command(app)
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    commands = dict(group.commands)
+    for name, command in group.commands.items():
+        commands |= {f"{name} {below}": one for below, one in getattr(command, "commands", {}).items()}
+    for name in sorted(commands):
+        command = commands[name]
         yield f"## noria {name}\n\n{command.help}\n"
         rows = []
         for parameter in command.params:

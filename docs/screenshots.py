@@ -20,9 +20,13 @@ from noria.console.app import Operations
 from noria.console.server import serving
 from noria.engine import Workspace, reconcile_plan, run_plan
 from noria.engine.sweep import sweep_of
+from noria.ledger.alerts import Begun
+from noria.messages import Message
 from noria.metadata.project import load_project
+from noria.scheduler.loop import Scheduler
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
+from noria.simulators.robots import Robots
 from noria.simulators.server import serve
 from noria.simulators.sink import Sink
 
@@ -44,6 +48,7 @@ PAGES = {
     "runs": "/runs",
     "run": "/runs/2",
     "connections": "/connections",
+    "alerts": "/alerts",
     "audit": "/audit",
     "editor": "/plans/customers/edit",
     "new": "/new",
@@ -64,6 +69,22 @@ envelope = {{ code = "code", success = [200], message = "message" }}
 write = {{ batch_size = 10, results = "data.results", idempotency_header = "Idempotency-Key" }}
 [connections.inside]
 connector = "noria"
+[connections.wms]
+connector = "http"
+base_url = "http://127.0.0.1:9"
+limits = {{ timeout = 1 }}
+[alerts]
+url = "https://noria.example.com"
+[alerts.channels."运维群"]
+kind = "dingtalk"
+url = "env:DEMO_DINGTALK"
+secret = "env:DEMO_ROBOT_SECRET"
+[alerts.channels."值班"]
+kind = "wecom"
+url = "env:DEMO_WECOM"
+quiet = {{ from = "22:00", to = "08:00" }}
+[alerts.rules.dead]
+states = ["dead", "invalid"]
 """
 
 
@@ -84,6 +105,26 @@ def _project(folder: Path, okki: str, sink: str) -> None:
     _plan(folder, "users", users, kept, name="小满用户 → 写入空操作", schedule="*/10 * * * *")
     departments = {"api": "/v1/user/departmentList", "id": "id", "number": "name"}
     _plan(folder, "departments", departments, kept, enabled=False)
+    stock = {"connection": "wms", "metadata": {"api": "/stock", "id": "sku"}}
+    document = {"name": "库存同步", "source": stock, "target": kept, "options": {"retry": {"tries": 1}}}
+    (folder / "plans" / "stock.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+
+
+async def _alerts(workspace: Workspace, robots: str) -> None:
+    """Three runs that fail, one channel that works and one that does not, an alert that is over."""
+    os.environ["DEMO_ROBOT_SECRET"] = "SECdemo0123456789"  # noqa: S105 - the simulator's
+    os.environ["DEMO_DINGTALK"] = f"{robots}/robot/send?access_token=demo0123456789"
+    os.environ["DEMO_WECOM"] = f"{robots}/cgi-bin/webhook/send?key=another"
+    for _ in range(3):
+        await run_plan(workspace, workspace.project.plan("stock"))
+    scheduler, now = Scheduler(workspace, asyncio.Event()), workspace.clock.now()
+    scheduler.tick(now)
+    await scheduler.idle()
+    what = Message("alert.silence", {"since_at": now - 22_000})
+    alerts = workspace.ledger.alerts
+    alerts.change(now - 400, [Begun("silence", "silence", "users", "warning", what, ("运维群",))], [], [], [])
+    alerts.change(now - 30, [], [(one, "over") for one in alerts.on() if one.kind == "silence"], [], [])
+    alerts.settle([one for _, one in alerts.waiting()["运维群"]], "sent", now)
 
 
 async def _shoot(browser: Browser, url: str) -> None:
@@ -116,7 +157,7 @@ async def main() -> None:
     refused = [str(1_000_000_000 + n) for n in range(0, 400, 25)]
     sink.faults.add({"kind": "reject", "path": "/items", "times": None, "ids": refused, "message": "部门 1234 不存在"})
     with tempfile.TemporaryDirectory() as folder:
-        async with serve(okki) as source, serve(sink) as target:
+        async with serve(okki) as source, serve(sink) as target, serve(Robots()) as robots:
             _project(Path(folder), source.url, target.url)
             async with Workspace(load_project(Path(folder))) as workspace:
                 for key in ("users", "customers", "departments"):
@@ -124,6 +165,7 @@ async def main() -> None:
                 customers = workspace.project.plan("customers")
                 whole = sweep_of(customers, workspace.clock.now(), whole=True)
                 await reconcile_plan(workspace, customers, wanted=whole)
+                await _alerts(workspace, robots.url)
                 operations = Operations(workspace)
                 async with serving(operations.app(), "127.0.0.1:0") as port, async_playwright() as playwright:
                     browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

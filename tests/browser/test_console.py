@@ -42,6 +42,7 @@ PAGES = (
     "/runs",
     "/runs/1",
     "/connections",
+    "/alerts",
     "/audit",
     "/new",
     "/plans/customers/edit",
@@ -56,12 +57,15 @@ class Office:
 
     def __init__(self) -> None:
         self.refused = {"c3", "c7"}
+        self.closed = False
         self.names = {f"c{n}": f"客户 {n}" for n in range(12)}
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/list", self._list), web.post("/items", self._items)]
 
     async def _list(self, _: web.Request) -> web.Response:
+        if self.closed:
+            return web.json_response({"message": "没有权限"}, status=403)
         return web.json_response({"data": [{"id": key, "name": name} for key, name in self.names.items()]})
 
     async def _items(self, request: web.Request) -> web.Response:
@@ -81,11 +85,11 @@ async def office() -> AsyncIterator[tuple[Office, str]]:
 
 
 @asynccontextmanager
-async def console(project: Project, url: str) -> AsyncIterator[str]:
+async def console(project: Project, url: str, settings: str = "") -> AsyncIterator[str]:
     """A project that is served: its plans run, its console answers."""
     project.connections(
         f'[connections.crm]\nconnector = "http"\nbase_url = "{url}"\nenvelope = {{ records = "data" }}\n'
-        'write = { results = "results" }\n'
+        'write = { results = "results" }\n' + settings
     )
     target = {
         "api": "/items",

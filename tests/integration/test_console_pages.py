@@ -40,6 +40,7 @@ PAGES = (
     "/runs/1",
     "/connections",
     "/plans/p/versions",
+    "/alerts",
 )
 ADMINS = ("/audit", "/new", "/plans/p/edit", "/connection", "/connection?name=here")
 NASTY = "<script>alert('x')</script> مرحبا 😀 " + "很长" * 200
@@ -328,6 +329,7 @@ async def test_a_page_that_is_open_hears_of_changes(project: Project) -> None:
         ("/plans/p/record?id=nobody", 404),
         ("/plans/%00", 404),
         ("/failures?plan=%00", 400),
+        ("/alerts?before=x", 400),
         ("/nowhere", 404),
     ],
 )

@@ -13,16 +13,19 @@ import msgspec
 import pytest
 
 from noria.connectors import CONNECTORS
+from noria.metadata.alerts import DEFAULTS, KINDS, AlertSettings
 from noria.metadata.check import check_plan
+from noria.metadata.check.alerts import alert_problems
 from noria.metadata.declared import options_of
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.plan import PlanDocument
-from noria.metadata.project import load_plan
+from noria.metadata.project import ProjectDocument, load_plan
+from noria.metadata.validation import problems_in
 from noria.simulators.okki_data import make_account
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-_UNEXPLAINED = {"formModel", "tableModel", "physicalModel", "display", "enableDisplay", "alerts", "connections"}
+_UNEXPLAINED = {"formModel", "tableModel", "physicalModel", "display", "enableDisplay", "connections"}
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
@@ -33,7 +36,9 @@ def test_reference_pages_are_what_the_code_says(lang: str) -> None:
         assert page.read_text("utf-8") == text.rstrip() + "\n", f"run `make docs`: {page.name}"
 
 
-@pytest.mark.parametrize("kind", [Metadata, Item, PlanDocument, *(c.settings_type for c in CONNECTORS.values())])
+@pytest.mark.parametrize(
+    "kind", [Metadata, Item, PlanDocument, ProjectDocument, *(c.settings_type for c in CONNECTORS.values())]
+)
 def test_every_setting_has_a_meaning_in_both_languages(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for lang in ("zh", "en"):
         monkeypatch.setenv("NORIA_LANG", lang)
@@ -58,6 +63,21 @@ def test_the_tutorials_examples_are_right(lang: str, tmp_path: Path) -> None:
     loaded, warnings = load_plan(plan)
     assert warnings == []
     assert [p.message.key for p in check_plan(loaded, [])] == ["check.lookup_plan"], "users is another plan"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_examples_of_alerts_are_right(lang: str) -> None:
+    text = (ROOT / "docs" / lang / "operations.md").read_text("utf-8")
+    section = re.split(r"^## (?:Alerts|告警)$", text, flags=re.MULTILINE)[1].split("\n## ")[0]
+    first, second = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    settings = msgspec.convert(tomllib.loads(first + second)["alerts"], AlertSettings)
+    assert (
+        alert_problems(settings, ["orders"]) == []
+        and problems_in(tomllib.loads(first + second)["alerts"], AlertSettings) == []
+    )
+    assert {f"`{kind}`" for kind in KINDS} <= set(re.findall(r"^\| (`[a-z]+`)", section, re.MULTILINE))
+    for kind, (after, _) in DEFAULTS.items():
+        assert re.search(rf"^\| `{kind}` .* `?{after}`?", section, re.MULTILINE), kind
 
 
 def test_readme_shows_the_two_commands_and_a_user_that_exists() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from noria import __version__
-from noria.cli import demo, projects, records, runs, serve, simulate, upkeep
+from noria.cli import alerts, demo, projects, records, runs, serve, simulate, upkeep
 from noria.cli.output import console, print_json, problem_lines
 from noria.connectors.failures import Failure
 from noria.messages import Message, t
@@ -39,7 +39,7 @@ def _options(version: bool = typer.Option(False, "--version", help=t("help.versi
         raise typer.Exit
 
 
-for group in (projects, runs, records, upkeep, serve, simulate, demo):
+for group in (projects, runs, records, upkeep, alerts, serve, simulate, demo):
     group.add_to(app)
 
 

@@ -6,6 +6,8 @@ from noria.connectors.declaration import Connector
 from noria.connectors.settings import AUTH_NEEDS, HttpSettings
 from noria.messages import Message
 from noria.metadata.errors import Problem
+from noria.metadata.times import start_of
+from noria.metadata.validation import shown
 
 _PAGING_NEEDED = {"page": "page_param", "offset": "offset_param", "cursor": "next"}
 
@@ -17,6 +19,12 @@ def _check(settings: HttpSettings, name: str, path: str) -> list[Problem]:
             message = Message("connection.auth_incomplete", {"type": settings.auth.type, "key": key})
             hint = Message("connection.auth_hint", {"name": name, "key": key})
             found.append(Problem(message, f"{path}.auth.{key}", hint))
+    try:
+        if settings.auth.expires:
+            start_of(settings.auth.expires)
+    except ValueError:
+        message = Message("check.time", {"value": shown(settings.auth.expires)})
+        found.append(Problem(message, f"{path}.auth.expires", Message("check.time_hint")))
     needed = _PAGING_NEEDED.get(settings.paging.type)
     if needed and not getattr(settings.paging, needed):
         message = Message("connection.paging_incomplete", {"type": settings.paging.type, "key": needed})

@@ -20,6 +20,12 @@ class Auth(msgspec.Struct, kw_only=True):
         Literal["none", "bearer", "basic", "header", "query", "oauth2"], Meta(description="认证方式 | kind")
     ] = "none"
     token: Annotated[str, Meta(description="bearer：令牌 | the token")] = ""
+    expires: Annotated[
+        str,
+        Meta(
+            description="固定令牌的到期日，用于告警；JWT 自带 | when a fixed token runs out, for alerts; a JWT has it"
+        ),
+    ] = ""
     username: Annotated[str, Meta(description="basic：用户名 | user")] = ""
     password: Annotated[str, Meta(description="basic：密码 | password")] = ""
     name: Annotated[str, Meta(description="header、query：名称 | name of the header or parameter")] = ""

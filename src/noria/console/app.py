@@ -16,6 +16,7 @@ from starlette.types import Message as Sent
 
 from noria.console.access import Denied
 from noria.console.acts import Acts
+from noria.console.alerts import AlertPages
 from noria.console.connections import Connections
 from noria.console.desk import Desk
 from noria.console.door import Door
@@ -116,7 +117,10 @@ class Operations:
         self.workspace = workspace
         self.alive = alive
         self.desk: Desk | None = None
-        self.figures = Figures(lambda: overview(workspace.ledger.store, workspace.ledger.agenda, workspace.clock.now()))
+        self.figures = Figures(
+            lambda: overview(workspace.ledger.store, workspace.ledger.agenda, workspace.clock.now()),
+            lambda: (workspace.ledger.alerts.on(), list(workspace.ledger.alerts.channels().values())),
+        )
 
     def app(self) -> Starlette:
         """The application. Close it with `close`."""
@@ -133,6 +137,7 @@ class Operations:
             *Lists(door).routes(),
             *RunPages(door).routes(),
             *Reconciling(door).routes(),
+            *AlertPages(door).routes(),
             *Login(door).routes(),
             Route("/events", door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

@@ -52,14 +52,17 @@ class Pages:
     async def _overview(self, request: Request) -> Response:
         now = request.state.now
         first = int(now // HOUR) - 23
-        found, causes, runs, hours = await self.door.desk.ask(
+        found, causes, runs, hours, alerts, channels = await self.door.desk.ask(
             lambda ledger: (
                 _stands(ledger, now),
                 ledger.browsing.causes(),
                 ledger.browsing.runs(limit=8),
                 ledger.tallies.hours(first),
+                ledger.alerts.on(),
+                ledger.alerts.channels(),
             )
         )
+        declared = self.door.workspace.project.alerts.channels
         plans = {one.key for one in self.door.plans()}
         waiting: dict[str, int] = {}
         for one in causes:
@@ -78,6 +81,8 @@ class Pages:
             "hours": by_hour({one.hour: one.delivered for one in hours}, int(now // HOUR)),
             "today": _today(hours, now),
             "coming": coming(self.door.plans(), now),
+            "alerts": [one.subject for one in alerts],
+            "silent_channels": [name for name, one in channels.items() if one.error is not None and name in declared],
         }
         return page(request, "overview.html", data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from noria.connectors.connection import merged
 from noria.connectors.registry import connector_named
 from noria.messages import Message
 from noria.metadata.check import check_plan
+from noria.metadata.check.alerts import alert_problems
 from noria.metadata.errors import NoriaError, Problem
 from noria.metadata.files import read_json
 from noria.metadata.plan import Plan
@@ -22,7 +24,7 @@ from noria.metadata.project import (
     load_plan_to_check,
     problems_of,
 )
-from noria.metadata.secrets import literal_secrets, resolve_all
+from noria.metadata.secrets import Redactor, literal_secrets, resolve_all
 from noria.metadata.times import duration
 from noria.metadata.validation import BLANK, nearest, shown
 
@@ -36,6 +38,7 @@ def check_project(project: Project | None, references: list[str], folder: Path) 
     if project is not None:
         found += _check_ledger(project)
         found += _check_connections(project)
+        found += _check_alerts(project)
     loaded = project.plans()[0] if project else []
     for file in files:
         found += _check_file(project, file, loaded)
@@ -180,6 +183,23 @@ def _check_ledger(project: Project) -> list[Problem]:
             problem = Problem(message, f"$.ledger.keep.{name}", Message("check.keep_hint"))
             found.append(msgspec.structs.replace(problem, plan=PROJECT_FILE))
     return found
+
+
+def _check_alerts(project: Project) -> list[Problem]:
+    """What is told to whom; a channel that looks right is opened, which sends nothing."""
+    found = alert_problems(project.alerts, [file.stem for file in project.plan_files()])
+    wrong = {problem.path for problem in found if problem.severity == "error"}
+    for name, channel in project.alerts.channels.items():
+        if any(path.startswith(f"$.alerts.channels.{name}.") for path in wrong):
+            continue
+        # Imported here: Apprise takes its time to load.
+        from noria.monitoring.channels import opened
+
+        try:
+            opened(name, channel, project.folder, Redactor(), time.time)
+        except NoriaError as error:
+            found += problems_of(error)
+    return [msgspec.structs.replace(problem, plan=PROJECT_FILE) for problem in found]
 
 
 def _check_connections(project: Project) -> list[Problem]:

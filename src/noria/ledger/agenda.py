@@ -99,21 +99,26 @@ class Agenda:
         `NoriaError` (`superseded`) where another process has taken over looking at schedules."""
         with self.store.transaction() as c:
             if fires:
-                self._hold(c)
+                self.hold(c)
                 c.many(
-                    "INSERT INTO fires (plan, side, crontab, seen_to) VALUES (:plan, :side, :crontab, :seen_to)"
-                    " ON CONFLICT (plan, side) DO UPDATE SET crontab = excluded.crontab, seen_to = excluded.seen_to",
+                    "INSERT INTO fires (plan, side, crontab, seen_to, since)"
+                    " VALUES (:plan, :side, :crontab, :seen_to, :seen_to)"
+                    " ON CONFLICT (plan, side) DO UPDATE SET since = CASE WHEN fires.crontab = excluded.crontab"
+                    " AND fires.since <= excluded.seen_to THEN fires.since ELSE excluded.seen_to END,"
+                    " crontab = excluded.crontab, seen_to = excluded.seen_to",
                     [fire._asdict() for fire in fires],
                 )
             rows = [{"plan": plan, "stage": stage, "now": now, "detail": detail} for plan, stage in stages]
             if rows:
                 c.many(
-                    "INSERT INTO wanted (plan, stage, since, detail) VALUES (:plan, :stage, :now, :detail)"
+                    "INSERT INTO wanted (plan, stage, since, detail, first) VALUES (:plan, :stage, :now, :detail, :now)"
                     " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since, detail = excluded.detail",
                     rows,
                 )
 
-    def _hold(self, c: Transaction) -> None:
+    def hold(self, c: Transaction) -> None:
+        """Make sure that this process still looks at the schedules, until the transaction ends; raises `NoriaError`
+        (`superseded`)."""
         held = c.run(
             "SELECT 1 FROM leases WHERE plan_id = :p AND stage = 'schedule' AND fence = :fence FOR UPDATE",
             {"p": _NOBODYS, "fence": self._fence},
@@ -139,7 +144,7 @@ class Agenda:
             ).rowcount
             if new:
                 c.many(
-                    "INSERT INTO wanted (plan, stage, since) VALUES (:plan, :stage, :now)"
+                    "INSERT INTO wanted (plan, stage, since, first) VALUES (:plan, :stage, :now, :now)"
                     " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since",
                     [{"plan": plan, "stage": stage, "now": now} for stage in ("deliver", "extract")],
                 )
@@ -147,11 +152,10 @@ class Agenda:
 
     def done(self, wanted: Iterable[Wanted]) -> None:
         """These have been run; what was wanted anew meanwhile still is."""
+        rows = [one._asdict() for one in wanted]
         with self.store.transaction() as c:
-            c.many(
-                "DELETE FROM wanted WHERE plan = :plan AND stage = :stage AND since = :since",
-                [one._asdict() for one in wanted],
-            )
+            c.many("DELETE FROM wanted WHERE plan = :plan AND stage = :stage AND since = :since", rows)
+            c.many("UPDATE wanted SET first = since WHERE plan = :plan AND stage = :stage", rows)
 
     def retries_due(self, now: float) -> list[str]:
         """The plans of which a failed record's retry is due."""

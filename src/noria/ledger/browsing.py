@@ -54,7 +54,10 @@ _RUNS = (
 _PULSE = (
     "SELECT (SELECT SUM(next_seq + claimed_seq) FROM plans), (SELECT MAX(run_id) FROM runs),"
     " (SELECT COUNT(*) FROM leases WHERE expires_at > :now), (SELECT COUNT(*) FROM wanted),"
-    " (SELECT MAX(batch_id) FROM batches), (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(event_id) FROM events)"
+    " (SELECT MAX(batch_id) FROM batches), (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(event_id) FROM events),"
+    " (SELECT MAX(alert_id) FROM alerts), (SELECT COUNT(*) FROM alerts WHERE ended_at IS NULL),"
+    " (SELECT COUNT(*) FROM alerts WHERE ended_at IS NULL AND acknowledged_at IS NOT NULL),"
+    " (SELECT SUM(sent + failed) FROM channels)"
 )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from noria.ledger.agenda import Agenda
+from noria.ledger.alerts import Alerts
 from noria.ledger.assists import Assists
 from noria.ledger.audit import Audit
 from noria.ledger.browsing import Browsing
@@ -29,6 +30,7 @@ from noria.ledger.shares import Shares
 from noria.ledger.staging import Staging
 from noria.ledger.store import Store
 from noria.ledger.tallies import Tallies
+from noria.ledger.vitals import Vitals
 from noria.metadata.project import Project
 
 
@@ -56,6 +58,8 @@ class Ledger:
         self.comparing = Comparing(store, pages)
         self.pruning = Pruning(store, pages)
         self.agenda = Agenda(store)
+        self.alerts = Alerts(store, self.agenda)
+        self.vitals = Vitals(store)
         self.assists = Assists(store)
         self.shares = Shares(store, self.assists)
         self.parts = Parts(store, self.assists)

@@ -53,6 +53,8 @@ _ATTEMPTS = (
     f" WHERE a.started_at < :before {{spared}} AND {_SETTLED_BATCHES} ORDER BY a.attempt_id"
 )
 _HOOKS = "DELETE FROM hooks WHERE received_at < :before"
+_NOTICES = "DELETE FROM notices WHERE alert_id IN (SELECT alert_id FROM alerts WHERE ended_at < :before)"
+_ALERTS = "DELETE FROM alerts WHERE ended_at < :before"
 _RUNS = (
     "SELECT r.run_id, 0 FROM runs r WHERE r.finished_at < :before AND r.run_id <= (SELECT MAX(n.run_id) FROM runs n"
     " WHERE n.plan_id = r.plan_id) - 50 AND r.run_id NOT IN (SELECT l.run_id FROM leases l WHERE l.run_id IS NOT NULL)"
@@ -104,6 +106,10 @@ class Pruning:
         if attempts is not None and not only_counts:
             with self.store.transaction() as c:
                 c.run(_HOOKS, {"before": attempts})
+        if runs is not None and not only_counts:
+            with self.store.transaction() as c:
+                c.run(_NOTICES, {"before": runs})
+                c.run(_ALERTS, {"before": runs})
         return done
 
     def _left(self, name: str, number: int) -> dict[str, bytes]:

@@ -200,9 +200,9 @@ class Runs:
                 "UPDATE leases SET expires_at = 0 WHERE plan_id = :p AND stage = :stage AND fence = :fence",
                 {"p": run.plan_id, "stage": run.stage, "fence": run.fence},
             )
-            c.run(
+            ended = c.row(
                 "UPDATE runs SET status = :status, finished_at = :now, counts = :counts, pace = :pace, error = :error"
-                " WHERE run_id = :run AND status = 'running'",
+                " WHERE run_id = :run AND status = 'running' RETURNING kind",
                 {
                     **_figures(counts, pace),
                     "status": status,
@@ -211,6 +211,8 @@ class Runs:
                     "run": run.run_id,
                 },
             )
+            if ended is not None:
+                _count_failed(c, run, ended.kind, status, now)
 
     def watermark(self, plan_id: int) -> float | None:
         """Up to which time all of the source is staged, in epoch seconds; None before the first whole read."""
@@ -295,6 +297,7 @@ class Runs:
             c.run("DELETE FROM parts WHERE plan_id = :p", {"p": run.plan_id})
             c.run(
                 "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, read_signs = NULL, read_usual = :usual,"
+                " whole_at = CAST(:started AS DOUBLE PRECISION),"
                 " watermark = CASE WHEN CAST(:w AS DOUBLE PRECISION) IS NULL THEN watermark"
                 " WHEN watermark IS NULL OR watermark < :w OR watermark > :started THEN :w ELSE watermark END"
                 " WHERE plan_id = :p AND read_id = :read",
@@ -331,6 +334,30 @@ class Runs:
 def _figures(counts: dict[str, int], pace: Sequence[Any]) -> dict[str, str | None]:
     grown = msgspec.json.encode(pace).decode() if pace else None
     return {"counts": msgspec.json.encode(counts).decode(), "pace": grown}
+
+
+# What a run that ended well says of runs that failed: those of these kinds are over.
+_OVER = {
+    "run": ("run", "extract", "deliver"),
+    "extract": ("run", "extract"),
+    "deliver": ("deliver",),
+    "sweep": ("sweep",),
+}
+
+
+def _count_failed(c: Transaction, run: Run, kind: str, status: str, now: float) -> None:
+    """Keep count of the runs of a kind that failed one after the other."""
+    own = {"p": run.plan_id, "kind": kind, "now": now, "run": run.run_id}
+    if status == "failed" and kind in _OVER:
+        c.run(
+            "INSERT INTO failing (plan_id, kind, runs, since, run_id) VALUES (:p, :kind, 1, :now, :run)"
+            " ON CONFLICT (plan_id, kind) DO UPDATE SET runs = failing.runs + 1, run_id = excluded.run_id",
+            own,
+        )
+    elif status in ("done", "incomplete"):
+        over = ", ".join(f"'{one}'" for one in _OVER.get(kind, ()))
+        if over:
+            c.run(f"DELETE FROM failing WHERE plan_id = :p AND kind IN ({over})", own)
 
 
 def open_run(c: Transaction, plan_id: int, kind: str, now: float, fence: int, sameness: str | None) -> int:

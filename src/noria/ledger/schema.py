@@ -58,9 +58,11 @@ plans = Table(
     Column("read_signs", Text),
     Column("read_usual", Text),
     Column("records", BigInteger, nullable=False, server_default=text("0")),
+    Column("whole_at", Float),
     comment="where each plan stands: numbering, claims, watermark, and the read under way (read_started_at is null"
     " when none is); read_id is the plan's own read, last_read_id the newest of any (sweeps too); read_signs: what the"
-    " read showed of a list that moves; read_usual: what its list shows without moving; records: how many there are",
+    " read showed of a list that moves; read_usual: what its list shows without moving; records: how many there are;"
+    " whole_at: when the newest read that reached its end had begun",
 )
 
 leases = Table(
@@ -333,7 +335,8 @@ fires = Table(
     Column("side", Text, primary_key=True),
     Column("crontab", Text, nullable=False),
     Column("seen_to", Float, nullable=False),
-    comment="up to when (epoch seconds) the times of each plan's schedules have been seen to",
+    Column("since", Float),
+    comment="up to when (epoch seconds) the times of each plan's schedules have been seen to, and since when they have",
 )
 
 wanted = Table(
@@ -343,8 +346,9 @@ wanted = Table(
     Column("stage", Text, primary_key=True),
     Column("since", Float, nullable=False),
     Column("detail", Text),
+    Column("first", Float),
     comment="stages of plans (extract, deliver, sweep, reconcile) that are to be run and have not been since; detail:"
-    " the window of a sweep or reconciliation that a person chose (JSON)",
+    " the window of a sweep or reconciliation that a person chose (JSON); first: when it was asked for first",
 )
 
 workers = Table(
@@ -473,6 +477,79 @@ plan_versions = Table(
     Column("text", LargeBinary, nullable=False),
     Index("plan_versions_by_plan", "plan", "version_id"),
     comment="texts that plans' files have held, as the console found (who is null) or wrote them (zstd)",
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("alert_id", Key, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("why", Text),
+    Column("acknowledged_at", Float),
+    Column("acknowledged_by", Text),
+    Index(
+        "alerts_on",
+        "rule",
+        "subject",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="what a rule found of its subject (a plan's key, a connection's name), from when to when (epoch seconds);"
+    " what: in words (JSON); why it ended: over, paused, gone",
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", Text, primary_key=True),
+    Column("phase", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("at", Float, nullable=False),
+    Index(
+        "notices_waiting",
+        "channel",
+        "alert_id",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    comment="what is to be said of an alert (that it began, that it ended) over a channel: waiting, sent, or why it was"
+    " not (quiet: it ended in quiet hours, acknowledged, gone: there is no such channel), since when (epoch seconds)",
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tried_at", Float),
+    Column("sent_at", Float),
+    Column("next_at", Float, nullable=False, server_default=text("0")),
+    Column("failing_since", Float),
+    Column("in_a_row", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Column("sent", BigInteger, nullable=False, server_default=text("0")),
+    Column("failed", BigInteger, nullable=False, server_default=text("0")),
+    comment="how sending over each channel went: when it was tried and worked last, from when on it may be tried again"
+    " (epoch seconds), the error since when and how often in a row, messages sent and failed in all",
+)
+
+failing = Table(
+    "failing",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),
+    Column("runs", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    comment="plans whose newest runs of a kind failed: how many in a row, since when (epoch seconds), the last of them",
 )
 
 __all__ = ["RECORD_STATES", "metadata"]

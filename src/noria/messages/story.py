@@ -234,6 +234,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "keys.runs": ("运行", "runs"),
     "keys.reconciliation": ("对账", "reconciliation"),
     "keys.connections": ("连接", "connections"),
+    "keys.alerts": ("告警", "alerts"),
     "tab.flow": ("流程", "Flow"),
     "tab.runs": ("执行", "Runs"),
     "tab.mapping": ("映射", "Mapping"),

@@ -25,6 +25,9 @@ def options_of(settings: Any, prefix: str = "") -> list[dict[str, str]]:
         if isinstance(inner, msgspec.inspect.StructType):
             rows += options_of(inner.cls, f"{prefix}{field.encode_name}.")
             continue
+        if isinstance(inner, msgspec.inspect.DictType) and isinstance(inner.value_type, msgspec.inspect.StructType):
+            rows += options_of(inner.value_type.cls, f"{prefix}{field.encode_name}.*.")
+            continue
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
             default = field.default_factory()

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from noria.messages import Message
+from noria.metadata.alerts import AlertSettings
 from noria.metadata.documents import Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError, Problem
 from noria.metadata.exports import read_export
@@ -74,7 +75,7 @@ class ProjectDocument(msgspec.Struct, kw_only=True):
     ledger: LedgerSettings = msgspec.field(default_factory=LedgerSettings)
     connections: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     console: ConsoleSettings = msgspec.field(default_factory=ConsoleSettings)
-    alerts: Any = None
+    alerts: Annotated[AlertSettings, Meta(description="告警 | alerts")] = msgspec.field(default_factory=AlertSettings)
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, dict[str, Any]]
     warnings: list[Problem]
     console: ConsoleSettings = msgspec.field(default_factory=ConsoleSettings)
+    alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
 
     def plan_files(self) -> list[Path]:
         """Every plan's file, in order of name."""
@@ -196,6 +198,7 @@ def load_project(folder: Path) -> Project:
         connections=document.connections,
         warnings=warnings,
         console=document.console,
+        alerts=document.alerts,
     )
 
 

@@ -44,9 +44,10 @@ class Scheduler:
             self.workspace.ledger.agenda.resign()
 
     async def idle(self) -> None:
-        """Wait until no run is under way."""
+        """Wait until no run is under way, and no message."""
         if self._active:
             await asyncio.gather(*self._active.values())
+        await self.runner.alerting.idle()
 
     def tick(self, now: float) -> None:
         """Start whatever is wanted at `now` and not already under way."""

@@ -17,6 +17,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.project import load_project
+from noria.scheduler.alerting import Alerting
 from noria.scheduler.timetable import PRUNE, Timetable
 
 # Errors that say nothing of the plan: it stays wanted.
@@ -35,6 +36,7 @@ class Runner:
         self.stop = stop
         self.finished = finished
         self.timetable = Timetable(self.agenda, self.complain)
+        self.alerting = Alerting(workspace, self.complain)
         # Plans whose files can't be read now: neither there nor gone.
         self.unreadable: set[str] = set()
         self._complained: dict[str, str] = {}
@@ -68,7 +70,18 @@ class Runner:
             self.timetable.forget()
             return None
         self.timetable.tick(plans, now, self.unreadable)
+        self._alert(plans, now)
         return now
+
+    def _alert(self, plans: list[Plan], now: float) -> None:
+        """Look what has to be told; whatever is wrong with that keeps no plan from running."""
+        try:
+            self.alerting.look(plans, now, self.unreadable)
+        except NoriaError as error:
+            self.complain("alerts", error)
+        except Exception as error:  # noqa: BLE001 - told, with its traceback
+            self.complain("alerts", error)
+            traceback.print_exc()
 
     async def run(self, key: str) -> bool:
         """Run what is wanted of a plan, also what comes to be wanted meanwhile; whether all of it was done. It is not

@@ -112,6 +112,7 @@ class Worker:
                 finally:
                     for task in (*beside, watching):
                         task.cancel()
+            await self.runner.alerting.idle()
             self._leave()
 
     async def _watch(self, queue: PgQueuer) -> None:

@@ -7,6 +7,7 @@ import asyncio
 
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
+from noria.simulators.robots import Robots
 from noria.simulators.server import Simulator, run
 from noria.simulators.sink import Sink
 
@@ -37,7 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     sink.add_argument("--no-keys", action="store_true", help="ignore idempotency keys")
     sink.add_argument("--no-results", action="store_true", help="answer without a result a row")
     sink.add_argument("--id-field", default="", help="the field that holds a row's id")
-    for kind in (okki, sink):
+    robots = kinds.add_parser("robots", help="group robots of 钉钉, 企业微信, 飞书, and a webhook")
+    robots.add_argument("--token", default="demo0123456789", help="of every robot")
+    robots.add_argument("--secret", default="SECdemo0123456789", help="what messages must be signed with")
+    robots.add_argument("--bearer", default="", help="what the webhook wants to see")
+    for kind in (okki, sink, robots):
         kind.add_argument("--port", type=int, default=0, help="0: any free one")
         kind.add_argument("--with-parent", action="store_true", help="stop when the starting process is gone")
     chosen = parser.parse_args(argv)
@@ -61,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
             article=chosen.shape == "article",
             token=chosen.token,
         )
+    elif chosen.name == "robots":
+        simulator = Robots(token=chosen.token, secret=chosen.secret, bearer=chosen.bearer)
     else:
         simulator = Sink(
             keys=not chosen.no_keys,

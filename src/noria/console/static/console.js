@@ -33,7 +33,7 @@ document.addEventListener("change", (event) => {
   label.textContent = count ? label.dataset.chosen.replace("#", count) : label.dataset.before;
 });
 
-const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", b: "/reconciliation", c: "/connections" };
+const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", b: "/reconciliation", c: "/connections", a: "/alerts" };
 let going = false;
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select, textarea, dialog")) return;
