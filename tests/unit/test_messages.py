@@ -41,7 +41,10 @@ def test_every_key_that_the_code_uses_is_there_and_every_key_is_used() -> None:
     for file in SOURCE.rglob("*.py"):
         if "messages" not in file.parts and "simulators" not in file.parts:
             code = file.read_text("utf-8")
-            used |= set(re.findall(r"""["']([a-z]+\.[a-z0-9_]+)["']""", code))
+            keys = set(re.findall(r"""["']([a-z]+\.[a-z0-9_]+)["']""", code))
+            used |= keys | (
+                {f"{key}_hint" for key in keys if f"{key}_hint" in CATALOGUE} if "{key}_hint" in code else set()
+            )
             made |= set(_MADE.findall(code))
     for file in SOURCE.rglob("*.html"):
         template = file.read_text("utf-8")
