@@ -11,6 +11,7 @@ import pytest
 
 from noria.console.connectionfile import changed
 from noria.metadata.errors import NoriaError
+from noria.metadata.project import load_project
 from tests.conftest import Project
 from tests.integration.test_console_pages import Console, console
 from tests.integration.test_editor import ADMIN, Editing
@@ -93,7 +94,7 @@ async def test_what_is_wrong_is_said_at_its_field(project: Project) -> None:
         for name in ("", "../x", "a b", "here", "a.b", "[x]"):
             new.fields["name"] = name
             await new.put("save", base_url="http://127.0.0.1:1")
-            assert "名称" in new.page, name
+            assert "请填写名称" in new.page or (name == "here" and "已有这个名称" in new.page), name
         await new.put("save", name="crm", base_url="ftp://x")
         assert "请先改正" in new.page and "ftp://x" in new.page
         await new.put("save", base_url="http://127.0.0.1:1", **{"envelope.success": "[1,"})
@@ -104,6 +105,18 @@ async def test_what_is_wrong_is_said_at_its_field(project: Project) -> None:
         (project.folder / "noria.toml").write_text(before + "\n# x\n", "utf-8")
         await new.put("save")
         assert "noria.toml 刚被改过" in new.page and toml(project) == before + "\n# x\n"
+        # A secret that somebody wrote down is not shown, not lost, and not saved again.
+        written = (
+            before
+            + f'[connections.old]\nconnector = "http"\nbase_url = "http://127.0.0.1:1"\nauth = {{ type = "bearer", token = "{SECRET}" }}\n'
+        )
+        (project.folder / "noria.toml").write_text(written, "utf-8")
+        project_now = load_project(project.folder)
+        shown.operations.workspace.project = project_now
+        old = await opened(shown, "/connection?name=old")
+        assert SECRET not in old.page and "env:" in old.page
+        await old.put("save", base_url="http://127.0.0.1:2")
+        assert "请先改正" in old.page and toml(project) == written
         assert (await shown.get("/connection?name=nothing"))[0] == 404
         assert (await shown.post("/connection", was="nothing", do="save"))[0] == 404
         assert (await shown.post("/connection", connector="nothing", do="save"))[0] == 400
@@ -130,16 +143,22 @@ async def test_who_may_make_connections(project: Project) -> None:
         '[connections.a]\nconnector = "http" # why\nbase_url = "x"\n\n[connections.a.auth]\ntype = "bearer"\n[ledger]\nurl = "y"\n',
         'connections.a.connector = "http"\nconnections.a.base_url = "x"\n',
         'connections = { a = { connector = "http", base_url = "x" } }\n',
+        '[ledger]\nurl = "x"\n[connections.a.auth]\ntype = "x"\n[ledger.keep]\nruns = "1d"\n[connections.a.paging]\nsize = 1\n',
         '[connections]\na = { connector = "http", base_url = "x", auth = { type = "none" } }\n',
     ],
 )
-def test_however_the_file_is_written(text: str) -> None:
-    table: dict[str, Any] = {
-        "connector": "http",
-        "base_url": "z",
-        "auth": {"type": "basic", "username": "我"},
-        "n": [1, 2],
-    }
+@pytest.mark.parametrize("much", [True, False], ids=["more", "less"])
+def test_however_the_file_is_written(text: str, much: bool) -> None:
+    table: dict[str, Any] = (
+        {"connector": "http"}
+        if not much
+        else {
+            "connector": "http",
+            "base_url": "z",
+            "auth": {"type": "basic", "username": "我"},
+            "n": [1, 2],
+        }
+    )
     made = changed(text, "a", table)
     wanted = tomllib.loads(text)
     wanted.setdefault("connections", {})["a"] = table

@@ -18,6 +18,9 @@ ADMIN = f"""{USERS}
 [console.users.anna]
 password = '{hashed("anna may all")}'
 role = "admin"
+[console.users.bert]
+password = '{hashed("bert may too")}'
+role = "admin"
 """
 DOCUMENTS = sorted((Path(__file__).parents[1] / "documents").glob("*.json"))
 WRITTEN = """{
@@ -113,6 +116,13 @@ async def test_only_what_was_changed_changes_in_the_file(project: Project) -> No
         assert await editing.put("save", note="小改") == 200 and shown.headers["HX-Redirect"] == "/plans/w"
         saved = plan_file(project, "w").read_bytes()
         assert saved.decode() == editing.text and b"\r" not in saved
+        # Lines end as they did.
+        plan_file(project, "w").write_bytes(saved.replace(b"\n", b"\r\n"))
+        editing = await Editing(shown, "/plans/w/edit").open()
+        await editing.put(**{"/source/metadata/request/1/value": "7"})
+        await editing.put("save")
+        windows = plan_file(project, "w").read_bytes()
+        assert windows == editing.text.replace("\n", "\r\n").encode() and windows.count(b"\r\n") == windows.count(b"\n")
         for kept in (
             "1.10, 1E2, 12345678901234567890123",
             '"of_the_platform": {"x":[ ]}',
@@ -339,6 +349,16 @@ async def test_who_may_edit(project: Project) -> None:
             assert (await shown.post("/plans/p/edit", token="forged", do="save", text="{}"))[0] == 403
             assert (await shown.post("/plans/p/versions/1/restore", base="x"))[0] == (404 if may else 403)
             await shown.post("/logout")
+        # Nobody sees the records that another fetched.
+        await shown.log_in("anna", "anna may all")
+        editing = await Editing(shown, "/plans/p/edit").open()
+        assert "row 7" in editing.page and editing.fields["sample"]
+        await shown.post("/logout")
+        await shown.log_in("bert", "bert may too")
+        other = await Editing(shown, "/new").open()
+        other.fields["sample"] = editing.fields["sample"]
+        await other.put(text=editing.text)
+        assert "row 7" not in other.page
 
 
 async def test_what_is_nonsense_is_answered(project: Project) -> None:

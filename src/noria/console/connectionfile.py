@@ -71,19 +71,26 @@ def changed(text: str, name: str, table: dict[str, Any] | None) -> str:
     reason = "…"
     try:
         wanted = tomllib.loads(text)
-        connections = wanted.setdefault("connections", {})
-        connections.pop(name, None)
-        if table is not None:
-            connections[name] = table
-        # What stands there is changed word by word; else, as with dotted keys, the table is written anew.
-        for anew in (False, True):
+    except tomllib.TOMLDecodeError as error:
+        raise _unwritable(name, str(error)) from None
+    connections = wanted.setdefault("connections", {})
+    connections.pop(name, None)
+    if table is not None:
+        connections[name] = table
+    # Changed word by word; where the library can't do that, as with tables out of order, the table is written anew.
+    for anew in (False, True):
+        try:
             made = _changed(text, name, table, anew)
             if tomllib.loads(made) == wanted:
                 return made
-    except (TOMLKitError, tomllib.TOMLDecodeError, ValueError, TypeError) as error:
-        reason = str(error)
+        except (TOMLKitError, tomllib.TOMLDecodeError, ValueError, TypeError, LookupError) as error:
+            reason = str(error)
+    raise _unwritable(name, reason)
+
+
+def _unwritable(name: str, reason: str) -> NoriaError:
     message = Message("connections.not_written", {"reason": reason})
-    raise NoriaError("bad_toml", message, plan=PROJECT_FILE, path=f"$.connections.{name}")
+    return NoriaError("bad_toml", message, plan=PROJECT_FILE, path=f"$.connections.{name}")
 
 
 def _changed(text: str, name: str, table: dict[str, Any] | None, anew: bool) -> str:
