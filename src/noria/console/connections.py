@@ -30,7 +30,7 @@ from noria.metadata.project import load_project, problems_of
 from noria.metadata.secrets import is_reference, is_secret_key, literal_secrets, resolve_all
 
 # Where a connector is described by its settings, these come first with what every connection has.
-_DESCRIBING = ("auth.type", "envelope.records", "envelope.code", "envelope.message", "paging.type")
+_DESCRIBING = "auth.type envelope.records envelope.code envelope.message paging.type".split()
 # What stands in the field of a secret that is set: it isn't shown.
 _KEPT = ""
 

@@ -57,7 +57,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "console.log_in": ("登录", "Log in"),
     "console.log_in_first": ("请先登录", "log in first"),
     "console.log_out": ("退出", "Log out"),
-    "console.metadata": ("元数据", "Metadata"),
     "console.need_you": ("{count} 个方案需要处理", "Plans that need you: {count}"),
     "console.newest": ("最新", "newest"),
     "console.no_failures": ("没有失败的数据", "Nothing failed"),

@@ -1,5 +1,4 @@
 // Small manners: forms that ask before they act, filters that apply at once, keys, times in the reader's own zone.
-"use strict";
 
 // Before anybody else hears of it.
 document.addEventListener(

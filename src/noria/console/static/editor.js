@@ -1,5 +1,4 @@
 // The editor: what is written is kept by the server's answers; here are suggestions, keys, and a word before it is left.
-"use strict";
 
 // An answer must not close what is open, nor change what is being typed or was put in since it was asked for.
 const touched = new Set();
@@ -84,6 +83,7 @@ const expected = (input) => {
   }
   word = before.match(/[\w.]*$/)[0];
   if (before.startsWith("_function ")) {
+    if (!word) return [];
     return options("functions").map(([value, remark]) => [value, remark, value.slice(0, value.indexOf("(") + 1)]);
   }
   if (before !== word) return [];
@@ -164,6 +164,12 @@ const put = (one) => {
 document.addEventListener("input", (event) => {
   if (event.target.matches("[data-suggest]") && event.isTrusted) suggest(event.target);
 });
+// What is suggested may depend on what was put in before, which the server has only now heard of.
+let typing = null;
+document.addEventListener("input", (event) => (typing = event.isTrusted ? event.target : null));
+document.addEventListener("htmx:afterSettle", () => {
+  if (popup.hidden && typing && typing === document.activeElement && typing.matches("[data-suggest]")) suggest(typing);
+});
 document.addEventListener("focusin", (event) => {
   if (event.target.matches("[data-suggest]") && !event.target.value) suggest(event.target);
   else if (!popup.contains(event.target)) close();
@@ -181,7 +187,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") choose(chosen < last ? chosen + 1 : 0);
   else if (event.key === "ArrowUp") choose(chosen > 0 ? chosen - 1 : last);
   else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) put(popup.children[chosen]);
-  else if (event.key === "Escape") close();
+  else if (event.key === "Escape") {
+    typing = null;
+    close();
+  }
   else return;
   if (event.key !== "Tab") event.preventDefault();
 });
