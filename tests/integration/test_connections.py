@@ -108,7 +108,7 @@ async def test_what_is_wrong_is_said_at_its_field(project: Project) -> None:
         # A secret that somebody wrote down is not shown, not lost, and not saved again.
         written = (
             before
-            + f'[connections.old]\nconnector = "http"\nbase_url = "http://127.0.0.1:1"\nauth = {{ type = "bearer", token = "{SECRET}" }}\n'
+            + f'[connections.old]\nconnector = "http"\nbase_url = "http://127.0.0.1:1"\nauth = {{ type = "basic", username = "u", password = "{SECRET}" }}\n'
         )
         (project.folder / "noria.toml").write_text(written, "utf-8")
         project_now = load_project(project.folder)
