@@ -11,6 +11,7 @@ import json
 import statistics
 import tempfile
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +25,7 @@ from noria.ledger.arrivals import Arrivals
 from noria.ledger.delivery import Attempt, Exempt
 from noria.messages import Message
 from noria.metadata.project import load_project
+from noria.metadata.times import DEFAULT_ZONE
 
 PLANS = 200
 PAGES = {
@@ -36,17 +38,30 @@ PAGES = {
     "records, pending": "/records?plan=p000&state=pending",
     "records, a page far back": "/records?plan=p000&before=1000",
     "records, by id": "/records?plan=p000&q=4711",
+    "records, by number": "/records?plan=p000&q=C99999",
+    "records, an hour long ago": "/records?plan=p000&since={since}&until={until}",
+    "dead, an hour long ago": "/records?plan=p000&state=dead&since={since}&until={until}",
+    "records, words of the reason": "/records?plan=p000&error=部门",
+    "records, words that none has": "/records?plan=p000&error=nowhere",
+    "records of all plans": "/records",
+    "dead of all plans": "/records?state=dead",
     "record": "/plans/p000/record?id=4711",
+    "record, by number": "/plans/p000/record?id=C4712",
     "failures": "/failures",
     "runs": "/runs",
+    "run": "/runs/{run}",
+    "reconciliation": "/reconciliation?plan=p000",
 }
 _AT_ONCE = 500
+# The ledger's records were staged over so many hours, this last one of them being the newest.
+_HOURS = 240
 
 
 def _filled(ledger: Ledger, records: int) -> None:
     """All records in one plan: nine of ten delivered, one of a thousand dead for one of 40 causes, the rest to be sent;
     runs of every plan."""
-    now = time.time()
+    begun = time.time() - _HOURS * 3600
+    now = begun
     for n in range(PLANS):
         run = ledger.runs.begin(f"p{n:03d}", f"plan {n}", "run", now)
         ledger.runs.finish(run, "done", now + 1, {"staged": n, "delivered": n})
@@ -57,6 +72,7 @@ def _filled(ledger: Ledger, records: int) -> None:
         raws = [b'{"id":%s,"name":"customer %s","note":"%s"}' % (i.encode(), i.encode(), b"x" * 120) for i in ids]
         arrivals = Arrivals(raws, [*ids], [f"C{i}" for i in ids])
         number = first // _AT_ONCE
+        now = begun + _HOURS * 3600 * first / records
         ledger.staging.stage(
             run, read, number=number, request="GET /x", arrivals=arrivals, cursor=None, now=now, delivers_changes=True
         )
@@ -85,6 +101,8 @@ def _filled(ledger: Ledger, records: int) -> None:
 async def _timed(folder: Path, rounds: int) -> dict[str, tuple[float, int]]:
     """Median seconds and bytes of each page."""
     found = {}
+    middle = datetime.fromtimestamp(time.time() - _HOURS * 1800, DEFAULT_ZONE)
+    shown = {"since": f"{middle:%Y-%m-%dT%H:%M}", "until": f"{middle + timedelta(hours=1):%Y-%m-%dT%H:%M}"}
     async with Workspace(load_project(folder)) as workspace:
         operations = Operations(workspace)
         async with (
@@ -95,7 +113,7 @@ async def _timed(folder: Path, rounds: int) -> dict[str, tuple[float, int]]:
                 taken, size = [], 0
                 for _ in range(rounds + 1):
                     begun = time.perf_counter()
-                    async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
+                    async with session.get(f"http://127.0.0.1:{port}{path.format(run=PLANS + 1, **shown)}") as answer:
                         size = len(await answer.read())
                         assert answer.status == 200, (path, answer.status)
                     taken.append(time.perf_counter() - begun)
@@ -133,7 +151,7 @@ def main() -> None:
     print(f"{chosen.records:,} records, {PLANS} plans; median of {chosen.rounds}, milliseconds (bytes)")
     for name in PAGES:
         figures = "  ".join(f"{kind} {found[name][0] * 1000:7.1f}" for kind, found in tables.items())
-        print(f"  {name:26}{figures}  ({tables['sqlite'][name][1]:,})")
+        print(f"  {name:30}{figures}  ({tables['sqlite'][name][1]:,})")
 
 
 if __name__ == "__main__":

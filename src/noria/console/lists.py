@@ -28,7 +28,7 @@ from noria.metadata.times import DEFAULT_ZONE
 
 _PAGE = 50
 # So many plans are looked into for one page of all.
-_PLANS = 300
+_PLANS = 20
 # Records that are decided about in one transaction, or exported at once.
 _STEP = 500
 _ACTS = ("replay", "skip", "mark_done")
@@ -99,10 +99,9 @@ class Lists:
         def read(ledger: Ledger) -> Any:
             found: list[dict[str, Any]] = []
             after: dict[str, Any] | None = None
-            for place, key in enumerate(chosen):
-                number = ledger.runs.known_plan(key)
-                if number is None:
-                    continue
+            numbers = ledger.finding.plans(wanted.filter)
+            for place, key in enumerate(one for one in chosen if one in numbers):
+                number = numbers[key]
                 if len(found) >= _PAGE or place >= _PLANS:
                     after = {"from": key}
                     break
@@ -112,8 +111,8 @@ class Lists:
                 if part.next is not None:
                     after = {"from": key if wanted.plan is None else None, "before": part.next}
                     break
-            number = ledger.runs.known_plan(wanted.plan) if wanted.plan is not None else None
-            return found, after, ledger.records.counts(number, kept=True) if number is not None else None
+            known = ledger.runs.known_plan(wanted.plan) if wanted.plan is not None else None
+            return found, after, ledger.records.counts(known, kept=True) if known is not None else None
 
         records, after, counts = await self.door.desk.ask(read)
         data = {

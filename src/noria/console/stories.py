@@ -126,7 +126,7 @@ class Stories:
                 "lines": None if any(one.line or one.stops for one in wrong) and not lines else lines,
                 "reason": reason,
             }
-            return page(request, "edit.html", data, 400 if stops else 200)
+            return page(request, "edit.html", data, 400 if stops and confirmed else 200)
         who = _who(request, plan, reason)
         seen, anew = number_in(form.get("seen")) or 0, form.get("anew") == "yes"
 

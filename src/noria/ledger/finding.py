@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.ledger import reasons
-from noria.ledger.browsing import TROUBLE, Browsing
+from noria.ledger.browsing import OWN_ROWS, TROUBLE, Browsing
 from noria.ledger.store import Store
+from noria.ledger.tallies import HOUR
 
 # So many reasons are read at once, and for one answer.
 _AT_ONCE, _MOST = 2000, 20_000
@@ -56,6 +57,26 @@ class Finding:
     def __init__(self, store: Store, browsing: Browsing) -> None:
         self.store = store
         self.browsing = browsing
+
+    def plans(self, wanted: Filter) -> dict[str, int]:
+        """The plans that may have any of the wanted, with their numbers; one look into each."""
+        values: dict[str, Any] = {}
+        own = "SELECT 1 FROM records r WHERE r.plan_id = p.plan_id"
+        if wanted.state in OWN_ROWS:
+            own = "SELECT 1 FROM exceptions e WHERE e.plan_id = p.plan_id AND e.state = :state"
+            values["state"] = wanted.state
+        elif wanted.error:
+            own = "SELECT 1 FROM exceptions e WHERE e.plan_id = p.plan_id"
+        where = f"EXISTS ({own})"
+        if wanted.since is not None or wanted.until is not None:
+            where += (
+                " AND EXISTS (SELECT 1 FROM tallies t WHERE t.plan_id = p.plan_id AND t.hour >= :first"
+                " AND t.hour <= :last AND t.staged > 0)"
+            )
+            values["first"] = int((wanted.since or 0) // HOUR)
+            values["last"] = int((_BEYOND if wanted.until is None else wanted.until) // HOUR)
+        rows = self.store.tuples(f"SELECT p.key, p.plan_id FROM plans p WHERE {where}", **values)
+        return {str(key): int(number) for key, number in rows}
 
     def page(self, plan_id: int, wanted: Filter, *, before: int | None = None, limit: int = 50) -> Found:
         """The newest that are wanted, before the one numbered `before`."""
