@@ -13,7 +13,7 @@ from noria.engine.sweep import Sweep
 from noria.scheduler.loop import Scheduler
 from tests.conftest import Project
 from tests.integration.test_console_pages import USERS
-from tests.integration.test_story import Office, again, audit, office, shown
+from tests.integration.test_story import Office, again, audit, correct, office, shown
 
 BOTH_LEDGERS = True
 
@@ -213,3 +213,48 @@ async def test_asking_for_runs_is_for_operators_on_our_own_pages(project: Projec
         assert project.ledger("p", lambda ledger, _: ledger.agenda.wanted()) == [] and audit(project) == []
         assert (await console.post("/plans/p/reconcile", days="0"))[0] == 303
         assert [(who, what) for who, what, _ in audit(project)] == [("otto", "reconcile")]
+
+
+async def test_who_assists_in_a_run_stops_with_it(project: Project) -> None:
+    async with shown(project, office()):
+
+        def look(ledger: Any, _: int) -> None:
+            now = project.clock.now()
+            lead = ledger.runs.begin("p", "p", "run", now, "same")
+            helper = ledger.assists.join(lead.plan_id, 3, now, "same")
+            assert not ledger.runs.cancelled(lead) and not ledger.runs.cancelled(helper)
+            assert ledger.runs.cancel(helper.run_id, "otto", now) is None
+            assert ledger.runs.cancel(lead.run_id, "otto", now) == "p"
+            assert ledger.runs.cancelled(lead) and ledger.runs.cancelled(helper)
+            ledger.runs.finish(lead, "stopped", now, {})
+            # Nobody stops for who was cancelled before.
+            after = ledger.runs.begin("p", "p", "run", now + 1, "same")
+            assert not ledger.runs.cancelled(after)
+
+        project.ledger("p", look)
+
+
+async def test_what_is_kept_of_people_and_comparisons_is_let_go_in_time(project: Project) -> None:
+    there = office()
+    async with shown(project, there) as console:
+        assert (await correct(console, "r3", '{"id": "r3", "name": "right"}'))[0] == 303
+        assert (await correct(console, "r5", '{"id": "r5", "name": "wrong"}'))[0] == 303
+        there.refused.add("wrong")
+        await again(console)
+        workspace = console.operations.workspace
+        for _ in range(2):
+            await reconcile_plan(workspace, workspace.project.plan("p"), wanted=Sweep(None, project.clock.now()))
+            project.clock.time += 7200
+
+        def look(ledger: Any, plan: int) -> tuple[list[int], int, int]:
+            edits = sorted(ledger.edits.newest(plan, range(10)))
+            return edits, len(ledger.reconciliations.page(plan)), len(ledger.tallies.hours(0, plan))
+
+        def prune(ledger: Any, _: int) -> None:
+            before = project.clock.now()
+            ledger.pruning.prune(bodies=None, payloads=before, attempts=None, runs=before)
+
+        assert project.ledger("p", look) == ([4, 6], 2, 1)
+        project.ledger("p", prune)
+        # What may still be sent is kept, and the newest comparison.
+        assert project.ledger("p", look) == ([6], 1, 0)

@@ -61,13 +61,12 @@ class Finding:
     def plans(self, wanted: Filter) -> dict[str, int]:
         """The plans that may have any of the wanted, with their numbers; one look into each."""
         values: dict[str, Any] = {}
-        own = "SELECT 1 FROM records r WHERE r.plan_id = p.plan_id"
+        where = "p.records > 0"
         if wanted.state in OWN_ROWS:
-            own = "SELECT 1 FROM exceptions e WHERE e.plan_id = p.plan_id AND e.state = :state"
+            where = "EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = p.plan_id AND e.state = :state)"
             values["state"] = wanted.state
         elif wanted.error:
-            own = "SELECT 1 FROM exceptions e WHERE e.plan_id = p.plan_id"
-        where = f"EXISTS ({own})"
+            where = "EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = p.plan_id)"
         if wanted.since is not None or wanted.until is not None:
             where += (
                 " AND EXISTS (SELECT 1 FROM tallies t WHERE t.plan_id = p.plan_id AND t.hour >= :first"

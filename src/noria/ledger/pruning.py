@@ -8,6 +8,7 @@ from typing import Any
 
 from noria.ledger.pages import Pages
 from noria.ledger.store import Store
+from noria.ledger.tallies import HOUR
 
 # Rows changed in one transaction: others have their turn in between.
 _STEP = 500
@@ -52,6 +53,17 @@ _ATTEMPTS = (
     "SELECT a.attempt_id, COALESCE(LENGTH(a.answer), 0) FROM attempts a JOIN batches b ON b.batch_id = a.batch_id"
     f" WHERE a.started_at < :before {{spared}} AND {_SETTLED_BATCHES} ORDER BY a.attempt_id"
 )
+# A correction goes with the payloads: what was sent is settled, and so is what a person made of it.
+_EDITS = (
+    "DELETE FROM edits WHERE at < :before AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.plan_id = edits.plan_id"
+    " AND e.seq = edits.seq AND e.state NOT IN ('delivered', 'skipped'))"
+)
+# The newest reconciliation of each plan is kept.
+_RECONCILIATIONS = (
+    "DELETE FROM reconciliations WHERE at < :before AND reconciliation_id NOT IN"
+    " (SELECT MAX(n.reconciliation_id) FROM reconciliations n GROUP BY n.plan_id)"
+)
+_TALLIES = "DELETE FROM tallies WHERE hour < :hour"
 _HOOKS = "DELETE FROM hooks WHERE received_at < :before"
 _NOTICES = "DELETE FROM notices WHERE alert_id IN (SELECT alert_id FROM alerts WHERE ended_at < :before)"
 _ALERTS = "DELETE FROM alerts WHERE ended_at < :before"
@@ -106,8 +118,13 @@ class Pruning:
         if attempts is not None and not only_counts:
             with self.store.transaction() as c:
                 c.run(_HOOKS, {"before": attempts})
+        if payloads is not None and not only_counts:
+            with self.store.transaction() as c:
+                c.run(_EDITS, {"before": payloads})
         if runs is not None and not only_counts:
             with self.store.transaction() as c:
+                c.run(_RECONCILIATIONS, {"before": runs})
+                c.run(_TALLIES, {"hour": int(runs // HOUR)})
                 c.run(_NOTICES, {"before": runs})
                 c.run(_ALERTS, {"before": runs})
         return done

@@ -129,12 +129,12 @@ class Records:
     def raws(self, plan_id: int, seqs: Sequence[int]) -> list[bytes]:
         """These records as they came, as far as they are there; empty ones whose bytes are no longer kept."""
         rows = self.store.tuples(
-            "SELECT r.page_id, r.position FROM json_each(:seqs) j CROSS JOIN records r"
-            " WHERE r.plan_id = :p AND r.seq = j.value ORDER BY r.seq",
+            "SELECT r.seq, r.page_id, r.position FROM json_each(:seqs) j CROSS JOIN records r"
+            " WHERE r.plan_id = :p AND r.seq = j.value",
             p=plan_id,
             seqs=msgspec.json.encode(list(seqs)).decode(),
         )
-        return [self.pages.raw(page_id, position) for page_id, position in rows]
+        return [self.pages.raw(page_id, position) for _, page_id, position in sorted(rows)]
 
     def sent(self, batch_id: int | None, seq: int) -> Sent:
         """What was sent of a record in a batch."""
@@ -164,14 +164,13 @@ class Records:
             return self._told(plan_id, own + others)
         found = list(self.select(plan_id, record_id=record_id))
         if not found:
-            rows = self.store.rows(
-                "SELECT id FROM records WHERE plan_id = :p AND number = :number ORDER BY seq LIMIT 1",
+            # Put in order here: asked for the first, PostgreSQL would look through all records in their order.
+            rows = self.store.tuples(
+                "SELECT seq, id FROM records WHERE plan_id = :p AND number = :number LIMIT 1000",
                 p=plan_id,
                 number=record_id,
             )
-            if not rows or rows[0].id is None:
-                return None
-            return self.story(plan_id, rows[0].id)
+            return self.story(plan_id, record_id, int(min(rows)[0])) if rows else None
         found.sort(key=lambda one: one["state"] == "invalid")
         return self._told(plan_id, found)
 
