@@ -263,3 +263,25 @@ async def test_words_that_are_looked_for_stand_for_themselves(project: Project, 
         assert status == 200 and data["records"] == []
         status, data = await console.json(f"/records?plan=p&q={text.replace('%', '%25')}")
         assert status == 200 and data["records"] == []
+
+
+@pytest.mark.parametrize(("act", "state"), [("skip", "skipped"), ("replay", "pending")])
+async def test_a_ticked_record_that_has_failed_anew_since_is_left_alone(project: Project, act: str, state: str) -> None:
+    there = many(9)
+    async with shown(project, there) as console:
+        seqs = [one["seq"] for one in project.records("p", state="failed")]
+        ticks = [("chosen", f"{seq}@p") for seq in seqs]
+        status, _, form = await chosen(console, [("act", act), *ticks])
+        assert status == 200 and len(seqs) == 3
+        project.clock.time += 5
+
+        def fail(ledger: Any, plan: int) -> None:
+            with ledger.store.transaction() as c:
+                values = {"now": project.clock.now(), "p": plan, "seq": seqs[1]}
+                c.run("UPDATE exceptions SET updated_at = :now WHERE plan_id = :p AND seq = :seq", values)
+
+        project.ledger("p", fail)
+        sent = [("token", form["token"]), ("act", act), ("asked", form["asked"]), ("reason", "x"), *ticks]
+        async with console.session.post(console.url + "/records/act", data=sent, allow_redirects=False) as answer:
+            assert answer.status == 303
+        assert project.counts("p") == {"delivered": 6, "failed": 1, state: 2}
