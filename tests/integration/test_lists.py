@@ -285,3 +285,23 @@ async def test_a_ticked_record_that_has_failed_anew_since_is_left_alone(project:
         async with console.session.post(console.url + "/records/act", data=sent, allow_redirects=False) as answer:
             assert answer.status == 303
         assert project.counts("p") == {"delivered": 6, "failed": 1, state: 2}
+
+
+async def test_ticked_records_are_replayed_whatever_is_wrong_with_them(project: Project) -> None:
+    there = many(12)
+    async with shown(project, there) as console:
+        seqs = [one["seq"] for one in project.records("p", state="failed")]
+
+        def spoil(ledger: Any, plan: int) -> None:
+            with ledger.store.transaction() as c:
+                for seq, state in zip(seqs, ("failed", "dead", "held", "invalid"), strict=True):
+                    values = {"state": state, "p": plan, "seq": seq}
+                    c.run("UPDATE exceptions SET state = :state WHERE plan_id = :p AND seq = :seq", values)
+
+        project.ledger("p", spoil)
+        ticks = [("chosen", f"{seq}@p") for seq in seqs]
+        _, _, form = await chosen(console, [("act", "replay"), *ticks])
+        sent = [("token", form["token"]), ("act", "replay"), ("asked", form["asked"]), *ticks]
+        async with console.session.post(console.url + "/records/act", data=sent, allow_redirects=False) as answer:
+            assert answer.status == 303
+        assert project.counts("p") == {"delivered": 8, "pending": 4}
