@@ -19,7 +19,8 @@ import pytest
 from aiohttp import web
 from aiosmtpd.controller import Controller
 
-from noria.engine import Workspace
+from noria.engine import Workspace, reconcile_plan
+from noria.engine.sweep import sweep_of
 from noria.ledger.agenda import SCHEDULER_SECONDS
 from noria.ledger.alerts import Alert
 from noria.metadata.times import start_of
@@ -336,20 +337,20 @@ async def test_differences_that_the_newest_reconciliation_found(office: Office) 
     await office.run()
     await office.look()
 
-    def compared(differences: int) -> None:
-        with office.workspace.ledger.store.transaction() as c:
-            c.run(
-                "INSERT INTO reconciliations (plan_id, run_id, at, source, ledger, target, differences, found)"
-                " SELECT plan_id, 1, :at, 9, 9, 9, :n, '{}' FROM plans WHERE key = 'orders'",
-                {"at": office.project.clock.time, "n": differences},
-            )
+    async def compared() -> None:
+        plan = office.workspace.project.plan("orders")
+        whole = sweep_of(plan, office.project.clock.time, whole=True)
+        await reconcile_plan(office.workspace, plan, wanted=whole)
 
-    compared(0)
+    await compared()
     assert await office.look() == []
-    compared(3)
+    office.source.rows += [{"id": "b"}, {"id": "c"}]
+    await compared()
     (began,) = await office.look()
-    assert "found differences: 3" in began and await office.look(3600) == []
-    compared(0)
+    assert "found differences: 2" in began and await office.look(3600) == []
+    await office.run()
+    await office.look()
+    await compared()
     (ended,) = await office.look()
     assert "[over]" in ended
 
@@ -597,6 +598,21 @@ async def test_a_channel_or_rule_that_is_gone(office: Office) -> None:
     assert office.on == [] and office.workspace.ledger.alerts.ended()[0].why == "gone"
 
 
+async def test_what_is_long_over_is_let_go_of_with_the_runs(office: Office) -> None:
+    ledger = office.workspace.ledger
+    await office.fail()
+    office.source.status = 200
+    await office.run()
+    await office.look()
+    assert len(await office.fail()) == 2
+    keep: dict[str, Any] = {"bodies": None, "payloads": None, "attempts": None}
+    ledger.pruning.prune(**keep, runs=office.project.clock.time - 1000)
+    assert len(ledger.alerts.ended()) == 1
+    ledger.pruning.prune(**keep, runs=office.project.clock.time + 1)
+    assert ledger.alerts.ended() == [] and len(office.on) == 1
+    assert ledger.store.tuples("SELECT DISTINCT alert_id FROM notices") == [(office.on[0].number,)]
+
+
 async def test_a_file_that_can_not_be_read_changes_nothing(office: Office) -> None:
     (_,) = await office.fail()
     (office.project.folder / "plans" / "orders.json").write_text("{", encoding="utf-8")
@@ -693,7 +709,8 @@ async def test_looking_costs_the_same_however_many_plans_and_records(office: Off
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from noria.engine import Workspace
+from noria.engine import Workspace, reconcile_plan
+from noria.engine.sweep import sweep_of
 from noria.ledger.alerts import Alerts
 from noria.metadata.clock import FakeClock
 from noria.metadata.project import load_project

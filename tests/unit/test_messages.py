@@ -15,7 +15,7 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # A key that is put together when it is used: t(f"state.{name}"), t("state." + name).
 _MADE = re.compile(r"""(?:t|Message)\(f?["']([a-z]+\.(?:[a-z]+_)?)(?:\{|["'] \+)""")
 # Names of settings that look like keys.
-_SETTINGS = {"paging.restart"}
+_SETTINGS = {"paging.restart", "paging.type"}
 # Texts that are the same word in both languages or hold nothing but values and names.
 _SAME = {"type.null", "run.failed_at", "http.status", "split.part", "console.comma"}
 

@@ -26,12 +26,12 @@ from apprise.plugins.email.base import NotifyEmail
 from noria.messages import Message
 from noria.metadata.alerts import Channel
 from noria.metadata.errors import NoriaError
-from noria.metadata.secrets import Redactor, resolve
+from noria.metadata.secrets import Redactor, is_reference, is_secret_key, resolve
 from noria.monitoring.robots import ADDRESSES, Refused, robot, unreachable
 from noria.monitoring.telling import Text
 
 # A message that was not taken after so long is given up, in seconds.
-PATIENCE = 20.0
+PATIENCE = 15.0
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 10.0
 # How Apprise tells of an HTTP status, and of what the network said.
 _STATUS, _NETWORK = re.compile(r"error=([0-9]{3})\b"), re.compile(r"Socket Exception: (.+)")
@@ -78,6 +78,8 @@ def opened(name: str, channel: Channel, folder: Path, redactor: Redactor, now: C
             plugin = _mail(channel, password)
         elif channel.kind == "webhook":
             plugin = _hook(url, token, redactor)
+            if is_reference(channel.url):
+                redactor.hide(url)
         elif channel.kind == "apprise":
             redactor.hide(url)
             plugin = Apprise.instantiate(url)
@@ -111,7 +113,9 @@ def _hook(url: str, token: str, redactor: Redactor) -> NotifyBase:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(parts.scheme)
-    redactor.hide(unquote(parts.password or ""), *(value for _, value in parse_qsl(parts.query)))
+    redactor.hide(
+        unquote(parts.password or ""), *(value for key, value in parse_qsl(parts.query) if is_secret_key(key))
+    )
     return NotifyJSON(
         host=parts.hostname,
         port=parts.port,

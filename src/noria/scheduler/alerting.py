@@ -26,6 +26,8 @@ GAP = 10.0
 # How long a try keeps others from trying, longer than it can take; then how long a channel that fails is left alone.
 PAUSES = (30.0, 60.0, 120.0, 300.0, 600.0)
 
+_ENDING = 10.0
+
 
 class Alerting:
     """A project's alerts. `complain` is told what goes wrong with them, once until it is something else."""
@@ -103,9 +105,10 @@ class Alerting:
             del self._sending[name]
 
     async def idle(self) -> None:
-        """Wait until nothing is being sent."""
+        """Wait until nothing is being sent, ten seconds at most: what is not noted as sent by then is sent once more by
+        whoever looks next."""
         if self._sending:
-            await asyncio.gather(*self._sending.values())
+            await asyncio.wait(self._sending.values(), timeout=_ENDING)
 
 
 def _sender() -> Callable[..., Awaitable[Message | None]]:
