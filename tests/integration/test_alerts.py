@@ -22,7 +22,9 @@ from aiosmtpd.controller import Controller
 from noria.engine import Workspace, reconcile_plan
 from noria.engine.sweep import sweep_of
 from noria.ledger.agenda import SCHEDULER_SECONDS
-from noria.ledger.alerts import Alert
+from noria.ledger.alerts import Alert, Begun
+from noria.messages import Message
+from noria.metadata.errors import NoriaError
 from noria.metadata.times import start_of
 from noria.scheduler.alerting import GAP, PAUSES
 from noria.scheduler.loop import Scheduler
@@ -287,6 +289,30 @@ async def test_what_is_wanted_and_nobody_runs(office: Office) -> None:
     assert "[over]" in ended
 
 
+async def test_what_is_wanted_again_while_it_runs_waits_from_then_on(office: Office) -> None:
+    agenda, vitals, now = office.workspace.ledger.agenda, office.workspace.ledger.vitals, office.project.clock.time
+    agenda.want([("orders", "extract")], now)
+    taken = agenda.wanted()
+    agenda.want([("orders", "extract")], now + 3000)
+    assert [one.first for one in vitals.asked(now)] == [now]
+    agenda.done(taken)
+    assert [one.first for one in vitals.asked(now)] == [now + 3000]
+
+
+async def test_who_looks_no_more_changes_nothing(office: Office) -> None:
+    """A process that was away for too long, and does not know it, can neither begin nor send."""
+    now = office.project.clock.time
+    async with office.project.workspace() as beside:
+        assert beside.ledger.agenda.lead(now + 60)
+        alerts = office.workspace.ledger.alerts
+        begun = Begun("dead", "dead", "orders", "warning", Message("alert.dead", {"count": "1"}), ("ding",))
+        for act in (lambda: alerts.change(now, [begun], [], [], []), lambda: alerts.try_("ding", [], now, now)):
+            with pytest.raises(NoriaError) as caught:
+                act()
+            assert caught.value.code == "superseded"
+    assert office.on == [] and alerts.channels() == {}
+
+
 async def test_nothing_new_received_for_a_while(office: Office) -> None:
     office.settings(ROBOTS + '[alerts.rules.orders-come]\nkind = "silence"\nafter = "6h"\nplans = ["orders"]\n')
     office.plan("others")
@@ -324,6 +350,7 @@ async def test_fixed_tokens_that_run_out(office: Office, monkeypatch: pytest.Mon
     assert await office.look() == []
     (began,) = await office.look(1.1 * day)
     assert "[warning] jwt" in began and "runs out at" in began and token not in began
+    assert [one.subject for one in office.on] == ["jwt"], "what no plan uses may run out"
     assert began.endswith("https://noria.example.com/connections")
     assert await office.look(7 * day) == [] and "ran out" in str(office.on[0].what)
     monkeypatch.setenv("CRM_TOKEN", _jwt(now + 400 * day))
@@ -556,18 +583,19 @@ async def test_a_signature_made_by_a_clock_that_is_wrong_is_refused(office: Offi
 
 
 async def test_a_robot_is_never_asked_more_than_it_takes(office: Office) -> None:
-    """Ten minutes in which a plan fails and recovers as fast as it can."""
+    """Four minutes in which a plan fails and recovers every two seconds."""
     office.settings(EVERYBODY + "[alerts.rules.failures]\nafter = 1\n")
     for n in range(120):
         office.source.status = 200 if n % 2 else 403
         await office.run()
-        await office.look()
+        await office.look(2)
     assert office.robots.refused == []
     wecom = [one.at for one in office.robots.messages if one.robot == "wecom"]
     assert max(sum(at <= one < at + 60 for one in wecom) for at in wecom) <= 20
     alerts = office.workspace.ledger.alerts
     numbers = [one.number for one in (*alerts.on(), *alerts.ended(limit=200))]
-    states = {n.state for notices in alerts.notices(numbers[5:]).values() for n in notices}
+    await office.look(GAP)
+    states = {n.state for notices in alerts.notices(numbers).values() for n in notices}
     assert len(numbers) == 60 and states == {"sent"}
 
 
@@ -752,6 +780,7 @@ async def test_a_process_that_is_killed_loses_no_message(office: Office, where: 
     assert len(office.robots.messages) == times - 1 and len(office.on) == 1
     office.project.clock.time = now
     await office.look(SCHEDULER_SECONDS + 1)
+    assert len(office.robots.messages) == 1, "what may just be on its way is not sent at once"
     await office.look(PAUSES[0])
     await office.look(PAUSES[0])
     await office.look(3600)
