@@ -148,7 +148,7 @@ def test_a_run_that_was_superseded_writes_nothing_more(ledger: Ledger) -> None:
         lambda: ledger.runs.begin_sweep(first, 1001.0, 0.0),
         lambda: ledger.runs.read_again(first, read, "", 1001.0),
         lambda: ledger.runs.end_read(first, read, 100.0),
-        lambda: ledger.staging.settle_ambiguous(first, read, 1001.0),
+        lambda: ledger.ambiguous.settle(first, read, 1001.0),
         lambda: ledger.comparing.resend(first, ["1"], 1001.0),
         lambda: ledger.runs.heartbeat(first, 1001.0, {}),
     ):
@@ -269,7 +269,7 @@ def test_look_ups_find_the_newest_and_follow_changes(ledger: Ledger) -> None:
 
 
 def test_hot_statements_use_their_indexes(ledger: Ledger, ledger_url: str) -> None:
-    from noria.ledger import delivery, staging
+    from noria.ledger import delivery, staging, versions
 
     run, read = begun(ledger)
     staged(ledger, run, read, rows(50))
@@ -278,7 +278,7 @@ def test_hot_statements_use_their_indexes(ledger: Ledger, ledger_url: str) -> No
         (delivery._AGAIN, {"p": 1, "after": 0, "now": 1.0, "n": 10}),
         (staging._KNOWN_IDS, {"ids": '["1"]', "p": 1}),
         (staging._SAME_STRAY, {"p": 1, "hash": b"", "stray": 1, "id": ""}),
-        (staging._SETTLED, {"p": 1, "first": 1, "last": 1}),
+        (versions._SETTLED, {"p": 1, "first": 1, "last": 1}),
     ):
         if not ledger_url:
             plan = " / ".join(row[3] for row in ledger.store.tuples("EXPLAIN QUERY PLAN " + statement, **values))
@@ -292,7 +292,7 @@ def test_hot_statements_use_their_indexes(ledger: Ledger, ledger_url: str) -> No
             continue
         assert "SCAN r" not in plan and "SCAN e" not in plan and "SEARCH" in plan, plan
         assert "TEMP B-TREE" not in plan or statement is delivery._AGAIN, plan
-        if statement in (staging._SAME_STRAY, staging._SETTLED):
+        if statement in (staging._SAME_STRAY, versions._SETTLED):
             assert "records_strays" in plan, plan
 
 
@@ -364,7 +364,7 @@ def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
                 run, read, number=1, request="", arrivals=page, cursor=None, now=20.0, delivers_changes=delivers
             )
             assert counts.staged + counts.unchanged + counts.duplicate == len(arrivals)
-            ledger.staging.settle_ambiguous(run, read, 21.0)
+            ledger.ambiguous.settle(run, read, 21.0)
             ledger.runs.end_read(run, read, read.started_at)
             due = ledger.delivery.fresh(run.plan_id, ledger.delivery.claimed(run.plan_id), 100)
             if due and number % 2:

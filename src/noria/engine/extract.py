@@ -32,6 +32,6 @@ async def extract(job: Job) -> None:
         return
     if not windowed(job.plan.source.metadata):
         # A window that shows one content of an id says nothing of the others.
-        ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
+        ledger.ambiguous.settle(job.run, staged.read, job.clock.now())
     watermark = watermark_of(job, read, reading.source.skew(), reading.signs.behind, settled=reading.settled)
     ledger.runs.end_read(job.run, staged.read, watermark, encoded(reading.signs.usual()))

@@ -48,7 +48,7 @@ async def read_in_parts(job: Job, split: Split, read: Read) -> None:
     if not whole:
         return
     if not windowed(job.plan.source.metadata) and split.window is None:
-        ledger.staging.settle_ambiguous(job.run, replace(read, kin=ledger.parts.kin(job.run.plan_id)), job.clock.now())
+        ledger.ambiguous.settle(job.run, replace(read, kin=ledger.parts.kin(job.run.plan_id)), job.clock.now())
     behind = max((Signs.of(signs).behind for signs in standing.signs), default=0.0)
     watermark = watermark_of(job, read, None, behind, settled=standing.settled)
     read_parts = {what: Partition.of(what) for what in standing.usual}

@@ -93,7 +93,7 @@ async def sweep(job: Job, wanted: Sweep) -> None:
         if not await Reading(job, source, arrivals, staged, windowed=True).run():
             return
         if wanted.begin is None and split is None:
-            ledger.staging.settle_ambiguous(job.run, staged.read, job.clock.now())
+            ledger.ambiguous.settle(job.run, staged.read, job.clock.now())
 
 
 async def swept_lists(job: Job, wanted: Sweep) -> AsyncIterator[tuple[Readable, Callable[[list[bytes]], Arrivals]]]:

@@ -30,6 +30,7 @@ from noria.ledger.shares import Shares
 from noria.ledger.staging import Staging
 from noria.ledger.store import Store
 from noria.ledger.tallies import Tallies
+from noria.ledger.versions import Ambiguous
 from noria.ledger.vitals import Vitals
 from noria.metadata.project import Project
 
@@ -43,6 +44,7 @@ class Ledger:
         pages, handover = Pages(store), Handover()
         self.runs = Runs(store)
         self.staging = Staging(store, pages, handover)
+        self.ambiguous = Ambiguous(store)
         self.delivery = Delivery(store, pages, handover)
         self.doubts = Doubts(store)
         self.lookups = Lookups(store, pages)

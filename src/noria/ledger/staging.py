@@ -20,6 +20,7 @@ from noria.ledger.reasons import stored
 from noria.ledger.runs import Read, Run
 from noria.ledger.store import Store, Transaction
 from noria.ledger.tallies import tally
+from noria.ledger.versions import keep_version, newest_version
 from noria.messages import Message
 
 
@@ -59,15 +60,6 @@ _SAME_STRAY = (
     "SELECT seq, read_id FROM records INDEXED BY records_strays"
     " WHERE plan_id = :p AND hash = :hash AND +stray = :stray AND stray <> 0"
     " AND COALESCE(id, '') = :id"
-)
-_SETTLED = (
-    "SELECT s.seq, s.id, s.hash, s.page_id, s.position FROM records s INDEXED BY records_strays"
-    " CROSS JOIN records r WHERE r.plan_id = s.plan_id AND r.id = s.id AND r.stray = 0"
-    " AND s.plan_id = :p AND +s.stray = 2 AND s.stray <> 0 AND s.read_id < :first AND r.read_id >= :first"
-    " AND r.read_id <= :last"
-)
-_ANY_AMBIGUOUS = (
-    "SELECT 1 FROM records INDEXED BY records_strays WHERE plan_id = :p AND +stray = 2 AND stray <> 0 LIMIT 1"
 )
 _ANY_SKIPPED = "SELECT 1 FROM exceptions WHERE plan_id = :p AND state = 'skipped' LIMIT 1"
 _SKIPPED = (
@@ -210,10 +202,10 @@ class Staging:
         newest: bytes,
     ) -> None:
         """A content that another of the same id on the same page comes after: it is kept beside, and not sent."""
-        if digest in (newest, old and old[1]) or self._newest_version(c, page, record_id, "overwritten") == digest:
+        if digest in (newest, old and old[1]) or newest_version(c, page.run, record_id, "overwritten") == digest:
             page.counts.unchanged += 1
             return
-        self._version(c, page, record_id, "overwritten", None, digest, page.page_id, page.take(raw))
+        keep_version(c, page.run, page.now, record_id, "overwritten", None, digest, page.page_id, page.take(raw))
         page.counts.duplicate += 1
 
     def _insert_all(self, c: Transaction, page: _Page, arrivals: Arrivals, digests: list[bytes]) -> bool:
@@ -317,7 +309,7 @@ class Staging:
                 )
             return seq, digest if seen_by != read_id else old_digest, read_id
         if page.read.showed(seen_by) and not overwrites:
-            if self._newest_version(c, page, arrival.id) == digest:
+            if newest_version(c, page.run, arrival.id) == digest:
                 page.counts.unchanged += 1
                 page.counts.same += 1
             else:
@@ -331,11 +323,13 @@ class Staging:
                 page.inserts.remove(own)
                 page.exceptions = [one for one in page.exceptions if one["seq"] != seq]
             return self._replace(c, page, arrival, digest, old, row_page, position)
-        if self._newest_version(c, page, arrival.id) == digest:
+        if newest_version(c, page.run, arrival.id) == digest:
             page.counts.unchanged += 1
             page.counts.changed.pop()
         else:
-            self._version(c, page, arrival.id, "duplicate", None, digest, page.page_id, page.take(arrival.raw))
+            keep_version(
+                c, page.run, page.now, arrival.id, "duplicate", None, digest, page.page_id, page.take(arrival.raw)
+            )
             page.counts.duplicate += 1
         page.touched.append(seq)
         return seq, old_digest, read_id
@@ -352,7 +346,7 @@ class Staging:
     ) -> tuple[int, bytes, int]:
         """The newer content takes the record's place at the end of the queue; the older is kept as a version."""
         keys = {"p": page.run.plan_id, "seq": old[0]}
-        self._version(c, page, arrival.id, "superseded", old[0], old[1], old_page, old_position)
+        keep_version(c, page.run, page.now, arrival.id, "superseded", old[0], old[1], old_page, old_position)
         held = c.row("SELECT reason FROM exceptions WHERE plan_id = :p AND seq = :seq AND state = 'held'", keys)
         c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
         page.replaced += c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys).rowcount
@@ -362,43 +356,6 @@ class Staging:
             page.exceptions.append({"seq": seq, "state": "held", "reason": held.reason})
         self.replaced += 1
         return seq, digest, page.read.read_id
-
-    def _version(
-        self,
-        c: Transaction,
-        page: _Page,
-        record_id: str | None,
-        kind: str,
-        seq: int | None,
-        digest: bytes,
-        page_id: int,
-        position: int,
-    ) -> None:
-        c.run(
-            "INSERT INTO versions (plan_id, id, kind, seq, hash, page_id, position, run_id, noted_at)"
-            " VALUES (:p, :id, :kind, :seq, :hash, :page, :position, :run, :now)",
-            {
-                "p": page.run.plan_id,
-                "id": record_id,
-                "kind": kind,
-                "seq": seq,
-                "hash": digest,
-                "page": page_id,
-                "position": position,
-                "run": page.run.run_id,
-                "now": page.now,
-            },
-        )
-
-    def _newest_version(
-        self, c: Transaction, page: _Page, record_id: str | None, kind: str = "duplicate"
-    ) -> bytes | None:
-        found = c.value(
-            "SELECT hash FROM versions WHERE plan_id = :p AND id = :id AND kind = :kind"
-            " ORDER BY version_id DESC LIMIT 1",
-            {"p": page.run.plan_id, "id": record_id, "kind": kind},
-        )
-        return bytes(found) if found is not None else None
 
     def _never_sent(self, c: Transaction, keys: dict[str, Any]) -> bool:
         """Whether a record was certainly never written, so that newer content may take its place even under
@@ -435,26 +392,6 @@ class Staging:
             c.run(_TOUCH, {"read": page.read.read_id, "p": page.run.plan_id, "seqs": seqs})
         if page.exceptions:
             note_exceptions(c, page.run, page.exceptions, page.now)
-
-    def settle_ambiguous(self, run: Run, read: Read, now: float) -> int:
-        """After a whole read: an ambiguous content whose id this read showed with just one other content is no longer
-        in question; it leaves the invalid records and stays among the record's versions. Gives how many."""
-        if not self.store.tuples(_ANY_AMBIGUOUS, p=run.plan_id):
-            return 0
-        first, last = read.kin if read.kin[1] > 0 else (read.read_id, read.read_id)
-        with self.store.transaction(run) as c:
-            rows = c.rows(
-                _SETTLED,
-                {"p": run.plan_id, "first": first, "last": last},
-            )
-            page = _Page(run, read, now, 0, 0)
-            for row in rows:
-                self._version(c, page, row.id, "resolved", row.seq, row.hash, row.page_id, row.position)
-                keys = {"p": run.plan_id, "seq": row.seq}
-                c.run("DELETE FROM exceptions WHERE plan_id = :p AND seq = :seq", keys)
-                c.run("DELETE FROM records WHERE plan_id = :p AND seq = :seq", keys)
-            c.run("UPDATE plans SET records = records - :n WHERE plan_id = :p", {"n": len(rows), "p": run.plan_id})
-        return len(rows)
 
 
 def _due(arrivals: Arrivals, first_seq: int, page_id: int) -> list[Due]:

@@ -55,18 +55,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "字符串要加引号，表头写作 [connections.名称]",
         "quote texts; tables look like [connections.name]",
     ),
-    "secret.env_missing": ("环境变量 {name} 未设置", "the environment variable {name} is not set"),
-    "secret.env_hint": ("先执行 export {name}=…，再运行", "set it first: export {name}=…"),
-    "secret.file_missing": (
-        "无法读取密钥文件 {path}：{reason}",
-        "can't read the secret's file {path}: {reason}",
-    ),
-    "secret.file_hint": ("路径相对于项目目录", "the path is relative to the project's folder"),
-    "secret.literal": ("{key} 中直接写了密钥", "{key} holds a secret in plain text"),
-    "secret.literal_hint": (
-        '改为 "env:{name}" 或 "file:路径"，把密钥放到文件之外',
-        'write "env:{name}" or "file:PATH" and keep the secret out of this file',
-    ),
     "project.missing": ("{folder} 中没有 noria.toml", "there is no noria.toml in {folder}"),
     "project.missing_hint": (
         "用 noria init 新建项目，或用 --project 指定目录",
@@ -389,46 +377,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "check.split_param_hint": ("写 param", "write param"),
     "check.split_below": ("below 要和 api 一起用", "below goes with api"),
     "check.split_below_hint": ("写 api，或去掉 below", "write api, or leave below out"),
-    "connection.unknown": ("noria.toml 中没有连接 {name}", "noria.toml has no connection {name}"),
-    "connection.unknown_hint": ("已有的连接：{known}", "the connections there: {known}"),
-    "connection.no_connector": ("连接 {name} 没有写 connector", "the connection {name} names no connector"),
-    "connection.unknown_connector": ("没有名为 {connector} 的连接器", "there is no connector {connector}"),
-    "connection.base_url": ("{value} 不是网址", "{value} is not a URL"),
-    "connection.base_url_hint": ("写作 https://主机名", "write https://host"),
-    "connection.timezone": ("没有时区 {value}", "there is no time zone {value}"),
-    "connection.timezone_hint": (
-        "使用 IANA 名称，例如 Asia/Shanghai",
-        "use an IANA name such as Asia/Shanghai",
-    ),
-    "connection.auth_incomplete": ("{type} 认证缺少 {key}", "auth of type {type} needs {key}"),
-    "connection.auth_hint": (
-        "在 [connections.{name}.auth] 中补上 {key}",
-        "add {key} to [connections.{name}.auth]",
-    ),
-    "connection.okki_credentials": (
-        "小满连接需要 client_id 和 client_secret，或 token",
-        "an OKKI connection needs client_id and client_secret, or a token",
-    ),
-    "connection.okki_hint": (
-        "企业管理 → 外部对接 → API对接 中获取，写作 env:名称",
-        "see OKKI CRM: 企业管理 → 外部对接 → API对接; write env:NAME",
-    ),
-    "connection.paging_incomplete": ("{type} 分页缺少 {key}", "paging of type {type} needs {key}"),
-    "connection.sql": (
-        "SQL 不是 HTTP 方法，该连接器不能执行 SQL",
-        "SQL is no HTTP method: this connector can't execute SQL",
-    ),
-    "connection.sql_hint": ("使用数据库连接，或改为 GET、POST", "use a connection to a database, or write GET or POST"),
-    "connection.unknown_api": ("{connector} 没有接口 {api}", "{connector} has no endpoint {api}"),
-    "connection.wrong_method": (
-        "{api} 只接受 {expected}，不接受 {method}",
-        "{api} takes {expected}, not {method}",
-    ),
-    "connection.parameter_dropped": (
-        "{api} 没有参数 {field}，发送时略去",
-        "{api} has no parameter {field}; it is left out of the request",
-    ),
-    "connection.parameter_hint": ("可用的参数：{known}", "its parameters: {known}"),
     "ledger.bad_url": ("账本地址 {url} 无法使用", "the ledger's URL {url} can't be used"),
     "ledger.bad_url_hint": (
         "写作 sqlite:///noria.db 或 postgresql://用户@主机/库",
