@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from starlette.routing import Route
 
 from noria.console.access import hashed
-from noria.console.app import Operations
+from noria.console.app import Guarded, Operations
 from noria.console.server import serving
 from noria.engine import run_plan
 from noria.messages import CATALOGUE
@@ -42,7 +43,7 @@ PAGES = (
     "/plans/p/versions",
     "/alerts",
 )
-ADMINS = ("/audit", "/new", "/plans/p/edit", "/connection", "/connection?name=here")
+ADMINS = ("/audit", "/new", "/plans/p/edit", "/connection", "/connection?name=here", "/tokens")
 NASTY = "<script>alert('x')</script> مرحبا 😀 " + "很长" * 200
 USERS = f"""
 [console.users.vera]
@@ -313,7 +314,7 @@ async def test_a_page_that_is_open_hears_of_changes(project: Project) -> None:
         ("/records?plan=p&q=%00", 400),
         ("/records?plan=%00", 400),
         ("/records?plan=nowhere", 200),
-        ("/plans/p?tab=x", 404),
+        ("/plans/p?tab=x", 400),
         ("/plans/p/record?seq=x", 400),
         ("/plans/p/record?seq=999", 404),
         ("/plans/p/record/edit?seq=999", 404),
@@ -327,7 +328,7 @@ async def test_a_page_that_is_open_hears_of_changes(project: Project) -> None:
         ("/audit?before=1e3", 400),
         ("/plans/p/record?id=%00", 400),
         ("/plans/p/record?id=nobody", 404),
-        ("/plans/%00", 404),
+        ("/plans/%00", 400),
         ("/failures?plan=%00", 400),
         ("/alerts?before=x", 400),
         ("/nowhere", 404),
@@ -336,6 +337,24 @@ async def test_a_page_that_is_open_hears_of_changes(project: Project) -> None:
 async def test_an_address_that_nobody_linked_to_is_refused(project: Project, path: str, status: int) -> None:
     async with console(project) as shown:
         assert (await shown.get(path))[0] == status
+
+
+async def test_nothing_is_reached_that_is_not_declared(project: Project) -> None:
+    coming = {("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("POST", "/language"), ("GET", "/events")}
+    async with console(project) as shown:
+        declared = {(one.method, one.path) for one in shown.operations.endpoints()}
+        assert set(reached(shown.operations.app())) == declared | coming | {("GET", "/static")}
+
+
+def reached(app: Any) -> Iterator[tuple[str, str]]:
+    """Every method and path that an application answers."""
+    for route in app.routes:
+        if isinstance(route, Route):
+            yield from ((method, route.path) for method in route.methods or () if method != "HEAD")
+        elif isinstance(route.app, Guarded):
+            yield from reached(route.app.app.app)
+        else:
+            yield "GET", route.path
 
 
 async def test_a_form_that_is_too_large_is_not_taken(project: Project) -> None:

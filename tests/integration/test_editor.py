@@ -289,7 +289,7 @@ async def test_a_new_plan_is_saved_run_and_refused_while_something_is_wrong(proj
         new = await Editing(shown, "/new").open()
         await new.put(**{"/source/connection": "here", "/source/metadata/api": "/list", "/source/metadata/id": "id"})
         await new.put(**{"/target/connection": "here", "/target/metadata/api": "/items"})
-        for bad in ("", "../x", "a/b", ".hidden", "x" * 81, "a\x00b", "新 方案"):
+        for bad in ("", "../x", "a/b", ".hidden", "x" * 81, "新 方案"):
             new.fields["key"] = bad
             await new.put("save")
             assert "请填写文件名" in new.page, bad

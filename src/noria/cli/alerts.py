@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -86,4 +87,4 @@ def _as_json(one: Alert) -> dict[str, Any]:
 
 def _failing(one: ChannelStands) -> dict[str, Any]:
     times = {name: iso(getattr(one, name)) for name in ("tried_at", "sent_at", "next_at", "failing_since")}
-    return {**one._asdict(), "error": str(one.error), **times}
+    return {**asdict(one), "error": str(one.error), **times}

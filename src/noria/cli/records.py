@@ -189,7 +189,7 @@ def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
                     for one in found.plans
                 ],
                 "workers": [
-                    {**one._asdict(), "started_at": iso(one.started_at), "seen_at": iso(one.seen_at)}
+                    {**asdict(one), "started_at": iso(one.started_at), "seen_at": iso(one.seen_at)}
                     for one in found.workers
                 ],
                 "lost": found.lost,

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import secrets
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +17,13 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from starlette.requests import Request
 
+from noria.console.denied import Denied
+from noria.console.guesses import Guesses
 from noria.engine import Workspace
 from noria.metadata.project import User
 from noria.metadata.secrets import resolve
 
 ROLES = ("viewer", "operator", "admin")
-# Failed log-ins from one address, or of one name, within this many seconds: no more than so many.
-_WINDOW, _MOST = 300.0, 5
 _HASHER = PasswordHasher()
 # Verified in vain where there is no such user, so that the answer takes as long.
 _NOBODY = _HASHER.hash(secrets.token_hex(8))
@@ -43,21 +41,12 @@ class Reader:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-class Denied(Exception):
-    """A request that is not answered as asked: the HTTP status, and a catalogue key that says why."""
-
-    def __init__(self, status: int, key: str) -> None:
-        super().__init__(key)
-        self.status = status
-        self.key = key
-
-
 class Access:
     """Knows a project's users, and keeps guessing slow."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._tried: dict[str, deque[float]] = {}
+        self.guesses = Guesses(workspace.clock.steady)
 
     @property
     def users(self) -> dict[str, User]:
@@ -86,7 +75,8 @@ class Access:
         address = request.client.host if request.client else ""
         keys = (f"address {address}", f"name {name[:100]}")
         # Counted before it is looked at, since that takes its time and others may try meanwhile.
-        self._try(keys)
+        self.guesses.refuse(keys)
+        self.guesses.count(keys)
         user = self.users.get(name)
         known = self._known(user) if user is not None else _NOBODY
         try:
@@ -95,27 +85,13 @@ class Access:
             user = None
         if user is None:
             raise Denied(401, "console.wrong_password")
-        for key in keys:
-            self._tried.pop(key, None)
+        self.guesses.forget(keys)
         request.session.clear()
         request.session.update({"user": name, "of": _print_of(known)})
         return Reader(name, user.role)
 
     def _known(self, user: User) -> str:
         return resolve(user.password, self.workspace.project.folder)
-
-    def _try(self, keys: Sequence[str]) -> None:
-        """Count a try; raises `Denied` when there were too many."""
-        now = self.workspace.clock.steady()
-        for key, recent in list(self._tried.items()):
-            while recent and recent[0] <= now - _WINDOW:
-                recent.popleft()
-            if not recent:
-                del self._tried[key]
-        if any(len(self._tried.get(key, ())) >= _MOST for key in keys):
-            raise Denied(429, "console.too_often")
-        for key in keys:
-            self._tried.setdefault(key, deque()).append(now)
 
 
 def hashed(password: str) -> str:
@@ -148,16 +124,11 @@ def forgery_token(session: dict[str, Any]) -> str:
     return str(session.setdefault("token", secrets.token_urlsafe(24)))
 
 
-async def refuse_forgery(request: Request) -> None:
-    """Raise `Denied` unless a change was asked for by one of our own pages."""
+def refuse_forgery(request: Request, given: str) -> None:
+    """Raise `Denied` unless a change was asked for by one of our own pages, which know the session's token."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise Denied(403, "console.forged")
-    given = request.headers.get("x-token")
-    if given is None:
-        # As many fields as a large plan has in the editor.
-        form = await request.form(max_fields=20_000)
-        given = str(form.get("token", ""))
     known = request.session.get("token")
     if not isinstance(known, str) or not hmac.compare_digest(known.encode(), given.encode()):
         raise Denied(403, "console.forged")

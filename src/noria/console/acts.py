@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from noria.connectors.failures import Failure
-from noria.console.access import Denied
-from noria.console.door import Door, text_in
+from noria.console.answers import Done, Replayed, Tested
+from noria.console.asked import EnabledAsked, ReplayAsked
+from noria.console.denied import Denied
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, does
 from noria.console.planfiles import Conflict, PlanFiles
 from noria.console.render import address
 from noria.engine.preview import source_records
 from noria.engine.staged import first_sync
 from noria.ledger import Ledger
-from noria.ledger.browsing import TROUBLE
 from noria.metadata.macros import Moment
 from noria.metadata.splicing import with_value
 
@@ -26,15 +27,14 @@ class Acts:
         self.door = door
         self.files = files
 
-    def routes(self) -> list[BaseRoute]:
-        """Every act; an operator's."""
-        found = {
-            "/plans/{key}/run": self._run_now,
-            "/plans/{key}/enabled": self._enable,
-            "/plans/{key}/replay": self._replay,
-            "/connections/{name}/test": self._test,
-        }
-        return [Route(path, self.door.opens("operator", view), methods=["POST"]) for path, view in found.items()]
+    def endpoints(self) -> list[Endpoint]:
+        """Every act."""
+        return [
+            does("run_now", "/plans/{key}/run", self._run_now, Done),
+            does("enable", "/plans/{key}/enabled", self._enable, Done, takes=EnabledAsked),
+            does("replay", "/plans/{key}/replay", self._replay, Replayed, takes=ReplayAsked),
+            does("test", "/connections/{name}/test", self._test, Tested),
+        ]
 
     async def _test(self, request: Request) -> Response:
         """Ask for the first page of a plan that reads from a connection."""
@@ -61,8 +61,7 @@ class Acts:
         return await self.door.noted(request, "run", plan.key, f"/plans/{plan.key}")
 
     async def _enable(self, request: Request) -> Response:
-        plan, form = self.door.plan_of(request), await request.form()
-        enabled = form.get("enabled") == "true"
+        plan, enabled = self.door.plan_of(request), request.state.asked.enabled
         now, what = self.files.read(plan.key), "resume" if enabled else "pause"
         text = with_value(now.text, ("enabled",), enabled)
         try:
@@ -73,23 +72,21 @@ class Acts:
 
     async def _replay(self, request: Request) -> Response:
         """Records of a plan go back to be sent: one by its id, or those of a state, of one cause."""
-        plan, form, now = self.door.plan_of(request), await request.form(), request.state.now
-        record_id, state, cause = (text_in(form.get(name)) for name in ("id", "state", "cause"))
-        if state is not None and state not in TROUBLE:
-            raise Denied(400, "console.no_such_state")
-        if record_id is None and state is None:
+        plan, now = self.door.plan_of(request), request.state.now
+        asked: ReplayAsked = request.state.asked
+        if not asked.id and asked.state is None:
             raise Denied(400, "console.nothing_chosen")
 
         def replay(ledger: Ledger) -> int:
             number = ledger.runs.known_plan(plan.key)
             if number is None:
                 return 0
-            count = ledger.records.replay(number, now, state=state, record_id=record_id, cause=cause)
+            count = ledger.records.replay(number, now, state=asked.state, record_id=asked.id, cause=asked.cause)
             if count and plan.enabled:
                 ledger.agenda.want([(plan.key, "deliver")], now)
             return count
 
         count = await self.door.desk.ask(replay)
-        back = address(f"/plans/{plan.key}/record", id=record_id) if record_id else address("/failures")
-        detail = {"id": record_id, "state": state, "cause": cause, "count": count}
+        back = address(f"/plans/{plan.key}/record", id=asked.id) if asked.id else address("/failures")
+        detail = {"id": asked.id, "state": asked.state, "cause": asked.cause, "count": count}
         return await self.door.noted(request, "replay", plan.key, back, **detail)

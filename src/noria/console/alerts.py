@@ -7,10 +7,12 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied
-from noria.console.door import Door, number_in
+from noria.console.answers import Acknowledged, AlertsPage, ChannelTested, ShownAlert, ShownChannel, ShownRule, Told
+from noria.console.asked import OlderThan
+from noria.console.denied import Denied
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import page
 from noria.ledger import Ledger
 from noria.ledger.alerts import BEGAN, Alert, Notice
@@ -19,8 +21,6 @@ from noria.metadata.errors import NoriaError
 from noria.monitoring.telling import lasted, link, worded
 from noria.scheduler.trial import try_channel
 
-_PAGE = 50
-
 
 class AlertPages:
     """The page, and what can be done on it."""
@@ -28,62 +28,63 @@ class AlertPages:
     def __init__(self, door: Door) -> None:
         self.door = door
 
-    def routes(self) -> list[BaseRoute]:
-        """The page is a viewer's, acts are an operator's."""
-        acts = {"/alerts/{number}/acknowledge": self._acknowledge, "/alerts/channels/{name}/test": self._test}
+    def endpoints(self) -> list[Endpoint]:
+        """The page, and its acts."""
         return [
-            Route("/alerts", self.door.opens("viewer", self._alerts)),
-            *(Route(path, self.door.opens("operator", view), methods=["POST"]) for path, view in acts.items()),
+            shows("alerts", "/alerts", self._alerts, AlertsPage, takes=OlderThan),
+            does("acknowledge", "/alerts/{number}/acknowledge", self._acknowledge, Acknowledged),
+            does("try_channel", "/alerts/channels/{name}/test", self._test, ChannelTested),
         ]
 
     async def _alerts(self, request: Request) -> Response:
-        now, before = request.state.now, number_in(request.query_params.get("before"))
+        now, asked = request.state.now, request.state.asked
         settings, clean = self.door.workspace.project.alerts, self.door.workspace.redactor.clean
 
         def read(ledger: Ledger) -> Any:
-            on, ended = ledger.alerts.on(), ledger.alerts.ended(before=before, limit=_PAGE + 1)
+            on, ended = ledger.alerts.on(), ledger.alerts.ended(before=asked.before, limit=asked.limit + 1)
             numbers = [one.number for one in (*on, *ended)]
             return on, ended, ledger.alerts.notices(numbers), ledger.alerts.channels()
 
         on, ended, notices, stands = await self.door.desk.ask(read)
         quiet = {name: _quiet_until(one, now) for name, one in settings.channels.items()}
         rules = rulings(settings)
-        data = {
-            "on": [_shown(one, notices[one.number], quiet) for one in on],
-            "ended": [_shown(one, notices[one.number], quiet) for one in ended[:_PAGE]],
-            "next": ended[_PAGE - 1].number if len(ended) > _PAGE else None,
-            "before": before,
-            "channels": [
-                {
-                    "name": name,
-                    "kind": one.kind,
-                    "severity": one.severity,
-                    "address": clean(", ".join(one.to) if one.kind == "email" else ""),
-                    "rules": [rule.name for rule in rules if name in rule.channels],
-                    "quiet": f"{one.quiet.begin}–{one.quiet.end} {one.zone}" if one.quiet else None,
-                    "quiet_until": quiet[name],
-                    "stands": stands.get(name),
-                }
+        shown, more = cut(ended, asked.limit)
+        answer = AlertsPage(
+            on=[_shown(one, notices[one.number], quiet) for one in on],
+            ended=[_shown(one, notices[one.number], quiet) for one in shown],
+            next=shown[-1].number if more else None,
+            before=asked.before,
+            channels=[
+                ShownChannel(
+                    name=name,
+                    kind=one.kind,
+                    severity=one.severity,
+                    address=clean(", ".join(one.to) if one.kind == "email" else ""),
+                    rules=[rule.name for rule in rules if name in rule.channels],
+                    quiet=f"{one.quiet.begin}–{one.quiet.end} {one.zone}" if one.quiet else None,
+                    quiet_until=quiet[name],
+                    stands=stands.get(name),
+                )
                 for name, one in settings.channels.items()
             ],
-            "rules": [
-                {
-                    "name": rule.name,
-                    "kind": rule.kind,
-                    "after": lasted(rule.after) if rule.kind in LASTING else int(rule.after),
-                    "severity": rule.severity,
-                    "plans": sorted(rule.plans or ()),
-                    "others": sorted(rule.others),
-                    "channels": list(rule.channels),
-                }
+            rules=[
+                ShownRule(
+                    name=rule.name,
+                    kind=rule.kind,
+                    after=lasted(rule.after) if rule.kind in LASTING else int(rule.after),
+                    severity=rule.severity,
+                    plans=sorted(rule.plans or ()),
+                    others=sorted(rule.others),
+                    channels=list(rule.channels),
+                )
                 for rule in rules
             ],
-        }
-        return page(request, "alerts.html", data)
+        )
+        return page(request, "alerts.html", answer)
 
     async def _acknowledge(self, request: Request) -> Response:
-        number, now, who = number_in(request.path_params["number"]), request.state.now, request.state.reader.name
-        found = await self.door.desk.ask(lambda ledger: ledger.alerts.acknowledge(number or 0, who, now))
+        number, now, who = request.path_params["number"], request.state.now, request.state.reader.name
+        found = await self.door.desk.ask(lambda ledger: ledger.alerts.acknowledge(number, who, now))
         if found is None:
             raise Denied(409, "console.not_on")
         plan = "" if found.kind == "token" else found.subject
@@ -112,26 +113,26 @@ def _quiet_until(channel: Channel, now: float) -> float | None:
         return None  # `noria check` says what is wrong with it
 
 
-def _shown(alert: Alert, notices: Iterable[Notice], quiet: dict[str, float | None]) -> dict[str, Any]:
+def _shown(alert: Alert, notices: Iterable[Notice], quiet: dict[str, float | None]) -> ShownAlert:
     """An alert with what was said of it where."""
-    return {
-        "number": alert.number,
-        "rule": alert.rule,
-        "kind": alert.kind,
-        "severity": alert.severity,
-        "subject": alert.subject,
-        "what": worded(alert.what) if alert.what is not None else None,
-        "began_at": alert.began_at,
-        "ended_at": alert.ended_at,
-        "why": alert.why,
-        "acknowledged_at": alert.acknowledged_at,
-        "acknowledged_by": alert.acknowledged_by,
-        "page": link(alert.kind, alert.subject, "/"),
-        "told": _told(notices, quiet),
-    }
+    return ShownAlert(
+        number=alert.number,
+        rule=alert.rule,
+        kind=alert.kind,
+        severity=alert.severity,
+        subject=alert.subject,
+        what=worded(alert.what) if alert.what is not None else None,
+        began_at=alert.began_at,
+        ended_at=alert.ended_at,
+        why=alert.why,
+        acknowledged_at=alert.acknowledged_at,
+        acknowledged_by=alert.acknowledged_by,
+        page=link(alert.kind, alert.subject, "/"),
+        told=_told(notices, quiet),
+    )
 
 
-def _told(notices: Iterable[Notice], quiet: dict[str, float | None]) -> list[dict[str, Any]]:
+def _told(notices: Iterable[Notice], quiet: dict[str, float | None]) -> list[Told]:
     """By channel how far an alert was told: of its beginning, unless it was told of its end, too."""
     newest: dict[str, Notice] = {}
     for one in notices:
@@ -142,5 +143,5 @@ def _told(notices: Iterable[Notice], quiet: dict[str, float | None]) -> list[dic
     for channel, one in newest.items():
         until = quiet.get(channel) if one.state == "waiting" else None
         state = "held" if until is not None else "retried" if one.state == "waiting" and one.tries else one.state
-        found.append({"channel": channel, "phase": one.phase, "state": state, "at": one.at, "until": until})
+        found.append(Told(channel=channel, phase=one.phase, state=state, at=one.at, until=until))
     return found

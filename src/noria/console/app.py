@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, request_response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Sent
 
-from noria.console.access import Denied
 from noria.console.acts import Acts
 from noria.console.alerts import AlertPages
 from noria.console.connections import Connections
+from noria.console.denied import Denied
 from noria.console.desk import Desk
 from noria.console.door import Door
 from noria.console.editor import Editor
+from noria.console.endpoints import Endpoint, does, shows
 from noria.console.hooks import Refused, event_of
 from noria.console.lists import Lists
 from noria.console.live import Live
@@ -32,6 +34,7 @@ from noria.console.reconciling import Reconciling
 from noria.console.render import HERE
 from noria.console.runs import RunPages
 from noria.console.stories import Stories
+from noria.console.tokens import Tokens
 from noria.console.versions import Versions
 from noria.engine import Workspace
 from noria.ledger.overview import overview
@@ -71,6 +74,10 @@ class Guarded:
             await send(message)
 
         await self.app(scope, _bounded(receive, Denied(413, "console.too_large")), guarded)
+
+
+async def _nowhere(_: Request) -> Response:
+    raise Denied(404, "console.no_such_page")
 
 
 def _bounded(receive: Receive, too_large: Exception) -> Receive:
@@ -116,7 +123,8 @@ class Operations:
     def __init__(self, workspace: Workspace, alive: Callable[[], bool] = lambda: True) -> None:
         self.workspace = workspace
         self.alive = alive
-        self.desk: Desk | None = None
+        self.desk = Desk(workspace.project)
+        self.door = Door(workspace, self.desk)
         self.figures = Figures(
             lambda: overview(workspace.ledger.store, workspace.ledger.agenda, workspace.clock.now()),
             lambda: (workspace.ledger.alerts.on(), list(workspace.ledger.alerts.channels().values())),
@@ -124,38 +132,54 @@ class Operations:
 
     def app(self) -> Starlette:
         """The application. Close it with `close`."""
-        self.desk = Desk(self.workspace.project)
-        files = PlanFiles(self.workspace, self.desk)
-        door, live = Door(self.workspace, self.desk), Live(self.desk, self.workspace.clock, self.alive)
+        live = Live(self.desk, self.workspace.clock, self.alive)
         console = [
-            *Pages(door).routes(),
-            *Editor(door, files).routes(),
-            *Connections(door).routes(),
-            *Versions(door, files).routes(),
-            *Acts(door, files).routes(),
-            *Stories(door).routes(),
-            *Lists(door).routes(),
-            *RunPages(door).routes(),
-            *Reconciling(door).routes(),
-            *AlertPages(door).routes(),
-            *Login(door).routes(),
-            Route("/events", door.opens("viewer", live.events)),
+            *self.door.routes(self._console()),
+            *Login(self.door).routes(),
+            Route("/events", self.door.opens("viewer", live.events)),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
+        pages = Router(console, default=request_response(self.door.opens(None, _nowhere)))
         return Starlette(
             routes=[
-                Route("/healthz", self._healthy),
-                Route("/readyz", self._ready),
-                Route("/metrics", self._metrics),
-                Route("/hooks/{plan}", self._hook, methods=["POST"]),
-                Mount("/", Guarded(_Sessions(Router(console), self.desk))),
+                *(Route(one.path, one.view, methods=[one.method]) for one in self._machines()),
+                Mount("/", Guarded(_Sessions(pages, self.desk))),
             ]
         )
 
+    def endpoints(self) -> list[Endpoint]:
+        """All that is declared."""
+        return [*self._console(), *self._machines()]
+
+    def _console(self) -> list[Endpoint]:
+        """What people and programs ask for, behind the door."""
+        door, files = self.door, PlanFiles(self.workspace, self.desk)
+        return [
+            *Pages(door).endpoints(),
+            *Editor(door, files).endpoints(),
+            *Connections(door).endpoints(),
+            *Versions(door, files).endpoints(),
+            *Acts(door, files).endpoints(),
+            *Stories(door).endpoints(),
+            *Lists(door).endpoints(),
+            *RunPages(door).endpoints(),
+            *Reconciling(door).endpoints(),
+            *AlertPages(door).endpoints(),
+            *Tokens(door).endpoints(),
+        ]
+
+    def _machines(self) -> list[Endpoint]:
+        """What watches the process, and systems that push; answered whoever asks."""
+        return [
+            shows("healthz", "/healthz", self._healthy, str, role=None, errors=(503,)),
+            shows("readyz", "/readyz", self._ready, str, role=None, errors=(503,)),
+            shows("metrics", "/metrics", self._metrics, str, role=None),
+            does("hook", "/hooks/{plan}", self._hook, dict[str, Any], role=None, errors=(400, 401, 413, 503)),
+        ]
+
     def close(self) -> None:
         """Let go of the ledger."""
-        if self.desk is not None:
-            self.desk.close()
+        self.desk.close()
 
     async def _healthy(self, _: Request) -> Response:
         return PlainTextResponse("ok") if self.alive() else PlainTextResponse("stopping", status_code=503)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from noria.connectors.connection import open_connection
 from noria.connectors.failures import Failure
 from noria.connectors.http import HTTP
 from noria.connectors.registry import CONNECTORS
 from noria.connectors.settings import AUTH_NEEDS
-from noria.console.access import Denied
+from noria.console.answers import Connected, ConnectionPage, Finding, SettingShown
+from noria.console.asked import ConnectionAsked, ConnectionOf
 from noria.console.connectionfile import NAME, ConnectionFile, reference
+from noria.console.denied import Denied
 from noria.console.door import Door
+from noria.console.endpoints import Endpoint, body_of, does, shows
 from noria.console.fields import Field
 from noria.console.planfiles import Conflict
 from noria.console.render import as_json, page, wants_json
@@ -55,16 +57,16 @@ class Connections:
         self.door = door
         self.file = ConnectionFile(door.workspace.project.folder)
 
-    def routes(self) -> list[BaseRoute]:
+    def endpoints(self) -> list[Endpoint]:
         """The form, an admin's."""
-        opens = self.door.opens
+        path, gives = "/connection", ConnectionPage | Connected
         return [
-            Route("/connection", opens("admin", self._open)),
-            Route("/connection", opens("admin", self._step), methods=["POST"]),
+            shows("connection", path, self._open, ConnectionPage, takes=ConnectionOf, role="admin", errors=(404,)),
+            does("change_connection", path, self._step, gives, takes=ConnectionAsked, role="admin", errors=(404,)),
         ]
 
     async def _open(self, request: Request) -> Response:
-        name = str(request.query_params.get("name", ""))
+        name = request.state.asked.name
         known = self.door.workspace.project.connections
         if name and name not in known:
             raise Denied(404, "console.no_such_page")
@@ -76,9 +78,9 @@ class Connections:
 
     async def _step(self, request: Request) -> Response:
         """What was put into the form, and the button that was pressed."""
-        given = await request.form(max_fields=1000)
-        form = self._filled(given)
-        do = str(given.get("do", ""))
+        asked: ConnectionAsked = request.state.asked
+        form = self._filled(asked, await body_of(request))
+        do = asked.do
         form.problems = self._problems(form)
         if do == "test":
             await self._test(form)
@@ -88,18 +90,17 @@ class Connections:
             return await self._remove(request, form)
         return self._shown(request, form)
 
-    def _filled(self, given: FormData) -> Form:
+    def _filled(self, asked: ConnectionAsked, given: Mapping[str, Any]) -> Form:
         """The connection's table with what was put into its fields."""
-        was = str(given.get("was", ""))
+        was, connector = asked.was, asked.connector
         known = self.door.workspace.project.connections
         if was and was not in known:
             raise Denied(404, "console.no_such_page")
-        connector = str(given.get("connector", "http"))
         if connector not in CONNECTORS:
             raise Denied(400, "console.no_such_page")
         before = dict(known.get(was, {}))
         table: dict[str, Any] = {"connector": connector}
-        form = Form(was or str(given.get("name", "")).strip(), not was, str(given.get("base", "")), table)
+        form = Form(was or asked.name.strip(), not was, asked.base, table)
         for row in options_of(CONNECTORS[connector].settings_type):
             place = row["name"]
             if place == "connector":
@@ -205,8 +206,7 @@ class Connections:
     def _refused(self, request: Request, form: Form, key: str, status: int = 400, **values: Any) -> Response:
         message = str(Message(key, values))
         if wants_json(request):
-            problems = [one.to_json() for one in form.problems]
-            return as_json({"error": key, "message": message, "problems": problems}, status)
+            raise Denied(status, key, values, problems=form.problems)
         form.said.append(("bad", message))
         return self._shown(request, form, status)
 
@@ -220,17 +220,19 @@ class Connections:
         fields = [self._field(form, row, said) for row in options_of(CONNECTORS[form.table["connector"]].settings_type)]
         shown = [one for one in fields if one is not None and (one.value or one.wrong or _matters(form, one.pointer))]
         first = [one for one in shown if _comes_first(form, one)]
-        data = {
-            "name": form.name,
-            "new": form.new,
-            "base": form.base,
-            "connector": form.table["connector"],
-            "problems": [one.to_json() for one in form.problems],
-            "fields": [{"name": one.pointer, "value": one.value, "secret": one.kind == "secret"} for one in shown],
-        }
+        answer = ConnectionPage(
+            name=form.name,
+            new=form.new,
+            base=form.base,
+            connector=form.table["connector"],
+            problems=[Finding(**one.to_json()) for one in form.problems],
+            fields=[SettingShown(name=one.pointer, value=one.value, secret=one.kind == "secret") for one in shown],
+            said=[text for _, text in form.said],
+        )
         if wants_json(request):
-            return as_json(data, status)
-        data |= {
+            return as_json(answer, status)
+        data = {
+            **msgspec.structs.asdict(answer),
             "said": form.said,
             "first": first,
             "rest": [one for one in shown if one not in first],

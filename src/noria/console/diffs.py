@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import NamedTuple
 
 # Lines that are compared one by one; those that are shown around a difference.
 _MOST_LINES = 2000
 _AROUND = 2
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Line:
     """A line of a comparison: "-" only before, "+" only after, " " in both, "…" lines of both that are left out."""
 
     sign: str

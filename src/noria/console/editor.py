@@ -10,11 +10,14 @@ from zoneinfo import ZoneInfo
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from noria.connectors.failures import Failure
+from noria.console.answers import Saved, SheetPage
+from noria.console.asked import SheetAsked
+from noria.console.denied import Denied
 from noria.console.diffs import compared
 from noria.console.door import Door
+from noria.console.endpoints import Endpoint, body_of, does, shows
 from noria.console.fields import changed
 from noria.console.planfiles import KEY, Conflict, FileText, PlanFiles, digest_of
 from noria.console.planform import PlanForm
@@ -63,14 +66,14 @@ class Editor:
         self.files = files
         self.samples = Samples()
 
-    def routes(self) -> list[BaseRoute]:
+    def endpoints(self) -> list[Endpoint]:
         """The editor, an admin's."""
-        opens = self.door.opens
+        gives, edit = SheetPage | Saved, "/plans/{key}/edit"
         return [
-            Route("/new", opens("admin", self._new)),
-            Route("/new", opens("admin", self._step), methods=["POST"]),
-            Route("/plans/{key}/edit", opens("admin", self._edit)),
-            Route("/plans/{key}/edit", opens("admin", self._step), methods=["POST"]),
+            shows("new_plan", "/new", self._new, SheetPage, role="admin"),
+            does("make_plan", "/new", self._step, gives, takes=SheetAsked, role="admin"),
+            shows("edit_plan", edit, self._edit, SheetPage, role="admin"),
+            does("change_plan", edit, self._step, gives, takes=SheetAsked, role="admin"),
         ]
 
     async def _new(self, request: Request) -> Response:
@@ -85,15 +88,13 @@ class Editor:
 
     async def _step(self, request: Request) -> Response:
         """What was put into the form, and the button that was pressed."""
-        form = await request.form(max_fields=20_000)
-        sheet = self._laid_out(request, form)
-        step = str(form.get("do", ""))
+        asked: SheetAsked = request.state.asked
+        sheet = await self._laid_out(request, asked)
+        step = asked.do
         word, _, argument = step.partition(":")
         try:
             if word == "paste":
-                sheet.text = pasted(
-                    sheet.text, str(form.get("pasted", "")), "target" if argument == "target" else "source"
-                )
+                sheet.text = pasted(sheet.text, asked.pasted, "target" if argument == "target" else "source")
             elif word == "look" and argument.isdecimal():
                 sheet.looked_at = int(argument[:6])
             elif word == "mine" and not sheet.new:
@@ -105,19 +106,19 @@ class Editor:
         if word == "sample":
             await self._fetch(request, sheet)
         if word in ("save", "run"):
-            return await self._save(request, sheet, str(form.get("note", "")).strip()[:200], run=word == "run")
+            return await self._save(request, sheet, asked.note.strip()[:200], run=word == "run")
         return await self._shown(request, sheet)
 
-    def _laid_out(self, request: Request, form: FormData) -> Sheet:
+    async def _laid_out(self, request: Request, asked: SheetAsked) -> Sheet:
         """The text with what was put into the fields made of it; a text that was changed itself goes first."""
         new = "key" not in request.path_params
-        key = str(form.get("key", "")).strip() if new else str(request.path_params["key"])
-        text = str(form.get("text", "")).replace("\r\n", "\n")
-        sheet = Sheet(key, new, text, str(form.get("base", "")), str(form.get("sample", "")))
-        looked_at = str(form.get("looked_at", "0"))
-        sheet.looked_at = int(looked_at[:6]) if looked_at.isdecimal() else 0
-        if form.get("shown") == digest_of(text):
-            given = [(name, str(value)) for name, value in form.multi_items() if ":/" in name]
+        key = asked.key.strip() if new else str(request.path_params["key"])
+        text = asked.text.replace("\r\n", "\n")
+        sheet = Sheet(key, new, text, asked.base, asked.sample, looked_at=asked.looked_at)
+        if asked.shown == digest_of(text):
+            sent = await body_of(request)
+            fields = sent.multi_items() if isinstance(sent, FormData) else sent.items()
+            given = [(name, str(value)) for name, value in fields if ":/" in name]
             try:
                 sheet.text, sheet.typed = changed(text, given)
             except ValueError:
@@ -152,8 +153,7 @@ class Editor:
 
     async def _refused(self, request: Request, sheet: Sheet, key: str, status: int) -> Response:
         if wants_json(request):
-            problems = [one.to_json() for one in self._draft(sheet).problems]
-            return as_json({"error": key, "message": str(Message(key)), "problems": problems}, status)
+            raise Denied(status, key, problems=self._draft(sheet).problems)
         sheet.said.append(("bad", str(Message(key))))
         return await self._shown(request, sheet, status)
 

@@ -9,15 +9,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from starlette.datastructures import FormData, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied, Reader
-from noria.console.door import Door, number_in, text_in
+from noria.console.access import Reader
+from noria.console.answers import ConfirmPage, DoneToMany, Position, RecordsPage
+from noria.console.asked import ActAsked, ChosenAsked, ConfirmAsked, ExportAsked, ListAsked, RecordsAsked
+from noria.console.denied import Denied
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, does, shows
 from noria.console.render import address, page
-from noria.console.stories import MOST_WORDS
 from noria.ledger import Ledger
 from noria.ledger.byhand import Who
 from noria.ledger.finding import Filter
@@ -26,7 +27,6 @@ from noria.messages import t
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE
 
-_PAGE = 50
 # So many plans are looked into for one page of all.
 _PLANS = 20
 # Records that are decided about in one transaction, or exported at once.
@@ -70,27 +70,20 @@ class Lists:
     def __init__(self, door: Door) -> None:
         self.door = door
 
-    def routes(self) -> list[BaseRoute]:
-        """Every page and act, each with the role that it takes."""
-        opens = self.door.opens
+    def endpoints(self) -> list[Endpoint]:
+        """Every page and act."""
+        export, files = "/records/export", ("text/csv", "application/x-ndjson")
         return [
-            Route("/records", opens("viewer", self._records)),
-            Route("/records/export", opens("viewer", self._export), methods=["GET", "POST"]),
-            Route("/records/confirm", opens("operator", self._confirm), methods=["POST"]),
-            Route("/records/act", opens("operator", self._act), methods=["POST"]),
+            shows("records", "/records", self._records, RecordsPage, takes=RecordsAsked),
+            shows("export", export, self._export, str, takes=ExportAsked, media=files),
+            does("export_chosen", export, self._export, str, takes=ExportAsked, role="viewer", media=files),
+            does("confirm", "/records/confirm", self._confirm, ConfirmPage, takes=ConfirmAsked),
+            does("act", "/records/act", self._act, DoneToMany, takes=ActAsked),
         ]
 
-    def _wanted(self, given: QueryParams | FormData) -> Wanted:
-        """What is asked for; raises `Denied`."""
-        state, cause, text, error = (text_in(given.get(name)) for name in ("state", "cause", "q", "error"))
-        if state is not None and state not in STATES:
-            raise Denied(400, "console.no_such_state")
-        since, until = (_time(text_in(given.get(name))) for name in ("since", "until"))
-        return Wanted(text_in(given.get("plan")), Filter(state, cause, text, error, since, until))
-
     async def _records(self, request: Request) -> Response:
-        query = request.query_params
-        wanted, before, begin = self._wanted(query), number_in(query.get("before")), text_in(query.get("from"))
+        asked: RecordsAsked = request.state.asked
+        wanted, before, begin = _wanted(asked), asked.before, asked.begin
         keys = [one.key for one in self.door.plans()]
         if wanted.plan is None and len(keys) == 1:
             wanted = wanted._replace(plan=keys[0])
@@ -98,15 +91,15 @@ class Lists:
 
         def read(ledger: Ledger) -> Any:
             found: list[dict[str, Any]] = []
-            after: dict[str, Any] | None = None
+            after: Position | None = None
             numbers = ledger.finding.plans(wanted.filter)
             for place, key in enumerate(one for one in chosen if one in numbers):
                 number = numbers[key]
-                if len(found) >= _PAGE or place >= _PLANS:
+                if len(found) >= asked.limit or place >= _PLANS:
                     after = {"from": key}
                     break
                 own = before if key == (begin or wanted.plan) else None
-                part = ledger.finding.page(number, wanted.filter, before=own, limit=_PAGE - len(found))
+                part = ledger.finding.page(number, wanted.filter, before=own, limit=asked.limit - len(found))
                 found += [{"plan": key, **one} for one in part.records]
                 if part.next is not None:
                     after = {"from": key if wanted.plan is None else None, "before": part.next}
@@ -115,33 +108,33 @@ class Lists:
             return found, after, ledger.records.counts(known, kept=True) if known is not None else None
 
         records, after, counts = await self.door.desk.ask(read)
-        data = {
-            "plan": wanted.plan,
-            "plans": keys,
-            "wanted": wanted.query(),
-            "first": before is None and begin is None,
-            "counts": counts if counts is not None or wanted.plan is None else dict.fromkeys(STATES, 0),
-            "records": records,
-            "next": after,
-        }
-        return page(request, "records.html", data)
+        shown = RecordsPage(
+            plan=wanted.plan,
+            plans=keys,
+            wanted=wanted.query(),
+            first=before is None and begin is None,
+            counts=counts if counts is not None or wanted.plan is None else dict.fromkeys(STATES, 0),
+            records=records,
+            next=after,
+        )
+        return page(request, "records.html", shown)
 
     async def _confirm(self, request: Request) -> Response:
         """What an act would do, and to how many."""
-        form = await request.form()
-        what, wanted, chosen = _act_of(form), self._wanted(form), _chosen(form)
+        asked: ConfirmAsked = request.state.asked
+        what, wanted, chosen = asked.act, _wanted(asked), _chosen(asked)
         count = 0
         for key, number in await self._numbers(wanted, chosen):
             count += await self._how_many(what, number, wanted, chosen.ticked.get(key, []), chosen.all)
-        data = {
-            "what": what,
-            "count": count,
-            "wanted": wanted.query(),
-            "all": chosen.all,
-            "ticked": [f"{seq}@{key}" for key, seqs in chosen.ticked.items() for seq in seqs],
-            "asked": request.state.now,
-        }
-        return page(request, "confirm.html", data)
+        shown = ConfirmPage(
+            what=what,
+            count=count,
+            wanted=wanted.query(),
+            all=chosen.all,
+            ticked=[f"{seq}@{key}" for key, seqs in chosen.ticked.items() for seq in seqs],
+            asked=request.state.now,
+        )
+        return page(request, "confirm.html", shown)
 
     async def _how_many(self, what: str, number: int, wanted: Wanted, ticked: list[int], every: bool) -> int:
         if every:
@@ -150,14 +143,11 @@ class Lists:
 
     async def _act(self, request: Request) -> Response:
         """Do it, some at a time, each time put on record."""
-        form = await request.form()
-        what, wanted, chosen = _act_of(form), self._wanted(form), _chosen(form)
-        reason = (text_in(form.get("reason")) or "").strip()
-        if len(reason) > MOST_WORDS:
-            raise Denied(400, "console.too_many_words")
+        asked: ActAsked = request.state.asked
+        what, wanted, chosen, reason = asked.act, _wanted(asked), _chosen(asked), asked.reason.strip()
         if what != "replay" and not reason:
             raise Denied(400, "console.say_why")
-        until = _asked(form, request.state.now)
+        until = min(asked.asked, request.state.now)
         reader: Reader = request.state.reader
         plans = {plan.key: plan for plan in self.door.plans()}
         done, touched = 0, []
@@ -192,11 +182,8 @@ class Lists:
 
     async def _export(self, request: Request) -> Response:
         """The wanted records, or the ticked ones, as a file; written as it is read, however many there are."""
-        form = await request.form() if request.method == "POST" else request.query_params
-        wanted, kind = self._wanted(form), form.get("format")
-        if kind not in ("csv", "jsonl"):
-            raise Denied(400, "console.no_such_format")
-        chosen = _chosen(form, empty=True)
+        asked: ExportAsked = request.state.asked
+        wanted, kind, chosen = _wanted(asked), asked.format, _chosen(asked, empty=True)
         keys = [wanted.plan] if wanted.plan is not None else [one.key for one in self.door.plans()]
         written = self._csv(keys, wanted, chosen) if kind == "csv" else self._jsonl(keys, wanted, chosen)
         media = "text/csv; charset=utf-8" if kind == "csv" else "application/x-ndjson"
@@ -289,34 +276,22 @@ def _step(
     return step
 
 
-def _act_of(form: FormData) -> str:
-    what = text_in(form.get("act"))
-    if what not in _ACTS:
-        raise Denied(400, "console.no_such_act")
-    return what
+def _wanted(asked: ListAsked) -> Wanted:
+    """What is asked for; raises `Denied`."""
+    own = Filter(asked.state, asked.cause, asked.q, asked.error, _time(asked.since), _time(asked.until))
+    return Wanted(asked.plan, own)
 
 
-def _chosen(form: FormData | QueryParams, *, empty: bool = False) -> Chosen:
+def _chosen(asked: ChosenAsked, *, empty: bool = False) -> Chosen:
     """Which records are chosen; raises `Denied` where none is, unless `empty` means all."""
     ticked: dict[str, list[int]] = {}
-    for one in form.getlist("chosen"):
-        seq, _, key = (text_in(one) or "").partition("@")
-        number = number_in(seq)
-        if number is None or not key:
-            raise Denied(400, "console.nothing_chosen")
-        ticked.setdefault(key, []).append(number)
-    every = form.get("all") == "yes" or (empty and not ticked)
+    for one in asked.chosen:
+        seq, _, key = one.partition("@")
+        ticked.setdefault(key, []).append(int(seq))
+    every = asked.all == "yes" or (empty and not ticked)
     if not ticked and not every:
         raise Denied(400, "console.nothing_chosen")
     return Chosen({} if every else ticked, every)
-
-
-def _asked(form: FormData, now: float) -> float:
-    """When the reader was told how many there are: what has changed since is not meant."""
-    try:
-        return min(float(str(form.get("asked"))), now)
-    except ValueError:
-        raise Denied(400, "console.nothing_chosen") from None
 
 
 def _time(text: str | None) -> float | None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied
+from noria.console.denied import Denied
 from noria.console.door import Door
 from noria.console.render import page
 
@@ -43,7 +43,7 @@ class Login:
                 self.door.access.log_in, request, str(form.get("name", "")), str(form.get("password", ""))
             )
         except Denied as denied:
-            return page(request, "login.html", {"to": to, "error": denied.key}, denied.status)
+            return page(request, "login.html", {"to": to, "error": str(denied)}, denied.status)
         return RedirectResponse(to, 303)
 
     async def _log_out(self, request: Request) -> Response:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied
+from noria.console.answers import (
+    AuditPage,
+    Connection,
+    ConnectionsPage,
+    End,
+    FailuresPage,
+    OverviewPage,
+    PlanPage,
+    PlansPage,
+    Problem,
+    ShownPlan,
+    Times,
+)
+from noria.console.asked import OfPlan, OlderThan, PlanAsked
 from noria.console.charts import by_hour, span_of
-from noria.console.door import Door, number_in, text_in
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, cut, shows
 from noria.console.render import page
 from noria.console.wording import in_words
 from noria.ledger import Ledger
@@ -24,9 +38,7 @@ from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE
 from noria.scheduler.coming import coming, schedules, times
 
-T = TypeVar("T")
 _PAGE = 50
-TABS = ("flow", "runs", "mapping", "schedule", "metadata")
 
 
 class Pages:
@@ -35,18 +47,15 @@ class Pages:
     def __init__(self, door: Door) -> None:
         self.door = door
 
-    def routes(self) -> list[BaseRoute]:
-        """Every page, each with the role that it takes."""
-        found = {
-            "/": self._overview,
-            "/plans": self._plans,
-            "/plans/{key}": self._plan,
-            "/failures": self._failures,
-            "/connections": self._connections,
-        }
+    def endpoints(self) -> list[Endpoint]:
+        """Every page."""
         return [
-            *(Route(path, self.door.opens("viewer", view)) for path, view in found.items()),
-            Route("/audit", self.door.opens("admin", self._audit)),
+            shows("overview", "/", self._overview, OverviewPage),
+            shows("plans", "/plans", self._plans, PlansPage),
+            shows("plan", "/plans/{key}", self._plan, PlanPage, takes=PlanAsked),
+            shows("failures", "/failures", self._failures, FailuresPage, takes=OfPlan),
+            shows("connections", "/connections", self._connections, ConnectionsPage),
+            shows("audit", "/audit", self._audit, AuditPage, takes=OlderThan, role="admin"),
         ]
 
     async def _overview(self, request: Request) -> Response:
@@ -67,24 +76,24 @@ class Pages:
         waiting: dict[str, int] = {}
         for one in causes:
             waiting[one.plan] = waiting.get(one.plan, 0) + one.count
-        data = {
-            "plans": found.plans,
-            "plan_count": len(plans),
-            "waiting": waiting,
-            "failed": [one.key for one in found.plans if one.last_status == "failed" and one.key in plans],
-            "causes": causes[:8],
-            "workers": found.workers,
-            "lost": found.lost,
-            "queue": found.queue,
-            "runs": runs,
-            "span": span_of(runs, now),
-            "hours": by_hour({one.hour: one.delivered for one in hours}, int(now // HOUR)),
-            "today": _today(hours, now),
-            "coming": coming(self.door.plans(), now),
-            "alerts": [one.subject for one in alerts],
-            "silent_channels": [name for name, one in channels.items() if one.error is not None and name in declared],
-        }
-        return page(request, "overview.html", data)
+        shown = OverviewPage(
+            plans=found.plans,
+            plan_count=len(plans),
+            waiting=waiting,
+            failed=[one.key for one in found.plans if one.last_status == "failed" and one.key in plans],
+            causes=causes[:8],
+            workers=found.workers,
+            lost=found.lost,
+            queue=found.queue,
+            runs=runs,
+            span=span_of(runs, now),
+            hours=by_hour({one.hour: one.delivered for one in hours}, int(now // HOUR)),
+            today=_today(hours, now),
+            coming=coming(self.door.plans(), now),
+            alerts=[one.subject for one in alerts],
+            silent_channels=[name for name, one in channels.items() if one.error is not None and name in declared],
+        )
+        return page(request, "overview.html", shown)
 
     async def _plans(self, request: Request) -> Response:
         now = request.state.now
@@ -94,12 +103,12 @@ class Pages:
         )
         stands = {one.key: one for one in found.plans}
         plans, broken = self.door.workspace.project.plans()
-        data = {
-            "plans": [_shown(one, stands.get(one.key)) for one in plans],
-            "broken": [error.to_json() for error in broken],
-            "hours": {one.key: by_hour(delivered.get(one.key, {}), last) for one in plans},
-        }
-        return page(request, "plans.html", data)
+        shown = PlansPage(
+            plans=[_shown(one, stands.get(one.key)) for one in plans],
+            broken=[msgspec.convert(error.to_json(), Problem) for error in broken],
+            hours={one.key: by_hour(delivered.get(one.key, {}), last) for one in plans},
+        )
+        return page(request, "plans.html", shown)
 
     async def _plan(self, request: Request) -> Response:
         plan, now = self.door.plan_of(request), request.state.now
@@ -113,62 +122,56 @@ class Pages:
             runs = ledger.browsing.runs(number, limit=_PAGE if tab == "runs" else 8)
             return stands, counts, runs, ledger.browsing.causes(plan_id=number), ledger.tallies.hours(last - 23, number)
 
-        tab, last = text_in(request.query_params.get("tab")) or "flow", int(now // HOUR)
-        if tab not in TABS:
-            raise Denied(404, "console.no_such_page")
+        tab, last = request.state.asked.tab, int(now // HOUR)
         stands, counts, runs, causes, hours = await self.door.desk.ask(read)
-        data = {
-            "plan": _shown(plan, stands),
-            "tab": tab,
-            "counts": counts,
-            "runs": runs,
-            "span": span_of(runs, now),
-            "hours": by_hour({one.hour: one.delivered for one in hours}, last),
-            "causes": causes,
-            "mapping": list(in_words(plan.target.metadata.items())) if tab == "mapping" else [],
-            "times": _times(plan, now) if tab == "schedule" else [],
-            "zone": plan.timezone or DEFAULT_ZONE.key,
-            "source": plan.source.document,
-            "target": plan.target.document,
-        }
-        return page(request, "plan.html", data)
+        shown = PlanPage(
+            plan=_shown(plan, stands),
+            tab=tab,
+            counts=counts,
+            runs=runs,
+            span=span_of(runs, now),
+            hours=by_hour({one.hour: one.delivered for one in hours}, last),
+            causes=causes,
+            mapping=list(in_words(plan.target.metadata.items())) if tab == "mapping" else [],
+            times=_times(plan, now) if tab == "schedule" else [],
+            zone=plan.timezone or DEFAULT_ZONE.key,
+            source=plan.source.document,
+            target=plan.target.document,
+        )
+        return page(request, "plan.html", shown)
 
     async def _failures(self, request: Request) -> Response:
-        key = text_in(request.query_params.get("plan"))
+        asked: OfPlan = request.state.asked
 
         def read(ledger: Ledger) -> Any:
-            number = ledger.runs.known_plan(key) if key else None
-            return [] if key and number is None else ledger.browsing.causes(TROUBLE, number)
+            number = ledger.runs.known_plan(asked.plan) if asked.plan else None
+            return [] if asked.plan and number is None else ledger.browsing.causes(TROUBLE, number)
 
-        return page(request, "failures.html", {"plan": key, "causes": await self.door.desk.ask(read)})
+        found = await self.door.desk.ask(read)
+        return page(request, "failures.html", FailuresPage(plan=asked.plan, causes=found))
 
     async def _connections(self, request: Request) -> Response:
         """What `noria.toml` connects to, and which plans use it; never a secret, nor where it is kept."""
         plans, clean = self.door.plans(), self.door.workspace.redactor.clean
         shown = [
-            {
-                "name": name,
-                "connector": str(table.get("connector", "")),
-                "address": clean(str(table.get("base_url", ""))),
-                "limits": table.get("limits") or {},
-                "reads": [plan.key for plan in plans if plan.source.connection == name],
-                "writes": [plan.key for plan in plans if plan.target.connection == name],
-            }
+            Connection(
+                name=name,
+                connector=str(table.get("connector", "")),
+                address=clean(str(table.get("base_url", ""))),
+                limits=table.get("limits") or {},
+                reads=[plan.key for plan in plans if plan.source.connection == name],
+                writes=[plan.key for plan in plans if plan.target.connection == name],
+            )
             for name, table in self.door.workspace.project.connections.items()
         ]
-        return page(request, "connections.html", {"connections": shown})
+        return page(request, "connections.html", ConnectionsPage(connections=shown))
 
     async def _audit(self, request: Request) -> Response:
         """Who changed what."""
-        before = number_in(request.query_params.get("before"))
-        rows = await self.door.desk.ask(lambda ledger: ledger.audit.page(before=before, limit=_PAGE + 1))
-        changes, more = _cut(rows)
-        return page(request, "audit.html", {"changes": changes, "next": changes[-1].number if more else None})
-
-
-def _cut(rows: Sequence[T]) -> tuple[Sequence[T], bool]:
-    """A page of what was asked for one more of, and whether there is more."""
-    return rows[:_PAGE], len(rows) > _PAGE
+        asked: OlderThan = request.state.asked
+        rows = await self.door.desk.ask(lambda ledger: ledger.audit.page(before=asked.before, limit=asked.limit + 1))
+        changes, more = cut(rows, asked.limit)
+        return page(request, "audit.html", AuditPage(changes=changes, next=changes[-1].number if more else None))
 
 
 def _today(hours: Sequence[Tally], now: float) -> Tally:
@@ -179,24 +182,24 @@ def _today(hours: Sequence[Tally], now: float) -> Tally:
     return Tally(int(now // HOUR), *figures)
 
 
-def _times(plan: Plan, now: float) -> list[dict[str, Any]]:
+def _times(plan: Plan, now: float) -> list[Times]:
     """A plan's schedules, each with its next times."""
-    return [{"kind": kind, "crontab": crontab, "at": times(plan, crontab, now)} for kind, crontab in schedules(plan)]
+    return [Times(kind=kind, crontab=crontab, at=times(plan, crontab, now)) for kind, crontab in schedules(plan)]
 
 
 def _stands(ledger: Ledger, now: float) -> Overview:
     return overview(ledger.store, ledger.agenda, now)
 
 
-def _shown(plan: Plan, stands: PlanStands | None) -> dict[str, Any]:
+def _shown(plan: Plan, stands: PlanStands | None) -> ShownPlan:
     """A plan as lists show it."""
-    return {
-        "key": plan.key,
-        "name": plan.name,
-        "enabled": plan.enabled,
-        "schedule": plan.schedule,
-        "target_schedule": plan.target_schedule,
-        "source": {"connection": plan.source.connection, "api": plan.source.metadata.api},
-        "target": {"connection": plan.target.connection, "api": plan.target.metadata.api},
-        "stands": stands or PlanStands(plan.key, plan.name),
-    }
+    return ShownPlan(
+        key=plan.key,
+        name=plan.name,
+        enabled=plan.enabled,
+        schedule=plan.schedule,
+        target_schedule=plan.target_schedule,
+        source=End(connection=plan.source.connection, api=plan.source.metadata.api),
+        target=End(connection=plan.target.connection, api=plan.target.metadata.api),
+        stands=stands or PlanStands(plan.key, plan.name),
+    )

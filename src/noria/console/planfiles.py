@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from noria.console.access import Denied
+from noria.console.denied import Denied
 from noria.console.desk import Desk
 from noria.engine import Workspace
 from noria.engine.checking import check_text

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied, Reader
-from noria.console.door import Door, number_in, text_in
+from noria.console.access import Reader
+from noria.console.answers import Day, ReconciliationPage, Windowed
+from noria.console.asked import OfPlan, ReconcileAsked, SweepAsked
+from noria.console.denied import Denied
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, does, shows
 from noria.console.render import address, page
 from noria.engine.sweep import Window
 from noria.ledger import Ledger
@@ -22,8 +26,6 @@ from noria.ledger.tallies import HOUR, Tally
 from noria.metadata.times import DEFAULT_ZONE
 
 _DAYS = 14
-# Windows that can be chosen, in days; 0: everything.
-_WINDOWS = (0, 1, 7, 30)
 
 
 class Reconciling:
@@ -32,17 +34,17 @@ class Reconciling:
     def __init__(self, door: Door) -> None:
         self.door = door
 
-    def routes(self) -> list[BaseRoute]:
-        """Each with the role that it takes."""
-        opens = self.door.opens
+    def endpoints(self) -> list[Endpoint]:
+        """The page, and its acts."""
+        path = "/reconciliation"
         return [
-            Route("/reconciliation", opens("viewer", self._page)),
-            Route("/plans/{key}/reconcile", opens("operator", self._reconcile), methods=["POST"]),
-            Route("/plans/{key}/sweep", opens("operator", self._sweep), methods=["POST"]),
+            shows("reconciliation", path, self._page, ReconciliationPage, takes=OfPlan),
+            does("reconcile", "/plans/{key}/reconcile", self._reconcile, Windowed, takes=ReconcileAsked),
+            does("sweep", "/plans/{key}/sweep", self._sweep, Windowed, takes=SweepAsked),
         ]
 
     async def _page(self, request: Request) -> Response:
-        key, now = text_in(request.query_params.get("plan")), request.state.now
+        key, now = request.state.asked.plan, request.state.now
         plans = [one.key for one in self.door.plans()]
         first = _midnight(now) - (_DAYS - 1) * 86400
 
@@ -55,33 +57,30 @@ class Reconciling:
             return wanted, latest, ledger.reconciliations.page(number), ledger.tallies.hours(int(first // HOUR), number)
 
         wanted, latest, history, hours = await self.door.desk.ask(read)
-        data = {
-            "plan": key,
-            "plans": plans,
-            "wanted": sorted(wanted),
-            "latest": [_shown(one) for one in latest],
-            "history": [_shown(one) for one in history] if key else [],
-            "newest": _whole(history[0]) if key and history else None,
-            "days": _by_day(hours, history if key else [], first),
-            "enabled": {one.key: one.enabled for one in self.door.plans()},
-        }
-        return page(request, "reconciliation.html", data)
+        shown = ReconciliationPage(
+            plan=key,
+            plans=plans,
+            wanted=sorted(wanted),
+            latest=[_shown(one) for one in latest],
+            history=[_shown(one) for one in history] if key else [],
+            newest=_whole(history[0]) if key and history else None,
+            days=_by_day(hours, history if key else [], first),
+            enabled={one.key: one.enabled for one in self.door.plans()},
+        )
+        return page(request, "reconciliation.html", shown)
 
     async def _reconcile(self, request: Request) -> Response:
         """Compare a plan's sides, in a run that a worker does; with `fixes`, mend what differs."""
-        plan, form, now = self.door.plan_of(request), await request.form(), request.state.now
-        days = number_in(form.get("days")) or 0
-        if days not in _WINDOWS:
-            raise Denied(400, "console.nothing_chosen")
-        window = Window(now - days * 86400 if days else None, now, fixes=form.get("fixes") == "yes")
+        plan, now = self.door.plan_of(request), request.state.now
+        asked: ReconcileAsked = request.state.asked
+        window = Window(now - asked.days * 86400 if asked.days else None, now, fixes=asked.fixes == "yes")
         what = "reconcile_fix" if window.fixes else "reconcile"
         return await self._want(request, plan.key, plan.enabled, "reconcile", what, window)
 
     async def _sweep(self, request: Request) -> Response:
         """Read a window of the source once more, for what the ledger lacks."""
-        plan, form = self.door.plan_of(request), await request.form()
-        number = number_in(form.get("reconciliation"))
-        found = await self.door.desk.ask(lambda ledger: ledger.reconciliations.one(number or 0))
+        plan, number = self.door.plan_of(request), request.state.asked.reconciliation
+        found = await self.door.desk.ask(lambda ledger: ledger.reconciliations.one(number))
         if found is None or found.plan != plan.key:
             raise Denied(404, "console.no_such_reconciliation")
         window = Window(found.begin, found.end if found.end is not None else found.at)
@@ -105,19 +104,19 @@ class Reconciling:
 
 def _shown(one: Reconciled) -> dict[str, Any]:
     """A reconciliation as lists show it."""
-    return {**one._asdict(), "found": None}
+    return {**asdict(one), "found": None}
 
 
 def _whole(one: Reconciled) -> dict[str, Any]:
     """With the ids that differ."""
     found = one.found
     sides = {"ledger": found.get("in_ledger"), "target": found.get("in_target")}
-    return {**one._asdict(), "sides": {side: differ for side, differ in sides.items() if differ is not None}}
+    return {**asdict(one), "sides": {side: differ for side, differ in sides.items() if differ is not None}}
 
 
-def _by_day(hours: list[Tally], history: list[Reconciled], first: float) -> list[dict[str, Any]]:
+def _by_day(hours: list[Tally], history: list[Reconciled], first: float) -> list[Day]:
     """The figures of each day, the newest first, with the newest reconciliation that ended in it."""
-    days: dict[str, dict[str, Any]] = {}
+    days: dict[str, Day] = {}
     for number in reversed(range(_DAYS)):
         day = _day(first + number * 86400 + 43200)
         days[day] = {"day": day, "staged": 0, "delivered": 0, "troubled": 0, "reconciled": None}

@@ -43,9 +43,11 @@ def language_of(request: Request) -> str:
 
 
 def wants_json(request: Request) -> bool:
-    """Whether a program asks."""
+    """Whether a program asks: it says so, or shows a token and says nothing else."""
     accept = request.headers.get("accept", "")
-    return "application/json" in accept and "text/html" not in accept
+    if "text/html" in accept:
+        return False
+    return "application/json" in accept or "authorization" in request.headers
 
 
 def as_json(data: Any, status: int = 200) -> Response:
@@ -53,11 +55,12 @@ def as_json(data: Any, status: int = 200) -> Response:
     return Response(_JSON.encode(_plain(data)), status_code=status, media_type="application/json")
 
 
-def page(request: Request, name: str, data: dict[str, Any], status: int = 200) -> Response:
+def page(request: Request, name: str, data: msgspec.Struct | dict[str, Any], status: int = 200) -> Response:
     """A template with data, or the data itself where a program asks."""
     if wants_json(request):
         return as_json(data, status)
-    shown = {**data, "request": request, "reader": getattr(request.state, "reader", None), "status": status}
+    values = {one: getattr(data, one) for one in data.__struct_fields__} if isinstance(data, msgspec.Struct) else data
+    shown = {**values, "request": request, "reader": getattr(request.state, "reader", None), "status": status}
     return HTMLResponse(_environment().get_template(name).render(shown), status_code=status)
 
 
@@ -66,10 +69,13 @@ def _plain(value: Any) -> Any:
         return {"key": value.key, "text": str(value)}
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple) and not hasattr(value, "_asdict"):
-        return [_plain(one) for one in value]
     if hasattr(value, "_asdict"):
         return _plain(value._asdict())
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, msgspec.Struct):
+        given = msgspec.structs.asdict(value)
+        return {name: _plain(one) for name, one in given.items() if one is not msgspec.UNSET}
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     return value

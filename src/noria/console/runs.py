@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied, Reader
+from noria.console.access import Reader
+from noria.console.answers import Cancelled, RunPage, RunsPage
+from noria.console.asked import RunsAsked
 from noria.console.charts import span_of
-from noria.console.door import Door, number_in, text_in
+from noria.console.denied import Denied
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import page
 from noria.ledger import Ledger
 from noria.ledger.browsing import RunStands
-
-_PAGE = 50
 
 
 class RunPages:
@@ -22,42 +23,42 @@ class RunPages:
     def __init__(self, door: Door) -> None:
         self.door = door
 
-    def routes(self) -> list[BaseRoute]:
-        """Every page and act, each with the role that it takes."""
-        opens = self.door.opens
+    def endpoints(self) -> list[Endpoint]:
+        """Every page and act."""
         return [
-            Route("/runs", opens("viewer", self._runs)),
-            Route("/runs/{run}", opens("viewer", self._run)),
-            Route("/runs/{run}/cancel", opens("operator", self._cancel), methods=["POST"]),
+            shows("runs", "/runs", self._runs, RunsPage, takes=RunsAsked),
+            shows("run", "/runs/{run}", self._run, RunPage),
+            does("cancel", "/runs/{run}/cancel", self._cancel, Cancelled),
         ]
 
     async def _runs(self, request: Request) -> Response:
-        key, before = text_in(request.query_params.get("plan")), number_in(request.query_params.get("before"))
+        asked: RunsAsked = request.state.asked
 
         def read(ledger: Ledger) -> list[RunStands]:
-            number = ledger.runs.known_plan(key) if key else None
-            return [] if key and number is None else ledger.browsing.runs(number, before=before, limit=_PAGE + 1)
+            number = ledger.runs.known_plan(asked.plan) if asked.plan else None
+            if asked.plan and number is None:
+                return []
+            return ledger.browsing.runs(number, before=asked.before, limit=asked.limit + 1)
 
-        found = await self.door.desk.ask(read)
-        runs, more = found[:_PAGE], len(found) > _PAGE
-        data = {
-            "plan": key,
-            "runs": runs,
-            "span": span_of(runs, request.state.now),
-            "next": runs[-1].run_id if more else None,
-        }
-        return page(request, "runs.html", data)
+        runs, more = cut(await self.door.desk.ask(read), asked.limit)
+        shown = RunsPage(
+            plan=asked.plan,
+            runs=runs,
+            span=span_of(runs, request.state.now),
+            next=runs[-1].run_id if more else None,
+        )
+        return page(request, "runs.html", shown)
 
     async def _run(self, request: Request) -> Response:
-        number = number_in(request.path_params["run"]) or 0
+        number = request.path_params["run"]
         found = await self.door.desk.ask(lambda ledger: ledger.browsing.whole_run(number))
         if found is None:
             raise Denied(404, "console.no_such_run")
-        return page(request, "run.html", found._asdict())
+        return page(request, "run.html", RunPage(**found._asdict()))
 
     async def _cancel(self, request: Request) -> Response:
         """Ask a run to stop; the process that it is in sees that within a second."""
-        number = number_in(request.path_params["run"]) or 0
+        number = request.path_params["run"]
         reader: Reader = request.state.reader
         plan = await self.door.desk.ask(lambda ledger: ledger.runs.cancel(number, reader.name, request.state.now))
         if plan is None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied, Reader
+from noria.console.access import Reader
+from noria.console.answers import Decided, EditPage, RecordPage
+from noria.console.asked import DecideAsked, EditAsked, RecordAsked, UneditAsked
+from noria.console.denied import Denied
 from noria.console.diffs import Line
-from noria.console.door import Door, number_in, text_in
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, does, shows
 from noria.console.payloads import Wrong, differences, missing, read
 from noria.console.render import address, page, shown_json
 from noria.engine.explaining import as_far_as_it_goes, explained, row_of
@@ -26,9 +28,6 @@ from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE, zone
 
-# What a person may say about why, in characters.
-MOST_WORDS = 500
-
 
 class Stories:
     """Records' pages, and what is done on them."""
@@ -36,27 +35,26 @@ class Stories:
     def __init__(self, door: Door) -> None:
         self.door = door
 
-    def routes(self) -> list[BaseRoute]:
-        """Every page and act, each with the role that it takes."""
-        opens = self.door.opens
+    def endpoints(self) -> list[Endpoint]:
+        """Every page and act."""
+        edit = "/plans/{key}/record/edit"
         return [
-            Route("/plans/{key}/record", opens("viewer", self._record)),
-            Route("/plans/{key}/record/edit", opens("operator", self._edit)),
-            Route("/plans/{key}/record/edit", opens("operator", self._send), methods=["POST"]),
-            Route("/plans/{key}/record/unedit", opens("operator", self._unedit), methods=["POST"]),
-            Route("/plans/{key}/record/skip", opens("operator", self._skip), methods=["POST"]),
-            Route("/plans/{key}/record/done", opens("operator", self._done_by_hand), methods=["POST"]),
+            shows("record", "/plans/{key}/record", self._record, RecordPage, takes=RecordAsked),
+            shows("edit", edit, self._edit, EditPage, takes=RecordAsked, role="operator", errors=(409,)),
+            does("correct", edit, self._send, EditPage | Decided, takes=EditAsked),
+            does("unedit", "/plans/{key}/record/unedit", self._unedit, Decided, takes=UneditAsked),
+            does("skip", "/plans/{key}/record/skip", self._skip, Decided, takes=DecideAsked),
+            does("mark_done", "/plans/{key}/record/done", self._done_by_hand, Decided, takes=DecideAsked),
         ]
 
     async def _record(self, request: Request) -> Response:
         plan, found = await self._found(request)
-        return page(request, "record.html", {"plan": plan.key, **found})
+        return page(request, "record.html", RecordPage(plan=plan.key, **found))
 
     async def _found(self, request: Request) -> tuple[Plan, dict[str, Any]]:
         """The record of the address, with everything that is known of it; raises `Denied`."""
-        plan, query = self.door.plan_of(request), request.query_params
-        record_id, seq = text_in(query.get("id")) or "", number_in(query.get("seq"))
-        return plan, await self._asked(plan, record_id, seq, request.state.now)
+        plan, asked = self.door.plan_of(request), request.state.asked
+        return plan, await self._asked(plan, asked.id, asked.seq, request.state.now)
 
     async def _asked(self, plan: Plan, record_id: str, seq: int | None, now: float) -> dict[str, Any]:
         def ask(ledger: Ledger) -> dict[str, Any] | None:
@@ -77,28 +75,27 @@ class Stories:
         record = found["record"]
         _refuse_closed(plan, found)
         start = found["now"]
-        data = {
-            "plan": plan.key,
-            "record": record,
-            "seen": found["seen"],
-            "text": shown_json(start) if start is not None else "{\n}",
-            "sent": record["payload"] is not None,
-            "whole": found["start"] != "part",
-            "members": len(found["members"]),
-            "doubt": found["doubt"],
-            "wrong": [],
-            "lines": None,
-            "reason": "",
-        }
-        return page(request, "edit.html", data)
+        shown = EditPage(
+            plan=plan.key,
+            record=record,
+            seen=found["seen"],
+            text=shown_json(start) if start is not None else "{\n}",
+            sent=record["payload"] is not None,
+            whole=found["start"] != "part",
+            members=len(found["members"]),
+            doubt=found["doubt"],
+            wrong=[],
+            lines=None,
+            reason="",
+        )
+        return page(request, "edit.html", shown)
 
     async def _send(self, request: Request) -> Response:
         """A corrected payload: shown beside what it was, and sent once that has been seen."""
-        plan, form = self.door.plan_of(request), await request.form()
-        record_id, seq = text_in(form.get("id")) or "", number_in(form.get("seq"))
-        found = await self._asked(plan, record_id, seq, request.state.now)
+        plan, found = await self._found(request)
+        asked: EditAsked = request.state.asked
         _refuse_closed(plan, found)
-        text, reason = _text(form), _words(form)
+        text, reason = asked.payload.replace("\r\n", "\n"), asked.reason.strip()
         payload, wrong = read(text)
         lines: list[Line] = []
         if not wrong:
@@ -107,28 +104,28 @@ class Stories:
             wrong = missing(payload, plan.target.metadata.items())
             if before is not None and same_content(before, payload):
                 wrong.append(Wrong(Message("payload.same")))
-        confirmed = form.get("confirmed") == "yes"
+        confirmed = asked.confirmed == "yes"
         stops = any(one.stops for one in wrong)
         if confirmed and not stops and not reason:
             wrong.append(Wrong(Message("payload.why")))
             stops = True
         if not confirmed or stops:
-            data = {
-                "plan": plan.key,
-                "record": found["record"],
-                "seen": number_in(form.get("seen")) or 0,
-                "text": text,
-                "sent": found["record"]["payload"] is not None,
-                "whole": found["start"] != "part",
-                "members": len(found["members"]),
-                "doubt": found["doubt"],
-                "wrong": wrong,
-                "lines": None if any(one.line or one.stops for one in wrong) and not lines else lines,
-                "reason": reason,
-            }
-            return page(request, "edit.html", data, 400 if stops and confirmed else 200)
+            shown = EditPage(
+                plan=plan.key,
+                record=found["record"],
+                seen=asked.seen,
+                text=text,
+                sent=found["record"]["payload"] is not None,
+                whole=found["start"] != "part",
+                members=len(found["members"]),
+                doubt=found["doubt"],
+                wrong=wrong,
+                lines=None if any(one.line or one.stops for one in wrong) and not lines else lines,
+                reason=reason,
+            )
+            return page(request, "edit.html", shown, 400 if stops and confirmed else 200)
         who = _who(request, plan, reason)
-        seen, anew = number_in(form.get("seen")) or 0, form.get("anew") == "yes"
+        seen, anew = asked.seen, asked.anew == "yes"
 
         def correct(ledger: Ledger) -> None:
             ledger.by_hand.correct(
@@ -147,16 +144,15 @@ class Stories:
 
     async def _unedit(self, request: Request) -> Response:
         """What the mapping makes is sent after all."""
-        plan, form = self.door.plan_of(request), await request.form()
-        record_id, seq = text_in(form.get("id")) or "", number_in(form.get("seq"))
-        found = await self._asked(plan, record_id, seq, request.state.now)
-        who, seen = _who(request, plan, _words(form)), found["seen"]
+        plan, found = await self._found(request)
+        asked: UneditAsked = request.state.asked
+        who, seen = _who(request, plan, asked.reason.strip()), found["seen"]
         if not seen:
             raise Denied(409, "console.not_corrected")
 
         def correct(ledger: Ledger) -> None:
             number = ledger.runs.plan_id(plan.key)
-            anew = form.get("anew") == "yes"
+            anew = asked.anew == "yes"
             ledger.by_hand.correct(number, found["members"], who, None, None, seen=seen, anew=anew, wants=plan.enabled)
 
         await self.door.desk.ask(correct)
@@ -169,10 +165,8 @@ class Stories:
         return await self._set_aside(request, "mark_done")
 
     async def _set_aside(self, request: Request, what: str) -> Response:
-        plan, form = self.door.plan_of(request), await request.form()
-        seq, reason = number_in(form.get("seq")), _words(form)
-        if seq is None:
-            raise Denied(400, "console.nothing_chosen")
+        plan, asked = self.door.plan_of(request), request.state.asked
+        seq, reason = asked.seq, asked.reason.strip()
         if not reason:
             raise Denied(400, "console.say_why")
         who = _who(request, plan, reason)
@@ -251,15 +245,3 @@ def _refuse_closed(plan: Plan, found: dict[str, Any]) -> None:
 def _who(request: Request, plan: Plan, reason: str) -> Who:
     reader: Reader = request.state.reader
     return Who(reader.name, request.state.now, reason, plan.key)
-
-
-def _words(form: FormData) -> str:
-    """Why, in a person's words; raises `Denied` for too many."""
-    words = (text_in(form.get("reason")) or "").strip()
-    if len(words) > MOST_WORDS:
-        raise Denied(400, "console.too_many_words")
-    return words
-
-
-def _text(form: FormData) -> str:
-    return (text_in(form.get("payload")) or "").replace("\r\n", "\n")

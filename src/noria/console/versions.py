@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
-from noria.console.access import Denied
+from noria.console.answers import Restored, VersionsPage
+from noria.console.asked import RestoreAsked, VersionsAsked
+from noria.console.denied import Denied
 from noria.console.diffs import compared
-from noria.console.door import Door, number_in
+from noria.console.door import Door
+from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.planfiles import Conflict, PlanFiles
 from noria.console.render import page
 from noria.ledger import Ledger
 from noria.ledger.planversions import PlanVersion
-
-_PAGE = 50
 
 
 class Versions:
@@ -26,22 +24,23 @@ class Versions:
         self.door = door
         self.files = files
 
-    def routes(self) -> list[BaseRoute]:
+    def endpoints(self) -> list[Endpoint]:
         """A page and an act."""
-        opens = self.door.opens
+        restore = "/plans/{key}/versions/{number}/restore"
         return [
-            Route("/plans/{key}/versions", opens("viewer", self._versions)),
-            Route("/plans/{key}/versions/{number}/restore", opens("admin", self._restore), methods=["POST"]),
+            shows("versions", "/plans/{key}/versions", self._versions, VersionsPage, takes=VersionsAsked),
+            does("restore", restore, self._restore, Restored, takes=RestoreAsked, role="admin"),
         ]
 
     async def _versions(self, request: Request) -> Response:
         """The versions, and what one of them changed."""
         key = str(request.path_params["key"])
-        before, wanted = (number_in(request.query_params.get(name)) for name in ("before", "of"))
+        asked: VersionsAsked = request.state.asked
+        before, wanted = asked.before, asked.of
         now = self.files.of_plan(key)
 
         def read(ledger: Ledger) -> tuple[list[PlanVersion], str | None, str | None]:
-            listed = ledger.plan_versions.page(key, before=before, limit=_PAGE + 1)
+            listed = ledger.plan_versions.page(key, before=before, limit=asked.limit + 1)
             shown = wanted if wanted is not None else next((one.number for one in listed), None)
             if shown is None:
                 return listed, None, None
@@ -52,30 +51,30 @@ class Versions:
         listed, text, older = await self.door.desk.ask(read)
         if wanted is not None and text is None:
             raise Denied(404, "console.no_such_page")
-        versions, more = listed[:_PAGE], len(listed) > _PAGE
-        data: dict[str, Any] = {
-            "key": key,
-            "base": now.digest,
-            "versions": versions,
-            "of": wanted if wanted is not None else next((one.number for one in versions), None),
-            "text": text,
-            "changes": compared(_lines(older), _lines(text)),
-            "outside": bool(versions) and before is None and versions[0].digest != now.digest,
-            "next": versions[-1].number if more else None,
-        }
-        return page(request, "versions.html", data)
+        versions, more = cut(listed, asked.limit)
+        shown = VersionsPage(
+            key=key,
+            base=now.digest,
+            versions=versions,
+            of=wanted if wanted is not None else next((one.number for one in versions), None),
+            text=text,
+            changes=compared(_lines(older), _lines(text)),
+            outside=bool(versions) and before is None and versions[0].digest != now.digest,
+            next=versions[-1].number if more else None,
+        )
+        return page(request, "versions.html", shown)
 
     async def _restore(self, request: Request) -> Response:
         """Put an older text into the file; what is there now stays a version."""
-        key, number = str(request.path_params["key"]), number_in(request.path_params["number"]) or 0
+        key, number = str(request.path_params["key"]), request.path_params["number"]
         self.files.of_plan(key)
-        form = await request.form()
+        asked: RestoreAsked = request.state.asked
         text = await self.door.desk.ask(lambda ledger: ledger.plan_versions.text(key, number))
         if text is None:
             raise Denied(404, "console.no_such_page")
         who, now = request.state.reader.name, request.state.now
         try:
-            await self.files.save(key, text, str(form.get("base", "")), who=who, at=now, note=f"← {number}")
+            await self.files.save(key, text, asked.base, who=who, at=now, note=f"← {number}")
         except Conflict:
             raise Denied(409, "editor.conflict_now") from None
         return await self.door.noted(request, "restore", key, f"/plans/{key}/versions", version=number)

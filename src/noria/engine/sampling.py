@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +24,8 @@ _DEEPEST, _MOST_FIELDS = 6, 400
 _MOST_LINES = 20
 
 
-class SampleField(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SampleField:
     """A field of some rows: its path, one of its values, its type in JSON, in how many of the rows it has a value, how
     many different ones. `lines`: it is a field of an array's elements."""
 

@@ -6,6 +6,7 @@ A fire and what it asks for are one transaction, so that it is neither lost nor 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from noria.ledger.runs import owner, seize
@@ -38,7 +39,8 @@ class Wanted(NamedTuple):
     detail: str | None = None
 
 
-class Present(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Present:
     """A worker: which process, of which version, since when and when last seen (epoch seconds), runs under way, whether
     it is ending."""
 
@@ -177,7 +179,7 @@ class Agenda:
                 "INSERT INTO workers (worker, version, started_at, seen_at, runs, draining)"
                 " VALUES (:worker, :version, :started_at, :seen_at, :runs, :draining) ON CONFLICT (worker) DO UPDATE"
                 " SET seen_at = excluded.seen_at, runs = excluded.runs, draining = excluded.draining",
-                row._asdict(),
+                asdict(row),
             )
             c.run("DELETE FROM workers WHERE seen_at < :long_ago", {"long_ago": row.seen_at - 3600})
 

@@ -7,6 +7,7 @@ message is not lost, whoever dies; one that was sent when nobody could note it a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -60,7 +61,8 @@ class Notice(NamedTuple):
     at: float
 
 
-class ChannelStands(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ChannelStands:
     """How sending over a channel went: when it was tried and worked last, from when on it may be tried again, since
     when it fails, how often in a row, why; messages that were sent and that failed, in all. Times in epoch seconds."""
 

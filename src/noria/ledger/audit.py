@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from noria.ledger.store import Store, Transaction
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A change: its number, when (epoch seconds), by whom, what it was, of which plan, and how."""
 
     number: int

@@ -76,7 +76,8 @@ class Cause:
     example: str | None
 
 
-class RunStands(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RunStands:
     """A run as a list shows it; times in epoch seconds."""
 
     run_id: int
@@ -90,7 +91,8 @@ class RunStands(NamedTuple):
     cancelled_by: str | None = None
 
 
-class Mishap(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Mishap:
     """A record that came into trouble in a run: when (epoch seconds), which, into which state, why."""
 
     at: float

@@ -31,6 +31,7 @@ from noria.ledger.staging import Staging
 from noria.ledger.store import Store
 from noria.ledger.tallies import Tallies
 from noria.ledger.versions import Ambiguous
+from noria.ledger.tokens import Tokens
 from noria.ledger.vitals import Vitals
 from noria.metadata.project import Project
 
@@ -65,6 +66,7 @@ class Ledger:
         self.assists = Assists(store)
         self.shares = Shares(store, self.assists)
         self.parts = Parts(store, self.assists)
+        self.tokens = Tokens(store)
 
     def close(self) -> None:
         """Close the database."""

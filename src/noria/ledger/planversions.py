@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from noria.ledger.store import Store
 
 _FIRST = 2**62
 
 
-class PlanVersion(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
     """A version of a plan's file: its number, when (epoch seconds), who wrote it (None: it was found in the file), a
     remark, the digest of its text."""
 

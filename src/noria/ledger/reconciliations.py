@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -14,7 +15,8 @@ _SELECT = (
 )
 
 
-class Reconciled(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reconciled:
     """A whole comparison: of which plan, in which run, when it ended, over which window (epoch seconds; `begin` None:
     everything), how many records each side has (`target` None: it can't be asked), how many differences (0: equal), and
     which, as `noria reconcile --json` prints them."""
@@ -93,4 +95,4 @@ class Reconciliations:
 
     def _read(self, statement: str, **values: Any) -> list[Reconciled]:
         rows = self.store.tuples(statement, **values)
-        return [Reconciled._make((*row[:-1], msgspec.json.decode(row[-1]))) for row in rows]
+        return [Reconciled(*(*row[:-1], msgspec.json.decode(row[-1]))) for row in rows]

@@ -552,6 +552,29 @@ failing = Table(
     comment="plans whose newest runs of a kind failed: how many in a row, since when (epoch seconds), the last of them",
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Index(
+        "tokens_by_name",
+        "name",
+        unique=True,
+        sqlite_where=text("revoked_at IS NULL"),
+        postgresql_where=text("revoked_at IS NULL"),
+    ),
+    comment="tokens that programs show to the API: digest is the SHA-256 of one, which itself is kept nowhere; used_at:"
+    " when it was used last, to the minute; times in epoch seconds, expires_at null: never",
+)
+
 __all__ = ["RECORD_STATES", "metadata"]
 
 # Kept out of the tables' metadata because SQLAlchemy knows no views; created and replaced by migrations.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from noria.ledger.store import Store, Transaction
 
@@ -15,7 +15,8 @@ _ADD = (
 )
 
 
-class Tally(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tally:
     """What happened to records in an hour (its number: epoch seconds / 3600): contents staged, records delivered,
     records that came to be dead, held or invalid."""
 

@@ -1,6 +1,6 @@
 """The catalogue: each key with its 中文 and its English text, side by side, gathered from one table an area."""
 
-from noria.messages import alerts, commands, connections, console, editor, plans, runs, story
+from noria.messages import alerts, api, commands, connections, console, editor, plans, runs, story
 
 LANGUAGES = ("zh", "en")
 
@@ -13,4 +13,5 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **editor.TEXTS,
     **connections.TEXTS,
     **alerts.TEXTS,
+    **api.TEXTS,
 }

@@ -72,7 +72,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "console.no_such_plan": ("没有这个方案", "there is no such plan"),
     "console.no_such_record": ("没有这条数据", "there is no such record"),
     "console.no_such_run": ("没有这次执行", "there is no such run"),
-    "console.no_such_state": ("没有这个状态", "there is no such state"),
     "console.none_such": ("没有符合的数据", "no such records"),
     "console.not_kept": ("原文已不保留", "no longer kept"),
     "console.not_sent": ("还没有发送过", "not sent yet"),

@@ -137,7 +137,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "console.not_corrected": ("这条数据没有人工修改", "nobody has corrected this record"),
     "console.say_why": ("请写明原因", "say why"),
-    "console.too_many_words": ("原因太长", "that is too long a reason"),
     "console.all_plans": ("全部方案", "all plans"),
     "console.records_of_all": ("全部方案的数据", "Records of all plans"),
     "console.error_has": ("原因包含", "reason has"),
@@ -153,8 +152,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "看过的这些里没有符合的；更早的还没有看",
         "none among those looked at so far; there are older ones",
     ),
-    "console.no_such_format": ("没有这种格式", "there is no such format"),
-    "console.no_such_act": ("没有这个操作", "there is no such act"),
     "console.bad_time": ("时间写得不对", "this is no time"),
     "confirm.count": ("{count} 条数据", "records: {count}"),
     "confirm.replay": (

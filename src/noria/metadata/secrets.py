@@ -124,6 +124,8 @@ _HEADER_SECRET = re.compile(r"(?i)\b((?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{6,}
 _JSON_SECRET = re.compile(
     r"(?i)(\"[\w.-]*(?:token|secret|password|passwd|app_?key|api_?key|access_?key)\"\s*:\s*\")((?:[^\"\\]|\\.)+)"
 )
+# What programs show to the API.
+_TOKEN = re.compile(r"\bnoria_[A-Za-z0-9_-]{40,}")
 _USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*:)([^@/\s]+)(@)")
 
 
@@ -147,6 +149,7 @@ class Redactor:
             text = text.replace(secret, _MASK)
         text = _QUERY_SECRET.sub(rf"\g<1>{_MASK}", text)
         text = _HEADER_SECRET.sub(rf"\g<1>{_MASK}", text)
+        text = _TOKEN.sub(_MASK, text)
         text = _JSON_SECRET.sub(rf"\g<1>{_MASK}", text)
         return _USERINFO.sub(rf"\g<1>{_MASK}\g<3>", text)
 

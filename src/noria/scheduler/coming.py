@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from cronsim import CronSimError
 
@@ -14,7 +14,8 @@ from noria.metadata.times import DEFAULT_ZONE, zone
 from noria.scheduler.crontab import next_fire
 
 
-class Coming(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Coming:
     """A time at which a plan is to run (epoch seconds), and what of it: extract, deliver, run (both), sweep."""
 
     at: float

@@ -1,0 +1,47 @@
+"""The words of the API: what each page and act does, what is wrong with a request; tokens."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "api.at_most_long": ("最多 {most} 个字符", "{most} characters at most"),
+    "api.bad_token": ("令牌无效、已过期或已吊销", "the token is unknown, expired or revoked"),
+    "api.bad_value": ("{value} 不能用在这里", "{value} can't be used here"),
+    "api.between": ("{least} 到 {most}", "{least} to {most}"),
+    "api.not_an_object": ("请求的 JSON 应是一个对象", "the JSON of a request is an object"),
+    "api.not_json": ("请求的内容不是 JSON", "the body is not JSON"),
+    "api.not_taken": ("请求的内容应是 JSON 或表单", "a body is JSON or a form"),
+    "done.token": ("令牌 {name} 已创建", "the token {name} was made"),
+    "done.token_revoke": ("令牌 {name} 已吊销", "the token {name} is revoked"),
+    "token.ask_revoke": (
+        "吊销令牌 {name}？用它的程序会立刻被拒绝。",
+        "Revoke the token {name}? Programs that use it are refused at once.",
+    ),
+    "token.created": ("创建", "made"),
+    "token.exists": ("已有名为 {name} 的令牌", "there is a token called {name} already"),
+    "token.exists_hint": ("换一个名称，或先吊销它", "take another name, or revoke that one first"),
+    "token.expired": ("已过期", "expired"),
+    "token.expires": ("{value} 不是有效期", "{value} is no such time"),
+    "token.expires_column": ("到期", "expires"),
+    "token.expires_hint": ("如 90d、12h；never 为不过期", "such as 90d or 12h; never: for ever"),
+    "token.expires_label": ("有效期", "holds for"),
+    "token.for_days": ("{days} 天", "{days} days"),
+    "token.heading": ("{count} 个有效令牌", "Tokens that hold: {count}"),
+    "token.hint": (
+        "程序用令牌访问 API：Authorization: Bearer noria_…。账本里只存摘要，令牌本身只在创建时显示一次。",
+        "Programs reach the API with a token: Authorization: Bearer noria_…. The ledger keeps a digest only; the token"
+        " itself is shown once, when it is made.",
+    ),
+    "token.holds": ("有效", "holds"),
+    "token.make": ("创建令牌", "Make a token"),
+    "token.made_once": (
+        "令牌 {name} 已创建。现在复制它，以后不会再显示：",
+        "The token {name} was made. Copy it now, it is not shown again:",
+    ),
+    "token.name": ("名称", "name"),
+    "token.never": ("不过期", "never"),
+    "token.none": ("还没有令牌", "There are no tokens yet"),
+    "token.revoke": ("吊销", "Revoke"),
+    "token.revoked": ("已吊销", "revoked"),
+    "token.role": ("角色", "role"),
+    "token.tokens": ("令牌", "Tokens"),
+    "token.unknown": ("没有名为 {name} 的有效令牌", "there is no token called {name} that is not revoked"),
+    "token.used": ("最近使用", "last used"),
+}
