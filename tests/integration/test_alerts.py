@@ -374,6 +374,7 @@ async def test_differences_that_the_newest_reconciliation_found(office: Office) 
     office.source.rows += [{"id": "b"}, {"id": "c"}]
     await compared()
     (began,) = await office.look()
+    assert began.endswith("https://noria.example.com/reconciliation?plan=orders")
     assert "found differences: 2" in began and await office.look(3600) == []
     await office.run()
     await office.look()

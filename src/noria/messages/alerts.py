@@ -120,7 +120,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "console.notice_gone": ("渠道已不在", "no such channel any more"),
     "console.notice_held": ("静默时段，结束后发送", "held by quiet hours, sent"),
     "console.notice_quiet": ("静默时段内已结束，未发送", "over within quiet hours, not sent"),
-    "console.notice_retried": ("没有发出，会再试", "not sent yet, tried again"),
+    "console.notice_retried": ("没有发出，会再试", "not sent yet, will be tried again"),
     "console.notice_sent": ("已发送", "sent"),
     "console.notice_waiting": ("即将发送", "about to be sent"),
     "console.quiet": ("静默时段", "quiet hours"),

@@ -21,6 +21,7 @@ _NAME, _REASON = 60, 200
 _PAGES = {
     "dead": "/failures?plan={subject}",
     "token": "/connections",
+    "reconciliation": "/reconciliation?plan={subject}",
 }
 _STEPS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 
