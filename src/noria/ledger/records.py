@@ -164,9 +164,10 @@ class Records:
             return self._told(plan_id, own + others)
         found = list(self.select(plan_id, record_id=record_id))
         if not found:
-            # Put in order here: asked for the first, PostgreSQL would look through all records in their order.
+            # Put in order here: asked for the first, a database would look through all records in their order.
             rows = self.store.tuples(
-                "SELECT seq, id FROM records WHERE plan_id = :p AND number = :number LIMIT 1000",
+                "SELECT seq, id FROM records INDEXED BY records_by_number"
+                " WHERE plan_id = :p AND number = :number AND number IS NOT NULL LIMIT 1000",
                 p=plan_id,
                 number=record_id,
             )
