@@ -35,7 +35,9 @@ document.addEventListener("change", (event) => {
 const pages = { o: "/", p: "/plans", r: "/records", f: "/failures", u: "/runs", b: "/reconciliation", c: "/connections", a: "/alerts" };
 let going = false;
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select, textarea, dialog")) return;
+  // Not behind a dialog, and again as soon as it is closed, wherever the focus is.
+  if (document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select, textarea")) return;
   if (going) {
     going = false;
     if (pages[event.key]) window.location.assign(pages[event.key]);
