@@ -30,8 +30,8 @@ from noria.ledger.shares import Shares
 from noria.ledger.staging import Staging
 from noria.ledger.store import Store
 from noria.ledger.tallies import Tallies
-from noria.ledger.versions import Ambiguous
 from noria.ledger.tokens import Tokens
+from noria.ledger.versions import Ambiguous
 from noria.ledger.vitals import Vitals
 from noria.metadata.project import Project
 
