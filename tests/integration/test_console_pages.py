@@ -378,3 +378,19 @@ async def test_guesses_at_the_same_time_are_counted_too(project: Project) -> Non
         tries = [shown.post("/login", token=token, name="vera", password=f"wrong {n}") for n in range(12)]
         found = sorted(status for status, _ in await asyncio.gather(*tries))
         assert found == [401] * 5 + [429] * 7
+
+
+async def test_the_overview_is_light(project: Project) -> None:
+    """With everything that it brings, as a browser fetches it the first time; what it brings is kept after that."""
+    async with console(project) as shown:
+        _, text = await shown.get("/")
+        total = len(text.encode())
+        brought = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
+        assert len(brought) >= 4
+        for path in brought:
+            async with shown.session.get(shown.url + path, auto_decompress=False) as answer:
+                assert answer.status == 200 and "immutable" in answer.headers["Cache-Control"], path
+                assert answer.content_length is None or answer.content_length == len(await answer.read())
+                total += len(await answer.read())
+        assert total < 100_000
+        assert "Content-Encoding" not in (await shown.session.get(shown.url + "/")).headers

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -71,6 +72,9 @@ class Guarded:
                     headers.setdefault(name, value)
                 if not str(scope.get("path", "")).startswith("/static/"):
                     headers.setdefault("Cache-Control", "no-store")
+                elif scope.get("query_string"):
+                    # Another file has another address.
+                    headers.setdefault("Cache-Control", "public, max-age=31536000, immutable")
             await send(message)
 
         await self.app(scope, _bounded(receive, Denied(413, "console.too_large")), guarded)
@@ -137,7 +141,8 @@ class Operations:
             *self.door.routes(self._console()),
             *Login(self.door).routes(),
             Route("/events", self.door.opens("viewer", live.events)),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
+            # Pages are not compressed: they hold tokens beside what others write.
+            Mount("/static", GZipMiddleware(StaticFiles(directory=HERE / "static"))),
         ]
         pages = Router(console, default=request_response(self.door.opens(None, _nowhere)))
         return Starlette(
