@@ -380,6 +380,14 @@ async def test_guesses_at_the_same_time_are_counted_too(project: Project) -> Non
         assert found == [401] * 5 + [429] * 7
 
 
+async def test_a_connection_says_when_its_token_runs_out(project: Project) -> None:
+    settings = '[connections.fixed]\nconnector = "http"\nbase_url = "http://127.0.0.1:1"\nauth = { type = "bearer", token = "env:HOME", expires = "2027-01-01" }\n'
+    async with console(project, settings) as shown:
+        _, data = await shown.json("/connections")
+        ends = {one["name"]: one["expires"] for one in data["connections"]}
+        assert ends == {"here": None, "inside": None, "fixed": 1798732800.0}
+
+
 async def test_the_overview_is_light(project: Project) -> None:
     """With everything that it brings, as a browser fetches it the first time; what it brings is kept after that."""
     async with console(project) as shown:

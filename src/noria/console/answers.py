@@ -427,12 +427,14 @@ class AlertsPage(Answer, frozen=True, kw_only=True):
 
 
 class Connection(Answer, frozen=True, kw_only=True):
-    """A connection, and the plans that read from it and write to it. Never a secret, nor where it is kept."""
+    """A connection, and the plans that read from it and write to it. Never a secret, nor where it is kept. `expires`:
+    when its fixed token runs out (epoch seconds), where that is known."""
 
     name: str
     connector: str
     address: str
     limits: dict[str, Any]
+    expires: float | None
     reads: list[str]
     writes: list[str]
 

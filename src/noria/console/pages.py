@@ -29,6 +29,7 @@ from noria.console.door import Door
 from noria.console.endpoints import Endpoint, cut, shows
 from noria.console.render import page
 from noria.console.wording import in_words
+from noria.engine.expiry import expiries
 from noria.ledger import Ledger
 from noria.ledger.browsing import TROUBLE
 from noria.ledger.overview import Overview, PlanStands, overview
@@ -153,12 +154,14 @@ class Pages:
     async def _connections(self, request: Request) -> Response:
         """What `noria.toml` connects to, and which plans use it; never a secret, nor where it is kept."""
         plans, clean = self.door.plans(), self.door.workspace.redactor.clean
+        ends = expiries(self.door.workspace.project, self.door.workspace.redactor)
         shown = [
             Connection(
                 name=name,
                 connector=str(table.get("connector", "")),
                 address=clean(str(table.get("base_url", ""))),
                 limits=table.get("limits") or {},
+                expires=ends.get(name),
                 reads=[plan.key for plan in plans if plan.source.connection == name],
                 writes=[plan.key for plan in plans if plan.target.connection == name],
             )

@@ -19,6 +19,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有方案从这个连接读取，无法测试",
         "no plan reads from this connection, so there is nothing to ask",
     ),
+    "console.token_expires": ("令牌到期", "token expires"),
     "console.test": ("测试", "Test"),
     "console.used_by": ("使用它的方案", "used by"),
     "console.when": ("时间", "when"),
