@@ -50,6 +50,8 @@ PAGES = {
     "connections": "/connections",
     "alerts": "/alerts",
     "audit": "/audit",
+    "tokens": "/tokens",
+    "api": "/api",
     "editor": "/plans/customers/edit",
     "new": "/new",
     "connection": "/connection?name=erp",

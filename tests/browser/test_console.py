@@ -49,6 +49,8 @@ PAGES = (
     "/plans/customers/versions",
     "/connection",
     "/connection?name=crm",
+    "/api",
+    "/tokens",
 )
 
 

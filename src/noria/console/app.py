@@ -32,6 +32,7 @@ from noria.console.metrics import Figures
 from noria.console.pages import Pages
 from noria.console.planfiles import PlanFiles
 from noria.console.reconciling import Reconciling
+from noria.console.reference import Reference
 from noria.console.render import HERE
 from noria.console.runs import RunPages
 from noria.console.stories import Stories
@@ -129,6 +130,7 @@ class Operations:
         self.alive = alive
         self.desk = Desk(workspace.project)
         self.door = Door(workspace, self.desk)
+        self.reference = Reference(self.endpoints)
         self.figures = Figures(
             lambda: overview(workspace.ledger.store, workspace.ledger.agenda, workspace.clock.now()),
             lambda: (workspace.ledger.alerts.on(), list(workspace.ledger.alerts.channels().values())),
@@ -171,6 +173,7 @@ class Operations:
             *Reconciling(door).endpoints(),
             *AlertPages(door).endpoints(),
             *Tokens(door).endpoints(),
+            *self.reference.endpoints(),
         ]
 
     def _machines(self) -> list[Endpoint]:

@@ -25,7 +25,7 @@ Ticked = Annotated[
     str,
     Meta(max_length=2000, pattern=r"^[0-9]{1,18}@.", description="编号@方案 | number@plan", examples=["12@users"]),
 ]
-Reason = Annotated[str, Meta(max_length=500, description="原因 | why", examples=["客户已确认"])]
+Reason = Annotated[str, Meta(max_length=500, description="原因 | why", examples=["#4711"])]
 Yes = Annotated[Literal["yes", ""], Meta(description="yes 为是 | yes, or nothing")]
 Base = Annotated[Text, Meta(description="改动所依据的文件摘要 | the digest of the file that the change begins from")]
 

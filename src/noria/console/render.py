@@ -25,6 +25,8 @@ from noria.metadata.paths import MISSING
 from noria.metadata.times import DEFAULT_ZONE
 
 HERE = Path(__file__).parent
+# What programs and the server agree on; another number where an old program would not understand an answer.
+API_VERSION = "1"
 _JSON = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 _SHORT = 300
 _STEPS = ((60, "second"), (3600, "minute"), (86400, "hour"), (86400 * 1e6, "day"))
@@ -52,7 +54,8 @@ def wants_json(request: Request) -> bool:
 
 def as_json(data: Any, status: int = 200) -> Response:
     """Data as JSON."""
-    return Response(_JSON.encode(_plain(data)), status_code=status, media_type="application/json")
+    headers = {"Noria-Api": API_VERSION}
+    return Response(_JSON.encode(_plain(data)), status, headers, media_type="application/json")
 
 
 def page(request: Request, name: str, data: msgspec.Struct | dict[str, Any], status: int = 200) -> Response:
