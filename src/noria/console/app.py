@@ -147,12 +147,10 @@ class Operations:
             Mount("/static", GZipMiddleware(StaticFiles(directory=HERE / "static"))),
         ]
         pages = Router(console, default=request_response(self.door.opens(None, _nowhere)))
-        return Starlette(
-            routes=[
-                *(Route(one.path, one.view, methods=[one.method]) for one in self._machines()),
-                Mount("/", Guarded(_Sessions(pages, self.desk))),
-            ]
-        )
+        app = Starlette(routes=[Route(one.path, one.view, methods=[one.method]) for one in self._machines()])
+        # Not mounted: a mount takes no path with a line break in it.
+        app.router.default = Guarded(_Sessions(pages, self.desk))
+        return app
 
     def endpoints(self) -> list[Endpoint]:
         """All that is declared."""

@@ -122,7 +122,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         """The plan in the file of that stem, as long as it is there, can be loaded and is enabled; the file is read
         anew only when it has changed."""
         file = self.folder / "plans" / f"{key}.json"
-        found = _known_plan(file) if key and file.is_file() else None
+        try:
+            found = _known_plan(file) if key and file.is_file() else None
+        except OSError:
+            # No file can have such a name.
+            return None
         return found if isinstance(found, Plan) and found.enabled else None
 
     def plans(self) -> tuple[list[Plan], list[InvalidDocument | NoriaError]]:
