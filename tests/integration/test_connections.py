@@ -16,7 +16,6 @@ from tests.conftest import Project
 from tests.integration.test_console_pages import Console, console
 from tests.integration.test_editor import ADMIN, Editing
 
-BOTH_LEDGERS = True
 SECRET = "hush-hush-4711"
 
 

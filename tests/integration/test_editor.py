@@ -13,7 +13,6 @@ from noria.console.access import hashed
 from tests.conftest import Project
 from tests.integration.test_console_pages import USERS, Console, console
 
-BOTH_LEDGERS = True
 ADMIN = f"""{USERS}
 [console.users.anna]
 password = '{hashed("anna may all")}'
@@ -182,54 +181,15 @@ async def test_a_change_of_the_file_meanwhile_is_shown_and_not_overwritten(proje
         assert json.loads(plan_file(project, "p").read_text("utf-8"))["name"] == "我的名字"
 
 
-async def test_versions_their_differences_and_the_way_back(project: Project) -> None:
-    async with console(project) as shown:
-        first = plan_file(project, "p").read_text("utf-8")
-        for name in ("第二", "第三"):
-            editing = await Editing(shown, "/plans/p/edit").open()
-            await editing.put(**{"/name": name})
-            assert await editing.put("save", note=f"改为{name}") == 200
-        status, data = await shown.json("/plans/p/versions")
-        assert status == 200
-        assert [(one["who"], one["note"]) for one in data["versions"]] == [
-            ("local", "改为第三"),
-            ("local", "改为第二"),
-            (None, None),
-        ]
-        changed = [line for line in data["changes"] if line["sign"] in "+-"]
-        assert [("第二" in line["text"], "第三" in line["text"]) for line in changed] == [(True, False), (False, True)]
-        oldest = data["versions"][-1]["number"]
-        assert (await shown.json(f"/plans/p/versions?of={oldest}"))[1]["text"] == first
-        # The file is changed outside, which is seen, and an old form can't undo that.
-        plan_file(project, "p").write_text(first.replace("一个方案", "外面"), "utf-8")
-        assert (await shown.json("/plans/p/versions"))[1]["outside"] is True
-        restore = f"/plans/p/versions/{oldest}/restore"
-        assert (await shown.post(restore, base=data["base"]))[0] == 409
-        base = (await shown.json("/plans/p/versions"))[1]["base"]
-        assert (await shown.post(restore, base=base))[0] == 303
-        assert plan_file(project, "p").read_text("utf-8") == first
-        # What was there, also from outside, is a version.
-        listed = (await shown.json("/plans/p/versions"))[1]["versions"]
-        texts = [(await shown.json(f"/plans/p/versions?of={one['number']}"))[1]["text"] for one in listed]
-        assert any("外面" in text for text in texts) and texts[0] == first
-        assert (await shown.get("/plans/p/versions?of=999999"))[0] == 404
-        assert (await shown.get("/plans/nothing/versions"))[0] == (await shown.get("/plans/nothing/edit"))[0] == 404
-        changes = [one["what"] for one in (await shown.json("/audit"))[1]["changes"]]
-        assert changes[:3] == ["restore", "edit", "edit"]
-        # Switching off is a change of the file as any other.
-        assert (await shown.post("/plans/p/enabled", enabled="false"))[0] == 303
-        text = plan_file(project, "p").read_text("utf-8")
-        assert json.loads(text) == {**json.loads(first), "enabled": False}
-        assert (await shown.json("/plans/p/versions"))[1]["outside"] is False
-
-
 async def test_pasting_published_documents_fills_the_form_and_keeps_them_whole(project: Project) -> None:
     async with console(project) as shown:
+        new = await Editing(shown, "/new").open()
+        blank = new.text
         for document in DOCUMENTS:
             both = document.read_text("utf-8")
             for side in ("source", "target"):
                 written = json.loads(both)[side]
-                new = await Editing(shown, "/new").open()
+                await new.put(text=blank)
                 new.fields["pasted"] = json.dumps(written, ensure_ascii=False, indent=3)
                 assert await new.put(f"paste:{side}") == 200
                 assert json.loads(new.text)[side]["metadata"] == written, document.stem
@@ -240,7 +200,7 @@ async def test_pasting_published_documents_fills_the_form_and_keeps_them_whole(p
                 # A change in the form leaves everything else as it was pasted.
                 await new.put(**{f"/{side}/metadata/method": "PUT"})
                 assert json.loads(new.text)[side]["metadata"] == {**written, "method": "PUT"}, document.stem
-            new = await Editing(shown, "/new").open()
+            await new.put(text=blank)
             new.fields["pasted"] = both
             await new.put("paste:source")
             found = json.loads(new.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,7 +11,12 @@ from noria.messages import language
 
 
 def options_of(settings: Any, prefix: str = "") -> list[dict[str, str]]:
-    """A settings type's options, nested ones with dotted names."""
+    """A settings type's options, nested ones with dotted names, in the reader's language."""
+    return _options(settings, prefix, language())
+
+
+@cache
+def _options(settings: Any, prefix: str, lang: str) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     info: Any = msgspec.inspect.type_info(settings)
     for field in info.fields:
@@ -23,10 +29,10 @@ def options_of(settings: Any, prefix: str = "") -> list[dict[str, str]]:
         if isinstance(inner, msgspec.inspect.Metadata):
             inner = inner.type
         if isinstance(inner, msgspec.inspect.StructType):
-            rows += options_of(inner.cls, f"{prefix}{field.encode_name}.")
+            rows += _options(inner.cls, f"{prefix}{field.encode_name}.", lang)
             continue
         if isinstance(inner, msgspec.inspect.DictType) and isinstance(inner.value_type, msgspec.inspect.StructType):
-            rows += options_of(inner.value_type.cls, f"{prefix}{field.encode_name}.*.")
+            rows += _options(inner.value_type.cls, f"{prefix}{field.encode_name}.*.", lang)
             continue
         default = field.default
         if field.default_factory is not msgspec.NODEFAULT:
@@ -41,7 +47,7 @@ def options_of(settings: Any, prefix: str = "") -> list[dict[str, str]]:
                 "name": prefix + field.encode_name,
                 "type": word,
                 "default": "" if default is msgspec.NODEFAULT else msgspec.json.encode(default).decode(),
-                "meaning": zh if language() == "zh" or not en else en,
+                "meaning": zh if lang == "zh" or not en else en,
             }
         )
     return rows
