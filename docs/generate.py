@@ -60,6 +60,7 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     parts.append(f"\n{'格式后缀' if zh else 'Suffixes'}: " + ", ".join(f"`|{fmt}`" for fmt in FORMATS) + "\n")
     yield "metadata.md", "\n".join(parts)
     yield "language.md", f"# {'元数据语言' if zh else 'The metadata language'}\n\n{made}\n\n" + "\n".join(_language(zh))
+    yield "openapi.json", json.dumps(_api(), ensure_ascii=False, indent=1)
     for connector in CONNECTORS.values():
         options = _table(head, options_of(connector.settings_type))
         promises = "\n".join(f"| {' | '.join(one.words())} |" for one in guarantees(connector))
@@ -73,6 +74,18 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
             for endpoint in connector.endpoints:
                 text += f"| {endpoint.method} | `{endpoint.path}` | {endpoint.name} |\n"
         yield f"connector-{connector.name}.md", text
+
+
+def _api() -> dict[str, Any]:
+    """The OpenAPI document, of no project in particular."""
+    from noria.console.app import Operations
+    from noria.engine import Workspace
+    from noria.metadata.project import LedgerSettings, Project
+
+    operations = Operations(Workspace(Project(folder=HERE, ledger=LedgerSettings(), connections={}, warnings=[])))
+    made = operations.reference.document()
+    operations.close()
+    return made
 
 
 def _commands(zh: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from noria import __version__
-from noria.cli import alerts, demo, projects, records, runs, serve, simulate, upkeep
+from noria.cli import alerts, demo, looking, projects, records, runs, serve, simulate, tokens, upkeep
 from noria.cli.output import console, print_json, problem_lines
 from noria.connectors.failures import Failure
 from noria.messages import Message, t
@@ -39,7 +39,7 @@ def _options(version: bool = typer.Option(False, "--version", help=t("help.versi
         raise typer.Exit
 
 
-for group in (projects, runs, records, upkeep, alerts, serve, simulate, demo):
+for group in (projects, runs, records, looking, upkeep, alerts, serve, tokens, simulate, demo):
     group.add_to(app)
 
 
@@ -71,11 +71,19 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _wrong_usage(error: Any, as_json: bool) -> int:
     if as_json:
-        made = NoriaError("usage", Message(error.format_message()), hint=Message("help.usage_hint"))
+        hint = Message("remote.not_here" if _elsewhere(error) else "help.usage_hint")
+        made = NoriaError("usage", Message(error.format_message()), hint=hint)
         print_json({"error": made.to_json()})
     else:
         error.show(sys.stderr)
+        if _elsewhere(error):
+            console(stderr=True).print(f"  → {t('remote.not_here')}", style="cyan", markup=False)
     return 2
+
+
+def _elsewhere(error: Any) -> bool:
+    """Whether a command was to be sent elsewhere that can't be."""
+    return getattr(error, "option_name", None) in ("--server", "--token")
 
 
 def _failed(error: NoriaError, as_json: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,8 +14,18 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from noria.cli.options import HERE, IdOption, JsonOption, PlanArgument, ProjectOption, StateOption
+from noria.cli.options import (
+    HERE,
+    IdOption,
+    JsonOption,
+    PlanArgument,
+    ProjectOption,
+    ServerOption,
+    StateOption,
+    TokenOption,
+)
 from noria.cli.output import console, print_json, state_text, table
+from noria.cli.remote import BODIES, bodies_kept, readable, server_of
 from noria.ledger import Ledger, ledger_of
 from noria.ledger.overview import overview
 from noria.ledger.records import STATES
@@ -54,50 +64,93 @@ def records(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help=t("help.limit"))] = None,
     full: Annotated[bool, typer.Option("--full", help=t("help.full"))] = False,
     project: ProjectOption = HERE,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The ledger's records."""
     _checked(state)
+    shown_limit = limit if limit is not None or as_json else 50
+    there = server_of(server, token)
+    if there is not None:
+        with there:
+            key = there.key(plan)
+            rows = there.records(key, state=state, record_id=record_id, limit=shown_limit, full=full and as_json)
+            if as_json:
+                for row in rows:
+                    print_json(row)
+            else:
+                _show_records(map(_decoded, rows))
+                _show_counts(there.counts(key))
+        return
     with _opened(project, plan) as (ledger, plan_id, _):
         found: Iterator[dict[str, Any]] = iter(())
         if plan_id is not None:
-            shown_limit = limit if limit is not None or as_json else 50
             found = ledger.records.select(plan_id, state=state, record_id=record_id, limit=shown_limit)
         if as_json:
             for one in found:
                 print_json(ledger.records.with_bodies(plan_id, one) if full and plan_id is not None else one)
             return
-        out = console()
-        shown = table(t("column.id"), t("column.number"), t("column.state"), t("column.attempts"), t("column.reason"))
-        for one in found:
-            cells = (one["id"] or "-", one["number"] or "-", state_text(one["state"]), str(one["attempts"]))
-            shown.add_row(*cells, one["reason"] or "")
-        out.print(shown)
+        _show_records(found)
         if plan_id is not None:
-            counts = ledger.records.counts(plan_id)
-            parts = [f"{t('state.' + name)} {number:,}" for name, number in counts.items() if number]
-            out.print(" · ".join(parts) or t("records.none"), style="dim")
+            _show_counts(ledger.records.counts(plan_id))
+
+
+def _show_records(found: Iterable[Mapping[str, Any]]) -> None:
+    shown = table(t("column.id"), t("column.number"), t("column.state"), t("column.attempts"), t("column.reason"))
+    for one in found:
+        cells = (one["id"] or "-", one["number"] or "-", state_text(one["state"]), str(one["attempts"]))
+        shown.add_row(*cells, one["reason"] or "")
+    console().print(shown)
+
+
+def _show_counts(counts: Mapping[str, int]) -> None:
+    parts = [f"{t('state.' + name)} {number:,}" for name, number in counts.items() if number]
+    console().print(" · ".join(parts) or t("records.none"), style="dim")
+
+
+def _decoded(row: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    """A record as it came from a server, apart from its bodies."""
+    return bodies_kept({name: one if name in BODIES else msgspec.json.decode(one) for name, one in row.items()})
 
 
 def record(
     plan: PlanArgument,
     record_id: Annotated[str, typer.Argument(metavar="ID", help=t("help.record_id"))],
     project: ProjectOption = HERE,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """One record's whole story."""
+    there = server_of(server, token)
+    if there is not None:
+        with there:
+            key = there.key(plan)
+            told = there.story(key, record_id)
+        if told is None:
+            raise _unknown(record_id, key)
+        if as_json:
+            print_json(told)
+        else:
+            show_story(readable(told))
+        return
     with _opened(project, plan) as (ledger, plan_id, key):
         story = ledger.records.story(plan_id, record_id) if plan_id is not None else None
         if story is None:
-            message = Message("record.unknown", {"id": record_id, "plan": key})
-            raise NoriaError("unknown_record", message, plan=key, hint=Message("record.unknown_hint", {"plan": key}))
+            raise _unknown(record_id, key)
         if as_json:
             print_json(story)
         else:
             show_story(story)
 
 
-def show_story(story: dict[str, Any], longest: int = 4000) -> None:
+def _unknown(record_id: str, key: str) -> NoriaError:
+    message = Message("record.unknown", {"id": record_id, "plan": key})
+    return NoriaError("unknown_record", message, plan=key, hint=Message("record.unknown_hint", {"plan": key}))
+
+
+def show_story(story: Mapping[str, Any], longest: int = 4000) -> None:
     """A record's story for people: raw, payload, states, tries. Texts are cut at `longest` characters."""
     out = console()
     out.print(f"[bold]{story['number'] or story['id']}[/]  {state_text(story['state'])}")
@@ -134,6 +187,8 @@ def export(
     fmt: Annotated[str, typer.Option("--format", help=t("help.format"))] = "jsonl",
     state: StateOption = None,
     project: ProjectOption = HERE,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Records with payloads, on stdout."""
@@ -141,14 +196,23 @@ def export(
     if fmt not in ("jsonl", "csv"):
         message = Message("export.format", {"format": fmt})
         raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": "jsonl, csv"}))
+    there = server_of(server, token)
+    if there is not None:
+        with there:
+            rows = there.records(there.key(plan), state=state, full=True)
+            _export(rows if fmt == "jsonl" else map(_decoded, rows), fmt)
+        return
     with _opened(project, plan) as (ledger, plan_id, _):
-        if plan_id is None:
-            return
-        found = (ledger.records.with_bodies(plan_id, one) for one in ledger.records.select(plan_id, state=state))
-        if fmt == "jsonl":
-            for one in found:
-                print_json(one)
-            return
+        if plan_id is not None:
+            select = ledger.records.select(plan_id, state=state)
+            _export((ledger.records.with_bodies(plan_id, one) for one in select), fmt)
+
+
+def _export(found: Iterable[Mapping[str, Any]], fmt: str) -> None:
+    if fmt == "jsonl":
+        for one in found:
+            print_json(one)
+    else:
         columns = [
             "id",
             "number",
@@ -176,11 +240,20 @@ def _cell(value: Any) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+def status(
+    project: ProjectOption = HERE,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """How everything stands."""
-    loaded = load_project(project)
-    with ledger_of(loaded) as ledger:
-        found = overview(ledger.store, ledger.agenda, time.time())
+    there = server_of(server, token)
+    if there is not None:
+        with there:
+            found = there.overview()
+    else:
+        with ledger_of(load_project(project)) as ledger:
+            found = overview(ledger.store, ledger.agenda, time.time())
     if as_json:
         print_json(
             {

@@ -25,9 +25,12 @@ from noria.cli.options import (
     PlanArgument,
     PlansArgument,
     ProjectOption,
+    ServerOption,
     StateOption,
+    TokenOption,
 )
 from noria.cli.output import LiveProgress, console, print_json, state_text, table
+from noria.cli.remote import server_of
 from noria.engine import Finished, Workspace, run_plan
 from noria.engine.answers import decoded
 from noria.engine.collector import rare_collections
@@ -58,8 +61,24 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=t("help.replay"))(replay)
 
 
-def run(plans: PlansArgument, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """One run of each plan: plans that others look into go first."""
+def run(
+    plans: PlansArgument,
+    project: ProjectOption = HERE,
+    server: ServerOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One run of each plan: plans that others look into go first. A server runs them by itself."""
+    there = server_of(server, token)
+    if there is not None:
+        with there:
+            for key in [there.key(reference) for reference in plans]:
+                there.run(key)
+                if as_json:
+                    print_json({"plan": key, "wanted": True})
+                else:
+                    console().print(t("done.run", plan=key), style="green", markup=False)
+        return
     loaded = load_project(project)
     chosen = in_order([loaded.plan(reference) for reference in plans])
     redactor = Redactor()
@@ -352,20 +371,28 @@ def replay(
     record_id: IdOption = None,
     anew: Annotated[bool, typer.Option("--anew", help=t("help.anew"))] = False,
     project: ProjectOption = HERE,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Failed, dead and held records go back to pending."""
     if state is not None and state not in REPLAYABLE:
         message = Message("replay.state", {"state": state})
         raise NoriaError("usage", message, hint=Message("valid.choices", {"choices": ", ".join(REPLAYABLE)}))
-    loaded = load_project(project)
-    chosen = loaded.plan(plan)
-    with ledger_of(loaded) as ledger:
-        plan_id = ledger.runs.known_plan(chosen.key)
-        count = 0
-        if plan_id is not None:
-            count = ledger.records.replay(plan_id, time.time(), state=state, record_id=record_id, anew=anew)
+    there = server_of(server, token)
+    if there is not None:
+        with there:
+            key = there.key(plan)
+            count = there.replay(key, state=state, record_id=record_id, anew=anew)
+    else:
+        loaded = load_project(project)
+        key = loaded.plan(plan).key
+        with ledger_of(loaded) as ledger:
+            plan_id = ledger.runs.known_plan(key)
+            count = 0
+            if plan_id is not None:
+                count = ledger.records.replay(plan_id, time.time(), state=state, record_id=record_id, anew=anew)
     if as_json:
-        print_json({"plan": chosen.key, "replayed": count})
+        print_json({"plan": key, "replayed": count})
     else:
         console().print(t("replay.done", count=count))

@@ -74,14 +74,16 @@ class Acts:
         """Records of a plan go back to be sent: one by its id, or those of a state, of one cause."""
         plan, now = self.door.plan_of(request), request.state.now
         asked: ReplayAsked = request.state.asked
-        if not asked.id and asked.state is None:
+        if not asked.id and asked.state is None and not asked.all:
             raise Denied(400, "console.nothing_chosen")
 
         def replay(ledger: Ledger) -> int:
             number = ledger.runs.known_plan(plan.key)
             if number is None:
                 return 0
-            count = ledger.records.replay(number, now, state=asked.state, record_id=asked.id, cause=asked.cause)
+            count = ledger.records.replay(
+                number, now, state=asked.state, record_id=asked.id, cause=asked.cause, anew=asked.anew
+            )
             if count and plan.enabled:
                 ledger.agenda.want([(plan.key, "deliver")], now)
             return count

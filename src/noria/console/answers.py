@@ -213,13 +213,17 @@ class Story(WholeRecord):
 
 
 class ListedRecord(Record):
-    """A record as a list over plans shows it."""
+    """A record as a list over plans shows it; `raw` and `payload` where they were asked for."""
 
     plan: str
+    raw: NotRequired[msgspec.Raw | None]
+    payload: NotRequired[msgspec.Raw | None]
 
 
-# Where a list goes on: what to ask `from` and `before` for.
-Position = TypedDict("Position", {"from": NotRequired[str | None], "before": NotRequired[int]})
+# Where a list goes on: what to ask `from` and `before`, or `after`, for.
+Position = TypedDict(
+    "Position", {"from": NotRequired[str | None], "before": NotRequired[int], "after": NotRequired[int]}
+)
 
 
 class RecordsPage(Answer, frozen=True, kw_only=True):

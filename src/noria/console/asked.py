@@ -55,6 +55,18 @@ class RecordsAsked(ListAsked, frozen=True, kw_only=True):
 
     before: Before | None = None
     limit: Limit = 50
+    after: (
+        Annotated[
+            Number,
+            Meta(
+                description="按入账顺序，从这个编号往后；只用 plan、state、id"
+                " | in the order staged, after this number; with plan, state and id only"
+            ),
+        ]
+        | None
+    ) = None
+    id: Annotated[Text, Meta(description="主键，与 after 一起用 | its id; with after")] | None = None
+    full: Annotated[Yes, Meta(description="带原文和内容，与 after 一起用 | with raw and payload; with after")] = ""
     begin: Annotated[Text, Meta(description="从这个方案开始 | begin with this plan")] | None = msgspec.field(
         default=None, name="from"
     )
@@ -193,6 +205,10 @@ class ReplayAsked(Asked, frozen=True, kw_only=True):
     id: Annotated[Text, Meta(description="一条数据的主键 | one record's id")] | None = None
     state: Trouble | None = None
     cause: CauseOnly | None = None
+    all: Annotated[bool, Meta(description="全部失败、死信和待人工的 | all that are failed, dead or held")] = False
+    anew: Annotated[bool, Meta(description="结果不明的也换新键重发 | those in doubt, too, each under a new key")] = (
+        False
+    )
 
 
 class ConnectionOf(Asked, frozen=True, kw_only=True):

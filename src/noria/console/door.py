@@ -134,4 +134,4 @@ def _status(error: NoriaError) -> int:
     if isinstance(error, Denied):
         return error.status
     missing = {"unknown_plan": 404, "unknown_record": 404, "unknown_token": 404}
-    return {**missing, "usage": 409, "exists": 409}.get(error.code, 503)
+    return {**missing, "usage": 409, "exists": 409, "expires": 400}.get(error.code, 503)

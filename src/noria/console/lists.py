@@ -17,7 +17,7 @@ from noria.console.answers import ConfirmPage, DoneToMany, Position, RecordsPage
 from noria.console.asked import ActAsked, ChosenAsked, ConfirmAsked, ExportAsked, ListAsked, RecordsAsked
 from noria.console.denied import Denied
 from noria.console.door import Door
-from noria.console.endpoints import Endpoint, does, shows
+from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import address, page
 from noria.ledger import Ledger
 from noria.ledger.byhand import Who
@@ -83,6 +83,8 @@ class Lists:
 
     async def _records(self, request: Request) -> Response:
         asked: RecordsAsked = request.state.asked
+        if asked.after is not None:
+            return page(request, "records.html", await self._in_order(asked))
         wanted, before, begin = _wanted(asked), asked.before, asked.begin
         keys = [one.key for one in self.door.plans()]
         if wanted.plan is None and len(keys) == 1:
@@ -118,6 +120,34 @@ class Lists:
             next=after,
         )
         return page(request, "records.html", shown)
+
+    async def _in_order(self, asked: RecordsAsked) -> RecordsPage:
+        """A plan's records in the order they were staged, as the command shows them."""
+        key = asked.plan
+        if key is None:
+            raise Denied(400, "console.nothing_chosen", path="$.plan")
+
+        def read(ledger: Ledger) -> Any:
+            number = ledger.runs.known_plan(key)
+            if number is None:
+                return [], dict.fromkeys(STATES, 0)
+            found = ledger.records.select(
+                number, state=asked.state, record_id=asked.id, after=asked.after or 0, limit=asked.limit + 1
+            )
+            rows = [ledger.records.with_bodies(number, one) if asked.full else one for one in found]
+            return [{"plan": key, **one} for one in rows], ledger.records.counts(number, kept=True)
+
+        rows, counts = await self.door.desk.ask(read)
+        records, more = cut(rows, asked.limit)
+        return RecordsPage(
+            plan=key,
+            plans=[one.key for one in self.door.plans()],
+            wanted=_wanted(asked).query(),
+            first=not asked.after,
+            counts=counts,
+            records=records,
+            next={"after": records[-1]["seq"]} if more else None,
+        )
 
     async def _confirm(self, request: Request) -> Response:
         """What an act would do, and to how many."""

@@ -12,7 +12,7 @@ import msgspec
 
 from noria.console.answers import Failed
 from noria.console.endpoints import IN_PATH, Asked, Endpoint
-from noria.console.render import API_VERSION
+from noria.console.protocol import API_VERSION
 from noria.messages import language, t
 
 _REFERENCE = "#/components/schemas/{name}"

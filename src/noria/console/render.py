@@ -19,14 +19,13 @@ from starlette.responses import HTMLResponse, Response
 from noria.console.charts import bars, pace, run_bar, spark
 from noria.console.diffs import Line
 from noria.console.payloads import differences, pretty
+from noria.console.protocol import API_VERSION
 from noria.mapping import encode
 from noria.messages import Message, language, t
 from noria.metadata.paths import MISSING
 from noria.metadata.times import DEFAULT_ZONE
 
 HERE = Path(__file__).parent
-# What programs and the server agree on; another number where an old program would not understand an answer.
-API_VERSION = "1"
 _JSON = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 _SHORT = 300
 _STEPS = ((60, "second"), (3600, "minute"), (86400, "hour"), (86400 * 1e6, "day"))

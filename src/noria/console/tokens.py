@@ -12,12 +12,7 @@ from noria.console.denied import Denied
 from noria.console.door import Door
 from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import as_json, page, wants_json
-from noria.ledger.tokens import new_token
-from noria.messages import Message
-from noria.metadata.times import duration
-
-# A token's life is no longer than this, in seconds, unless it has no end.
-_LONGEST = 10 * 365 * 86400.0
+from noria.ledger.tokens import expiry, new_token
 
 
 class Tokens:
@@ -65,17 +60,3 @@ class Tokens:
         name, now = request.path_params["name"], request.state.now
         await self.door.desk.ask(lambda ledger: ledger.tokens.revoke(name, now))
         return await self.door.noted(request, "token_revoke", None, "/tokens", name=name)
-
-
-def expiry(after: str, now: float) -> float | None:
-    """When a token ends that is made now (epoch seconds) and ends after so long (`90d`; `never`: None). Raises
-    `Denied`."""
-    if after == "never":
-        return None
-    try:
-        seconds = duration(after)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= _LONGEST:
-        raise Denied(400, "token.expires", {"value": after}, path="$.expires", hint=Message("token.expires_hint"))
-    return now + seconds

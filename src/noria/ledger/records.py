@@ -69,16 +69,20 @@ class Records:
         *,
         state: str | None = None,
         record_id: str | None = None,
+        after: int = 0,
         limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """A plan's records in the order they were staged, as `records --json` prints them."""
+        """A plan's records after the one numbered `after`, in the order they were staged, as `records --json` prints
+        them."""
         if record_id is not None:
             numbered = self.store.tuples(_OF_ID, p=plan_id, id=record_id)
             found = self.by_seqs(plan_id, sorted(int(row[0]) for row in numbered))
-            yield from [one for one in found if state in (None, one["state"])][:limit]
+            yield from [one for one in found if state in (None, one["state"]) and one["seq"] > after][:limit]
             return
         statement = SELECT
         values: dict[str, Any] = {"p": plan_id, "n": _ALL if limit is None else limit}
+        if after:
+            statement, values["after"] = f"{statement} AND s.seq > :after", after
         if state in ("failed", "dead", "invalid", "held", "skipped"):
             # Such a state always has a row of its own: start from those instead of from every record.
             statement += " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state)"

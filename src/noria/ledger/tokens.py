@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from noria.ledger.store import Store
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
+from noria.metadata.times import duration
 
 # How every token begins, so that people and scanners know one when they see it.
 PREFIX = "noria_"
 # When a token was used last is written once in so many seconds at most.
 _NOTED_SECONDS = 60.0
+# None holds longer than this, in seconds, unless it has no end.
+_LONGEST = 10 * 365 * 86400.0
 _SHOWN = "SELECT token_id, name, role, created_by, created_at, used_at, expires_at, revoked_at FROM tokens"
 
 
@@ -38,6 +41,21 @@ class Token:
 def new_token() -> str:
     """A new one: 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def expiry(after: str, now: float) -> float | None:
+    """When a token ends that is made now (epoch seconds) and holds so long (`90d`; `never`: None). Raises `NoriaError`
+    (`expires`)."""
+    if after == "never":
+        return None
+    try:
+        seconds = duration(after)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST:
+        message, hint = Message("token.expires", {"value": after}), Message("token.expires_hint")
+        raise NoriaError("expires", message, path="$.expires", hint=hint)
+    return now + seconds
 
 
 def digest_of(token: str) -> bytes:
