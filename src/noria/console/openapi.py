@@ -108,7 +108,7 @@ def _responses(one: Endpoint) -> dict[str, Any]:
         kinds = [_schema(kind) for kind in _kinds(one.gives)]
         good["content"] = {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
     if one.role is None:
-        return {"200": good, **{str(code): _plain(code) for code in one.errors}}
+        return {"200": good, **{str(code): _plain(code) for code in sorted(one.errors)}}
     if not one.media:
         good["headers"] = _VERSION_HEADER
     return {"200": good, **{str(code): _failure(code) for code in one.statuses()}}
@@ -210,7 +210,7 @@ def curl(method: str, path: str, operation: dict[str, Any], made: dict[str, Any]
         elif one["required"] or example is not None:
             query.append(f"{one['name']}={example if example is not None else one['schema'].get('enum', [''])[0]}")
     address = f"{origin}{path}{'?' + '&'.join(query) if query else ''}"
-    parts = ["curl"]
+    parts = ["curl"] if method == "get" or operation["x-role"] is not None else ["curl -X POST"]
     if operation["x-role"] is not None:
         parts.append('-H "Authorization: Bearer $NORIA_TOKEN"')
     if method == "post" and operation["x-role"] is not None:
@@ -225,6 +225,8 @@ def curl(method: str, path: str, operation: dict[str, Any], made: dict[str, Any]
                 body[name] = examples[0] if examples else _sample(schema)
         text = msgspec.json.encode(body).decode().replace("'", "'\\''")
         parts.append(f"-H 'Content-Type: application/json' -d '{text}'")
+    if len(parts) == 1:
+        return f"{parts[0]} '{address}'"
     return " \\\n  ".join([*parts, f"'{address}'"])
 
 

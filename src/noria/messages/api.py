@@ -145,8 +145,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "token.for_days": ("{days} 天", "{days} days"),
     "token.heading": ("{count} 个有效令牌", "Tokens that hold: {count}"),
     "token.hint": (
-        "程序用令牌访问 API：Authorization: Bearer noria_…。账本里只存摘要，令牌本身只在创建时显示一次。",
-        "Programs reach the API with a token: Authorization: Bearer noria_…. The ledger keeps a digest only; the token"
+        "程序用令牌访问 API（Authorization: Bearer noria_…）。账本里只存摘要，令牌本身只在创建时显示一次。",
+        "Programs reach the API with a token (Authorization: Bearer noria_…). The ledger keeps a digest only; the token"
         " itself is shown once, when it is made.",
     ),
     "token.holds": ("有效", "holds"),
