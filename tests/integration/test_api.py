@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -16,9 +17,14 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import jsonschema
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
 
 from noria.console.access import ROLES, hashed
 from noria.console.endpoints import Endpoint
+from noria.console.server import serving
+from noria.console.tokens import Tokens
 from noria.ledger.tokens import new_token
 from tests.conftest import Project
 from tests.integration.test_console_pages import PAGES, USERS, Console, console
@@ -199,6 +205,23 @@ async def test_a_token_is_shown_once_used_and_revoked(project: Project) -> None:
             assert answer.status == 404
         kept = str(await shown.operations.desk.ask(lambda ledger: ledger.store.tuples("SELECT * FROM tokens, audit")))
         assert token[0] not in kept
+
+
+async def test_no_token_may_more_than_who_makes_it(project: Project) -> None:
+    """Also if less than an admin could make them."""
+    async with console(project, USERS) as shown, somebody(shown) as session:
+        door = shown.operations.door
+        opened = [replace(one, role="viewer") for one in Tokens(door).endpoints()]
+        app = Starlette(routes=door.routes(opened), middleware=[Middleware(SessionMiddleware, secret_key="x")])
+        token = await token_of(shown, "operator")
+        async with serving(app, "127.0.0.1:0") as port:
+            for role, status in (("viewer", 200), ("operator", 200), ("admin", 403)):
+                sent = {"name": f"of-{role}", "role": role}
+                url = f"http://127.0.0.1:{port}/tokens"
+                async with session.post(url, json=sent, headers=bearing(token)) as answer:
+                    assert answer.status == status, role
+        listed = await shown.operations.desk.ask(lambda ledger: ledger.tokens.page())
+        assert {one.name for one in listed} == {"operator", "of-viewer", "of-operator"}
 
 
 async def reading(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> tuple[int, Any]:

@@ -234,11 +234,19 @@ def test_tokens_are_made_shown_once_and_revoked(
 
 
 @asynccontextmanager
-async def odd(headers: dict[str, str], body: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """A server that answers so, whatever it is asked."""
+async def odd(
+    headers: dict[str, str],
+    body: str,
+    tls: ssl.SSLContext | None = None,
+    status: int = 200,
+    heard: list[str] | None = None,
+) -> AsyncIterator[str]:
+    """A server that answers so, whatever it is asked; what it hears of tokens."""
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(text=body, headers=headers)
+    async def answer(request: web.Request) -> web.Response:
+        if heard is not None:
+            heard.append(request.headers.get("Authorization", ""))
+        return web.Response(text=body, headers=headers, status=status)
 
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", answer)
@@ -252,18 +260,30 @@ async def odd(headers: dict[str, str], body: str, tls: ssl.SSLContext | None = N
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "code"),
+    ("headers", "body", "code", "says"),
     [
-        ({}, "<html>", "not_noria"),
-        ({"Noria-Api": "2"}, "{}", "version"),
-        ({"Noria-Api": "1"}, '{"plans": 3}', "version"),
-        ({"Noria-Api": "1"}, "\xff", "version"),
+        ({}, "<html>", "not_noria", "answered 200"),
+        ({"Noria-Api": "2"}, "{}", "version", "version 2"),
+        ({"Noria-Api": "1"}, '{"plans": 3}', "version", "understood"),
+        ({"Noria-Api": "1"}, "\xff", "version", "understood"),
     ],
 )
-def test_what_is_no_answer_is_told(called: Called, headers: dict[str, str], body: str, code: str) -> None:
+def test_what_is_no_answer_is_told(called: Called, headers: dict[str, str], body: str, code: str, says: str) -> None:
     with Beside(lambda: odd(headers, body)) as beside:
         found, out, _ = called("status", "--json", "--server", beside.url)
-        assert found == 1 and json.loads(out)["error"]["code"] == code
+        error = json.loads(out)["error"]
+        assert (found, error["code"]) == (1, code) and says in error["message"]
+
+
+def test_a_token_goes_nowhere_else(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_TOKEN", "noria_x")
+    heard: list[str] = []
+    with (
+        Beside(lambda: odd({"Noria-Api": "1"}, "{}", heard=heard)) as other,
+        Beside(lambda: odd({"Location": other.url}, "", status=302)) as beside,
+    ):
+        _, out, _ = called("status", "--json", "--server", beside.url)
+        assert json.loads(out)["error"]["code"] == "not_noria" and heard == []
 
 
 def test_a_server_that_is_not_there(called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
