@@ -19,6 +19,7 @@ from noria.connectors.settings import VENDOR_LIMITS, Limits, Rates, Vendor
 from noria.engine.retry import Again, GiveUp, after_failure, next_round
 from noria.ledger import open_ledger
 from noria.ledger.places import SharedPlaces
+from noria.ledger.tokens import new_token
 from noria.messages import Message
 from noria.metadata.clock import FakeClock
 from noria.metadata.errors import NoriaError
@@ -260,3 +261,9 @@ async def test_processes_that_share_a_ledger_share_its_limits(postgres: Any) -> 
         assert places.wait("lost") == 60.0
         clock.time += 61
         assert places.take("lost", 60.0) is not None
+
+
+def test_tokens_of_the_api_are_known_by_how_they_look() -> None:
+    token = new_token()
+    assert Redactor().clean(f"GET /plans with {token}!") == "GET /plans with ***!"
+    assert Redactor().clean("noria_run_records_total 3") == "noria_run_records_total 3"
