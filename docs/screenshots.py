@@ -92,7 +92,7 @@ states = ["dead", "invalid"]
 
 def _plan(folder: Path, key: str, source: dict[str, Any], target: dict[str, Any], **rest: Any) -> None:
     sides = {"source": {"connection": "okki", "metadata": source}, "target": target}
-    (folder / "plans" / f"{key}.json").write_text(json.dumps({**sides, **rest}, ensure_ascii=False), "utf-8")
+    (folder / "plans" / f"{key}.json").write_text(json.dumps({**rest, **sides}, ensure_ascii=False, indent=2), "utf-8")
 
 
 def _project(folder: Path, okki: str, sink: str) -> None:
@@ -127,6 +127,19 @@ async def _alerts(workspace: Workspace, robots: str) -> None:
     alerts.change(now - 400, [Begun("silence", "silence", "users", "warning", what, ("运维群",))], [], [], [])
     alerts.change(now - 30, [], [(one, "over") for one in alerts.on() if one.kind == "silence"], [], [])
     alerts.settle([one for _, one in alerts.waiting()["运维群"]], "sent", now)
+
+
+async def _change(browser: Browser, url: str) -> None:
+    """A field more, by somebody in the editor: what changed, and a second version."""
+    page = await browser.new_page(locale="zh-CN")
+    await page.goto(f"{url}/plans/customers/edit")
+    row = page.locator("table.found tbody tr", has=page.get_by_text("serial_id", exact=True))
+    await row.get_by_role("button", name="映射").click()
+    await page.locator("[id='f/target/metadata/request/2/value']").wait_for()
+    await page.get_by_label("改动说明（可不填）").fill("写入客户编号")
+    await page.get_by_role("button", name="保存", exact=True).click()
+    await page.wait_for_url(f"{url}/plans/customers")
+    await page.close()
 
 
 async def _shoot(browser: Browser, url: str) -> None:
@@ -171,6 +184,7 @@ async def main() -> None:
                 operations = Operations(workspace)
                 async with serving(operations.app(), "127.0.0.1:0") as port, async_playwright() as playwright:
                     browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+                    await _change(browser, f"http://127.0.0.1:{port}")
                     await _shoot(browser, f"http://127.0.0.1:{port}")
                     await browser.close()
                 operations.close()

@@ -44,7 +44,7 @@ async def test_versions_their_differences_and_the_way_back(project: Project) -> 
         assert (await shown.get("/plans/p/versions?of=999999"))[0] == 404
         assert (await shown.get("/plans/nothing/versions"))[0] == (await shown.get("/plans/nothing/edit"))[0] == 404
         changes = [one["what"] for one in (await shown.json("/audit"))[1]["changes"]]
-        assert changes[:3] == ["restore", "edit", "edit"]
+        assert changes[:3] == ["restore", "save", "save"]
         # Switching off is a change of the file as any other.
         assert (await shown.post("/plans/p/enabled", enabled="false"))[0] == 303
         text = plan_file(project, "p").read_text("utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.messages import CATALOGUE, Message, language, t
+from noria.messages import CATALOGUE, Message, catalogue, language, t
 
 SOURCE = Path(__file__).parents[2] / "src" / "noria"
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -78,3 +78,8 @@ def test_messages_inside_messages_and_missing_values(monkeypatch: pytest.MonkeyP
     assert Message("no.such_key", {"a": 1}).text("en") == "no.such_key a=1"
     monkeypatch.setenv("NORIA_LANG", "zh")
     assert t("state.dead") == "死信"
+
+
+def test_no_key_stands_in_two_tables() -> None:
+    tables = [value.TEXTS for value in vars(catalogue).values() if hasattr(value, "TEXTS")]
+    assert len(tables) > 5 and sum(map(len, tables)) == len(CATALOGUE)

@@ -148,7 +148,7 @@ class Editor:
             await self.door.desk.ask(lambda ledger: ledger.agenda.want(wanted, now))
         detail = {"note": note, "new": sheet.new, "base": saved.digest}
         return await self.door.noted(
-            request, "edit_run" if runs else "edit", sheet.key, f"/plans/{sheet.key}", **detail
+            request, "save_run" if runs else "save", sheet.key, f"/plans/{sheet.key}", **detail
         )
 
     async def _refused(self, request: Request, sheet: Sheet, key: str, status: int) -> Response:
