@@ -51,6 +51,12 @@ PAGES = {
     "runs": "/runs",
     "run": "/runs/{run}",
     "reconciliation": "/reconciliation?plan=p000",
+    "alerts": "/alerts",
+    "connections": "/connections",
+    "editor": "/plans/p000/edit",
+    "versions": "/plans/p000/versions",
+    "changes": "/audit",
+    "tokens": "/tokens",
 }
 _AT_ONCE = 500
 # The ledger's records were staged over so many hours, this last one of them being the newest.
