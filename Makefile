@@ -20,7 +20,7 @@ demo: $(STAMP)
 # Three at a time on two cores: many tests wait, for a lease to run out or a process to start.
 test: lint
 	@sh tests/needs.sh
-	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 3 --maxschedchunk 4 --cov --cov-report=term
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
