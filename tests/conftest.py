@@ -106,12 +106,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 # What takes longest begins first, so that no process is left with it at the end.
-_FIRST = ("faults/test_schedules.py", "faults/", "browser/", "differential/", "integration/", "")
+_FIRST = (
+    "tests/faults/test_schedules.py",
+    "tests/faults/",
+    "tests/browser/",
+    "tests/differential/",
+    "tests/integration/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In the order in which they are begun; each module's own stays."""
-    items.sort(key=lambda item: next(place for place, name in enumerate(_FIRST) if f"tests/{name}" in str(item.path)))
+    items.sort(key=lambda item: next((n for n, name in enumerate(_FIRST) if name in str(item.path)), len(_FIRST)))
 
 
 @pytest.fixture

@@ -113,8 +113,8 @@ async def console(project: Project, url: str, settings: str = "") -> AsyncIterat
 
 
 @asynccontextmanager
-async def browser(**how: Any) -> AsyncIterator[Page]:
-    """A page; whatever the browser complains of is an error of ours."""
+async def browser(forgiven: str = "nothing is", **how: Any) -> AsyncIterator[Page]:
+    """A page; whatever the browser complains of is an error of ours, unless it names what is `forgiven`."""
     complaints: list[str] = []
     async with async_playwright() as playwright:
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -127,7 +127,7 @@ async def browser(**how: Any) -> AsyncIterator[Page]:
         finally:
             with suppress(Exception):
                 await opened.close()
-    assert complaints == []
+    assert [one for one in complaints if forgiven not in one] == []
 
 
 async def test_from_the_first_run_to_the_last_failure(project: Project, office: tuple[Office, str]) -> None:

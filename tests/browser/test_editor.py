@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -194,3 +195,47 @@ async def build(page: Page) -> None:
     await page.locator("[id='f/schedule']").fill("*/10 * * * *")
     await expect(page.get_by_text("接下来：")).to_be_visible()
     await settled(page)
+
+
+async def test_nothing_is_lost_to_haste(project: Project, monkeypatch: Any) -> None:
+    """Answers are slow: what was typed is kept when the text is clicked at once; a button that is pressed twice acts once;
+    nothing can be typed into rows that may move; and what the server can't answer takes the place of nothing."""
+    rows = [{"field": name, "value": f"{{{{{name}}}}}"} for name in "abcd"]
+    plan = {
+        "name": "w",
+        "source": {"connection": "crm", "metadata": {"api": "/list", "id": "id"}},
+        "target": {"connection": "crm", "metadata": {"api": "/items", "request": rows}},
+    }
+
+    async def slowly(route: Any) -> None:
+        await asyncio.sleep(0.4)
+        await route.continue_()
+
+    async def fields(page: Page) -> list[str]:
+        await expect(page.locator("#editor:not([inert])")).to_be_visible()
+        await settled(page)
+        document = json.loads(await page.locator("#text").input_value())
+        return [one["field"] for one in document["target"]["metadata"]["request"]]
+
+    connections = '[connections.crm]\nconnector = "http"\nbase_url = "http://127.0.0.1:1"\n'
+    async with served(project, connections) as url, browser(forgiven="503") as page:
+        (project.folder / "plans" / "w.json").write_text(json.dumps({**plan, "enabled": False}), "utf-8")
+        await page.goto(f"{url}/plans/w/edit")
+        await page.route("**/plans/w/edit", slowly)
+        await page.locator("[id='f/name']").fill("written in haste")
+        await page.locator("#text").click()
+        await expect(page.locator("#text")).to_have_value(re.compile("written in haste"))
+        await page.locator("button[value='remove:/target/metadata/request/1']").dblclick()
+        assert await fields(page) == ["a", "c", "d"]
+        await page.locator("button[value='remove:/target/metadata/request/0']").click()
+        assert await page.locator("#editor").evaluate("one => one.inert")
+        assert await fields(page) == ["c", "d"]
+        await page.unroute("**/plans/w/edit")
+        await page.route("**/plans/w/edit", lambda route: route.fulfill(status=503, body="the ledger is busy"))
+        await page.locator("[id='f/description']").fill("more")
+        await expect(page.get_by_role("alert")).to_have_text("the ledger is busy")
+        assert await page.locator("#text").count() == 1
+        await page.unroute("**/plans/w/edit")
+        await page.get_by_role("button", name="保存", exact=True).click()
+        await expect(page.get_by_role("status")).to_contain_text("已保存")
+        assert file_of(project, "w")["name"] == "written in haste"

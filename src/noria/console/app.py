@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,9 @@ from noria.metadata.secrets import resolve
 
 # What an event or a form may hold at most, in bytes.
 _LARGEST = 1024 * 1024
+# And the editor's, which has a plan's whole text and the same again in its fields, each character as up to nine.
+_LARGEST_PLAN = 16 * _LARGEST
+_EDITOR = re.compile(r"/new\Z|/plans/[^/]+/edit\Z")
 # How long somebody stays logged in, in seconds.
 _SESSION_SECONDS = 12 * 3600
 # A page runs and shows nothing but what we serve, stands in no other, and sends forms to us only.
@@ -78,14 +82,15 @@ class Guarded:
                     headers.setdefault("Cache-Control", "public, max-age=31536000, immutable")
             await send(message)
 
-        await self.app(scope, _bounded(receive, Denied(413, "console.too_large")), guarded)
+        most = _LARGEST_PLAN if _EDITOR.match(str(scope.get("path", ""))) else _LARGEST
+        await self.app(scope, _bounded(receive, Denied(413, "console.too_large"), most), guarded)
 
 
 async def _nowhere(_: Request) -> Response:
     raise Denied(404, "console.no_such_page")
 
 
-def _bounded(receive: Receive, too_large: Exception) -> Receive:
+def _bounded(receive: Receive, too_large: Exception, most: int = _LARGEST) -> Receive:
     """A body that raises once it is larger than what we take, whatever its length says."""
     size = 0
 
@@ -93,7 +98,7 @@ def _bounded(receive: Receive, too_large: Exception) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > _LARGEST:
+        if size > most:
             raise too_large
         return message
 

@@ -3,7 +3,6 @@ go into files of their own."""
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -44,20 +43,34 @@ class ConnectionFile:
         if now.digest != base:
             raise Conflict(now)
         text = changed(now.text, name, table)
-        for place, secret in secrets.items():
-            self._keep(reference(name, place), secret)
-        replace_file(self.path, text)
+        before = {self._secret(name, place): self._kept(name, place) for place in secrets}
+        try:
+            for place, secret in secrets.items():
+                self._keep(self._secret(name, place), secret)
+            replace_file(self.path, text)
+        except NoriaError:
+            # What is used now goes on being used.
+            for file, old in before.items():
+                if old is None:
+                    file.unlink(missing_ok=True)
+                else:
+                    self._keep(file, old)
+            raise
 
-    def _keep(self, named: str, secret: str) -> None:
+    def _secret(self, name: str, place: str) -> Path:
+        return self.folder / reference(name, place).removeprefix("file:")
+
+    def _kept(self, name: str, place: str) -> str | None:
+        file = self._secret(name, place)
+        return read_text(file, PROJECT_FILE) if file.exists() else None
+
+    def _keep(self, file: Path, secret: str) -> None:
         """A secret in a file that only the user who runs noria can read, and that no repository takes."""
-        file = self.folder / named.removeprefix("file:")
         file.parent.mkdir(mode=0o700, exist_ok=True)
         ignored = file.parent / ".gitignore"
         if not ignored.exists():
             replace_file(ignored, "*\n")
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            written.write(secret)
+        replace_file(file, secret, mode=0o600)
 
 
 def reference(name: str, place: str) -> str:

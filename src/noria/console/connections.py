@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,7 @@ class Connections:
 
     async def _open(self, request: Request) -> Response:
         name = request.state.asked.name
-        known = self.door.workspace.project.connections
+        known = self._known()
         if name and name not in known:
             raise Denied(404, "console.no_such_page")
         table = dict(known[name]) if name else {"connector": "http"}
@@ -75,6 +76,13 @@ class Connections:
         if name:
             form.problems = self._problems(form)
         return self._shown(request, form)
+
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """The connections as `noria.toml` has them now; where that is broken, as it had them before."""
+        workspace = self.door.workspace
+        with suppress(NoriaError):
+            workspace.project = load_project(workspace.project.folder)
+        return workspace.project.connections
 
     async def _step(self, request: Request) -> Response:
         """What was put into the form, and the button that was pressed."""
@@ -93,7 +101,7 @@ class Connections:
     def _filled(self, asked: ConnectionAsked, given: Mapping[str, Any]) -> Form:
         """The connection's table with what was put into its fields."""
         was, connector = asked.was, asked.connector
-        known = self.door.workspace.project.connections
+        known = self._known()
         if was and was not in known:
             raise Denied(404, "console.no_such_page")
         if connector not in CONNECTORS:

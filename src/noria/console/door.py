@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from noria.console.access import Access, Reader, forgery_token, refuse_forgery
@@ -62,7 +62,7 @@ class Door:
             try:
                 request.state.reader = reader = await self._reader(request, shown)
                 if role is not None and reader is None:
-                    if wants_json(request):
+                    if wants_json(request) or request.headers.get("hx-request"):
                         raise Denied(401, "console.log_in_first")
                     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                     return RedirectResponse(address("/login", to=here), 303)
@@ -74,6 +74,9 @@ class Door:
                 return await view(request)
             except NoriaError as error:
                 status = _status(error)
+                if request.headers.get("hx-request"):
+                    # It is said on the page that asked, and takes the place of nothing there.
+                    return PlainTextResponse(" ".join(map(str, filter(None, (error.message, error.hint)))), status)
                 answer = page(request, "error.html", {"error": error.to_json()}, status)
                 if status == 401:
                     answer.headers["WWW-Authenticate"] = "Bearer"

@@ -19,7 +19,7 @@ from noria.console.diffs import compared
 from noria.console.door import Door
 from noria.console.endpoints import Endpoint, body_of, does, shows
 from noria.console.fields import changed
-from noria.console.planfiles import KEY, Conflict, FileText, PlanFiles, digest_of
+from noria.console.planfiles import KEY, LONGEST_KEY, Conflict, FileText, PlanFiles, digest_of
 from noria.console.planform import PlanForm
 from noria.console.render import as_json, page, wants_json
 from noria.console.samples import MOST_RECORDS, Samples
@@ -98,7 +98,8 @@ class Editor:
             elif word == "look" and argument.isdecimal():
                 sheet.looked_at = int(argument[:6])
             elif word == "mine" and not sheet.new:
-                sheet.base = self.files.of_plan(sheet.key).digest
+                # Also when it is gone: then it is written anew.
+                sheet.base = self.files.read(sheet.key).digest
             elif word not in ("save", "run", "sample"):
                 sheet.text = carried_out(sheet.text, step, self._fields(request, sheet))
         except ValueError as error:
@@ -128,13 +129,13 @@ class Editor:
 
     async def _save(self, request: Request, sheet: Sheet, note: str, *, run: bool) -> Response:
         """Write the file, unless something stands against it."""
-        if not KEY.match(sheet.key):
+        if not KEY.match(sheet.key) or len(sheet.key.encode()) > LONGEST_KEY:
             return await self._refused(request, sheet, "editor.bad_key", 400)
         draft = self._draft(sheet)
         enabled = draft.plan is None or draft.plan.enabled
         if sheet.typed or draft.plan is None or (draft.errors() and enabled):
             return await self._refused(request, sheet, "editor.mend_first", 400)
-        if any(one.message.key == "secret.literal" for one in draft.problems):
+        if self.files.holds_secret(sheet.key, sheet.text):
             return await self._refused(request, sheet, "editor.secret_inside", 400)
         who, now = request.state.reader.name, request.state.now
         try:

@@ -6,12 +6,15 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from noria.metadata.splicing import Span, Written, pointer, spans, steps, with_value, without
+import msgspec
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
+from noria.metadata.splicing import Path, Span, Written, pointer, replaced, spans, steps, with_value, without
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,13 @@ class Fields:
 
     def __post_init__(self) -> None:
         self.root = spans(self.text)
+        self._within: dict[str, list[str]] = {}
+        for place, said in self.wrong.items():
+            while True:
+                self._within.setdefault(place, []).extend(said)
+                if not place:
+                    break
+                place = place.rpartition("/")[0]
 
     def field(self, path: Sequence[str | int], kind: str, label: str, **rest: Any) -> Field:
         """The field of a value."""
@@ -58,8 +68,7 @@ class Fields:
 
     def wrong_at(self, where: str) -> list[str]:
         """What is wrong with a value or within it."""
-        found = (said for place, said in self.wrong.items() if place == where or place.startswith(where + "/"))
-        return [one for said in found for one in said]
+        return self._within.get(where, [])
 
 
 def shown(text: str, span: Span | None, kind: str) -> str:
@@ -80,6 +89,8 @@ def changed(text: str, given: Iterable[tuple[str, str]]) -> tuple[str, dict[str,
     be written, by pointer."""
     typed: dict[str, str] = {}
     root = spans(text)
+    there: list[tuple[Span, str]] = []
+    others: list[tuple[Path, str | None]] = []
     for name, content in given:
         kind, _, where = name.partition(":")
         path = steps(where, root)
@@ -89,11 +100,20 @@ def changed(text: str, given: Iterable[tuple[str, str]]) -> tuple[str, dict[str,
             continue
         try:
             value = _written(kind, content, "" if span is None else text[span.start : span.end])
-            text = without(text, path) if value is None else with_value(text, path, value)
         except ValueError:
             typed[where] = content
+            continue
+        if span is None or value is None or span.opens:
+            others.append((path, value))
         else:
-            root = spans(text)
+            there.append((span, value))
+    # What stands there already is changed at once; where something comes or goes, one after the other.
+    text = replaced(text, there)
+    for path, value in others:
+        try:
+            text = without(text, path) if value is None else with_value(text, path, value)
+        except ValueError:
+            typed[pointer(path)] = value or ""
     return text, typed
 
 
@@ -102,17 +122,30 @@ def _written(kind: str, content: str, before: str) -> str | None:
     if not content.strip():
         return "" if kind == "name" else None
     if kind == "json":
-        json.loads(content)
+        _value_of(content)
         return Written(content)
     if kind == "truth":
         return Written("true" if content == "true" else "false")
     if kind == "number":
-        return Written(content.strip()) if _NUMBER.match(content.strip()) else content
+        return Written(content.strip()) if _NUMBER.match(content.strip()) and _is_json(content) else content
     if before and before[0] not in '"n':
         # It was no text before; what is again none stays that.
-        try:
-            if not isinstance(json.loads(content), str):
+        with suppress(ValueError):
+            if not isinstance(_value_of(content), str):
                 return Written(content)
-        except ValueError:
-            pass
     return content
+
+
+def _value_of(content: str) -> Any:
+    """What a text says as strict JSON; raises `ValueError`."""
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _is_json(content: str) -> bool:
+    with suppress(ValueError):
+        _value_of(content)
+        return True
+    return False

@@ -11,12 +11,15 @@ from pathlib import Path
 from noria.console.denied import Denied
 from noria.console.desk import Desk
 from noria.engine import Workspace
-from noria.engine.checking import check_text
 from noria.ledger import Ledger
-from noria.metadata.files import read_text, replace_file
+from noria.metadata.errors import NoriaError
+from noria.metadata.files import parsed, read_text, replace_file
+from noria.metadata.secrets import literal_secrets
 
 # What a plan may be called: the stem of its file, and a part of addresses.
 KEY = re.compile(r"[^\W_][\w.-]{0,79}\Z")
+# A file's name may have no more bytes than this, with what is put behind it while it is written.
+LONGEST_KEY = 200
 _WRITING = threading.Lock()
 
 
@@ -67,30 +70,56 @@ class PlanFiles:
         """Write a text to a plan's file that is still the one with the digest `base` ("": there is none yet), and keep
         it, and what was there, as versions. Raises `Conflict`, or `NoriaError` where it can't be written."""
         path = self.path(key)
-        with _WRITING:
-            before = self.read(key)
-            if before.digest != base:
-                raise Conflict(before)
-            if "\r\n" in before.text:
-                text = text.replace("\r\n", "\n").replace("\n", "\r\n")
-            path.parent.mkdir(exist_ok=True)
-            replace_file(path, text)
+        before = self._unchanged(key, base, text)
+        if "\r\n" in before.text and before.text.count("\r\n") == before.text.count("\n"):
+            text = text.replace("\r\n", "\n").replace("\n", "\r\n")
         after = FileText(text, digest_of(text))
-        await self.desk.ask(lambda ledger: self._keep(ledger, key, before, after, who, at, note))
+        # First who did it, then what they did: nobody's change is in the file without a name.
+        made = await self.desk.ask(lambda ledger: self._keep(ledger, key, before, after, who, at, note))
+        try:
+            with _WRITING:
+                self._unchanged(key, base, text)
+                path.parent.mkdir(exist_ok=True)
+                replace_file(path, ("\ufeff" if _begins_marked(path) else "") + text)
+        except (Conflict, NoriaError):
+            if made is not None:
+                await self.desk.ask(lambda ledger: ledger.plan_versions.drop(key, made))
+            raise
         return after
+
+    def _unchanged(self, key: str, base: str, text: str) -> FileText:
+        """The file as it is, when it is what it was, or what it is to be already; raises `Conflict`."""
+        now = self.read(key)
+        if now.digest not in (base, digest_of(text) if base else base):
+            raise Conflict(now)
+        return now
 
     def _keep(
         self, ledger: Ledger, key: str, before: FileText, after: FileText, who: str, at: float, note: str | None
-    ) -> None:
-        """Keep both texts, but none in which a secret is written down."""
+    ) -> int | None:
+        """Keep both texts, but none in which a secret is written down; gives the number of the second."""
+        made = None
         for one, by, remark in ((before, None, None), (after, who, note)):
             if one.text and not self.holds_secret(key, one.text):
-                ledger.plan_versions.keep(key, one.text, one.digest, at, by, remark)
+                made = ledger.plan_versions.keep(key, one.text, one.digest, at, by, remark)
+        return made
 
     def holds_secret(self, key: str, text: str) -> bool:
-        """Whether a secret is written down in a text, instead of being named."""
-        _, problems = check_text(self.workspace.project, self.path(key), text)
-        return any(one.message.key == "secret.literal" for one in problems)
+        """Whether a secret is written down in a text, instead of being named; of one that is no JSON nobody knows."""
+        try:
+            document = parsed(text, self.path(key), key)
+        except NoriaError:
+            return True
+        options = document.get("options") if isinstance(document, dict) else None
+        return isinstance(options, dict) and bool(literal_secrets(options, "$.options"))
+
+
+def _begins_marked(path: Path) -> bool:
+    """Whether a file begins with a byte order mark."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return file.read(3) == b"\xef\xbb\xbf"
 
 
 def digest_of(text: str) -> str:

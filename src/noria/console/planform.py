@@ -290,16 +290,17 @@ class PlanForm:
         return self._field(path, kind, label, hint=default, code=code)
 
     def _field(self, path: Path, kind: str, label: str, **rest: Any) -> Field:
-        return self.fields.field(path, kind, label, **rest)
+        """A field; what stands in a choice is one of it even when it isn't known."""
+        found = self.fields.field(path, kind, label, **rest)
+        if found.choices and found.value not in [one for one, _ in found.choices]:
+            return self.fields.field(path, kind, label, **{**rest, "choices": [*found.choices, (found.value,) * 2]})
+        return found
 
     def _choice(self, path: Path, kind: str, label: str, names: Sequence[str], **rest: Any) -> Field:
-        """A choice, in which what stands there is one even when it isn't known."""
+        """A choice, or nothing, which is the default."""
         words = {"true": t("editor.yes"), "false": t("editor.no")} if kind == "truth" else {}
         choices = [("", t("editor.default")), *((one, words.get(one, one)) for one in names)]
-        found = self._field(path, kind, label, choices=choices, **rest)
-        if found.value and found.value not in dict(choices):
-            choices.append((found.value, found.value))
-        return found
+        return self._field(path, kind, label, choices=choices, **rest)
 
 
 def path_of(path: str) -> Path:

@@ -46,7 +46,7 @@ def pasted(text: str, given: str, side: str) -> str:
     """A text with what was pasted: a side's metadata, or a whole plan. Raises `ValueError` for anything else."""
     try:
         value = msgspec.json.decode(given)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     sides = [value.get(name) for name in ("source", "target")] if isinstance(value, dict) else []
     if sides and all(isinstance(one, dict) for one in sides):
@@ -99,18 +99,15 @@ def _mapped(text: str, path: str, fields: list[SampleField]) -> str:
     known = {one.path: one for one in fields}
     found = known.get(path)
     kind = found.kind if found is not None else "string"
-    arrays = [one.path for one in fields if one.kind == "array" and path.startswith(one.path + ".")]
-    if found is None or not found.lines or not arrays:
+    array = _array_of(path, fields)
+    if found is None or not found.lines or array is None:
         return _added(text, pointer(_MAPPED), fields, _item(path, kind, path))
-    array = min(arrays, key=len)
-    document = msgspec.json.decode(text)
-    items = at(document, ".".join(map(str, _MAPPED)))
-    place = next((n for n, one in enumerate(items or []) if isinstance(one, dict) and one.get("value") == array), None)
+    where = _lines_of(text, array)
     item = _item(path[len(array) + 1 :], kind, path)
-    if place is None:
+    if where is None:
         line = {"field": array, "label": "", "type": "array", "value": array, "children": [item]}
         return _added(text, pointer(_MAPPED), fields, line)
-    return _added(text, pointer((*_MAPPED, place, "children")), fields, item)
+    return _added(text, pointer(where), fields, item)
 
 
 def _mapped_all(text: str, _: str, fields: list[SampleField]) -> str:
@@ -118,12 +115,37 @@ def _mapped_all(text: str, _: str, fields: list[SampleField]) -> str:
     left = [one for one in fields if one.kind not in ("object", "array") and "{{" + one.path + "}}" not in text]
     plain = [_item(one.path, one.kind, one.path) for one in left if not one.lines]
     if plain:
-        array = spans(text).at(_MAPPED)
-        text = inserted(text, _MAPPED, len(array.parts) if array is not None else 0, *plain)
+        held = spans(text).at(_MAPPED)
+        text = inserted(text, _MAPPED, len(held.parts) if held is not None else 0, *plain)
+    arrays: dict[str, list[SampleField]] = {}
     for one in left:
-        if one.lines:
-            text = _mapped(text, one.path, fields)
+        array = _array_of(one.path, fields) if one.lines else None
+        if array is not None:
+            arrays.setdefault(array, []).append(one)
+    for array, inside in arrays.items():
+        # The first makes the lines, where there are none; the others come behind it together.
+        text = _mapped(text, inside[0].path, fields)
+        where = _lines_of(text, array)
+        more = [_item(one.path[len(array) + 1 :], one.kind, one.path) for one in inside[1:]]
+        if where is not None and more:
+            held = spans(text).at(where)
+            text = inserted(text, where, len(held.parts) if held is not None else 0, *more)
     return text
+
+
+def _array_of(path: str, fields: list[SampleField]) -> str | None:
+    """The outermost array that a field of lines is in."""
+    found = [one.path for one in fields if one.kind == "array" and path.startswith(one.path + ".")]
+    return min(found, key=len) if found else None
+
+
+def _lines_of(text: str, array: str) -> Path | None:
+    """Where the target's lines are that an array is made into."""
+    items = at(msgspec.json.decode(text), ".".join(map(str, _MAPPED)))
+    for place, one in enumerate(items if isinstance(items, list) else []):
+        if isinstance(one, dict) and one.get("value") == array:
+            return (*_MAPPED, place, "children")
+    return None
 
 
 def _item(name: str, kind: str, path: str) -> dict[str, str]:

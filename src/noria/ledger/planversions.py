@@ -27,16 +27,18 @@ class PlanVersions:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def keep(self, plan: str, text: str, digest: str, at: float, who: str | None, note: str | None) -> None:
-        """Keep a text as a plan's newest version, unless it is that already."""
+    def keep(self, plan: str, text: str, digest: str, at: float, who: str | None, note: str | None) -> int | None:
+        """Keep a text as a plan's newest version, unless it is that already; gives its number when it is new."""
         with self.store.transaction() as c:
             newest = c.value(
                 "SELECT digest FROM plan_versions WHERE plan = :plan ORDER BY version_id DESC LIMIT 1", {"plan": plan}
             )
-            if newest != digest:
-                c.run(
+            if newest == digest:
+                return None
+            return int(
+                c.value(
                     "INSERT INTO plan_versions (plan, at, who, note, digest, text)"
-                    " VALUES (:plan, :at, :who, :note, :digest, :text)",
+                    " VALUES (:plan, :at, :who, :note, :digest, :text) RETURNING version_id",
                     {
                         "plan": plan,
                         "at": at,
@@ -46,6 +48,15 @@ class PlanVersions:
                         "text": self.store.pack(text.encode("utf-8")),
                     },
                 )
+            )
+
+    def drop(self, plan: str, number: int) -> None:
+        """Forget a version that never came into the file."""
+        with self.store.transaction() as c:
+            c.run(
+                "DELETE FROM plan_versions WHERE plan = :plan AND version_id = :number",
+                {"plan": plan, "number": number},
+            )
 
     def page(self, plan: str, *, before: int | None = None, limit: int = 50) -> list[PlanVersion]:
         """A plan's newest versions before the one numbered `before`."""

@@ -43,6 +43,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "editor.filled": ("有值", "filled"),
     "editor.filters": ("过滤", "Filters"),
     "editor.fires": ("接下来：", "next:"),
+    "editor.gone": (
+        "服务器没有回答，改动还在这里；稍后再试",
+        "The server does not answer; your changes are still here. Try again later.",
+    ),
     "editor.have": ("样本 {count} 条", "records in the sample: {count}"),
     "editor.id": ("主键", "id"),
     "editor.id_check": ("检查主键", "check ids"),

@@ -26,6 +26,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "valid.kept": ("该键会原样保留，但不起作用", "it is kept as it is and has no effect"),
     "file.missing": ("找不到文件 {path}", "there is no file {path}"),
     "file.missing_hint": ("请检查路径", "check the path"),
+    "file.elsewhere": ("{path} 不在项目目录中", "{path} is not in the project's folder"),
+    "file.unwritable": ("{path} 写不进去：{reason}", "{path} can't be written: {reason}"),
     "file.unreadable": ("无法读取 {path}：{reason}", "can't read {path}: {reason}"),
     "file.not_utf8": ("{path} 不是 UTF-8（第 {byte} 个字节）", "{path} is not UTF-8 (byte {byte})"),
     "file.not_utf8_hint": ("请另存为 UTF-8 编码", "save it as UTF-8"),

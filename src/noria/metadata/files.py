@@ -132,16 +132,24 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise NoriaError("bad_toml", message, plan=path.name, path="$", hint=Message("file.bad_toml_hint")) from None
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Put another text in a file's place at once: who reads it meanwhile sees the one or the other."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def replace_file(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Put another text in a file's place at once: who reads it meanwhile sees the one or the other. What a link leads
+    to is replaced, not the link. `mode`: of a new file; raises `NoriaError` where it can't be written."""
+    path = path.resolve()
+    name = None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(path.stat().st_mode if path.exists() else 0o644)
+        Path(name).chmod(path.stat().st_mode if path.exists() and mode == 0o644 else mode)
         Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        if not isinstance(error, OSError | UnicodeEncodeError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else "UTF-8"
+        message = Message("file.unwritable", {"path": path.name, "reason": reason or ""})
+        raise NoriaError("unwritable", message, plan=path.stem, path="$") from None

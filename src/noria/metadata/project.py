@@ -253,6 +253,7 @@ class _Loading:
         self.mends = mends
         self.found: list[Problem] = []
         self.read: list[Path] = []
+        self._project = path.parent.parent.resolve()
 
     def plan(self) -> tuple[Plan, list[Problem]]:
         raw = self._read(self.path, "$")
@@ -341,6 +342,10 @@ class _Loading:
     def _file(self, name: str, path: str) -> Any:
         """A document in a file of its own; its problems are told at the place that names it."""
         try:
+            if self.text is not None and not (self.path.parent / name).resolve().is_relative_to(self._project):
+                # A text that somebody is only writing opens no file elsewhere.
+                message = Message("file.elsewhere", {"path": name})
+                raise NoriaError("elsewhere", message, plan=self.key, path=path)
             document = self._read(self.path.parent / name, path)
         except NoriaError as error:
             error.path = path

@@ -46,7 +46,10 @@ class Span:
 
 def spans(text: str) -> Span:
     """Where everything stands in a JSON text; raises `ValueError` when it is none."""
-    found = _value(text, _after_blanks(text, 0))
+    try:
+        found = _value(text, _after_blanks(text, 0))
+    except RecursionError:
+        raise ValueError("too deep") from None
     if _after_blanks(text, found.end) != len(text):
         raise ValueError("more than one value")
     return found
@@ -96,26 +99,38 @@ def with_value(text: str, path: Path, value: Any) -> str:
     return _put(text, root, here, len(here.parts), key, value)
 
 
+def replaced(text: str, changes: Sequence[tuple[Span, Any]]) -> str:
+    """The text with values in place of those that stand at these spans, none of which is inside another."""
+    for span, value in sorted(changes, key=lambda one: -one[0].start):
+        text = _replaced(text, span, _shown(value, text, span.start))
+    return text
+
+
 def without(text: str, path: Path) -> str:
-    """The text without what is at a path."""
+    """The text without what is at a path; a key that is there twice goes with both."""
     holder = spans(text).at(path[:-1])
-    places = [] if holder is None else [n for n, (name, _, _) in enumerate(holder.parts) if name == path[-1]]
-    if holder is None or not places:
+    place = next((n for n, (name, _, _) in enumerate(holder.parts) if name == path[-1]), None) if holder else None
+    if holder is None or place is None:
         return text
-    place, parts = places[-1], holder.parts
+    parts = holder.parts
     if len(parts) == 1:
         return text[: holder.start + 1] + text[holder.end - 1 :]
     if place:
-        return text[: parts[place - 1][2].end] + text[parts[place][2].end :]
-    return text[: parts[0][1]] + text[parts[1][1] :]
+        text = text[: parts[place - 1][2].end] + text[parts[place][2].end :]
+    else:
+        text = text[: parts[0][1]] + text[parts[1][1] :]
+    return text if isinstance(path[-1], int) else without(text, path)
 
 
 def inserted(text: str, path: Path, place: int, *values: Any) -> str:
-    """The text with further elements in the array at a path, which is made where there is none."""
+    """The text with further elements in the array at a path, which is made where there is none. Raises `ValueError`
+    where something else stands there."""
     root = spans(text)
     array = root.at(path)
-    if array is None or array.opens != "[":
+    if array is None or text[array.start : array.end] == "null":
         return with_value(text, path, list(values))
+    if array.opens != "[":
+        raise ValueError(pointer(path))
     several = Written(",\n".join(json.dumps(one, ensure_ascii=False) for one in values))
     value = several if len(values) > 1 else values[0]
     return _put(text, root, array, min(place, len(array.parts)), place, value)

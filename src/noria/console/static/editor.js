@@ -6,7 +6,33 @@ for (const kind of ["input", "change"]) document.addEventListener(kind, (event) 
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.matches("form.editor")) touched.clear();
 });
-Idiomorph.defaults.ignoreActiveValue = true;
+// While rows may move under what is typed, nothing can be typed; and a button that was pressed is pressed once.
+const sheet = document.getElementById("editor");
+let pressed = "";
+document.addEventListener("htmx:beforeSend", (event) => {
+  pressed = event.detail.requestConfig.formData.get("do") || "";
+  if (pressed && pressed !== "sample") {
+    pressed = document.activeElement.id || pressed;
+    sheet.inert = true;
+  }
+});
+document.addEventListener("htmx:afterRequest", () => {
+  if (sheet.inert) {
+    sheet.inert = false;
+    document.getElementById(pressed)?.focus();
+  }
+  pressed = "";
+});
+document.addEventListener(
+  "submit",
+  (event) => {
+    if (pressed && event.submitter?.name === "do") {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }
+  },
+  true
+);
 // A secret that was typed is not in the answer.
 Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !touched.has(node) && !(node.dataset && "keep" in node.dataset);
 Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.tagName === "DETAILS");
@@ -25,10 +51,17 @@ editor.addEventListener("input", () => (unsaved = true));
 window.addEventListener("beforeunload", (event) => {
   if (unsaved) event.preventDefault();
 });
+// What can't be answered leaves the form as it is, and is said above it.
+const trouble = document.getElementById("trouble");
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   const answer = event.detail.xhr;
   if (answer.getResponseHeader("HX-Redirect")) unsaved = false;
-  else if (answer.status >= 400 && answer.status < 500) event.detail.shouldSwap = true;
+  trouble.hidden = answer.status < 400;
+  trouble.textContent = answer.status < 400 ? "" : answer.responseText || answer.status;
+});
+document.addEventListener("htmx:sendError", () => {
+  trouble.hidden = false;
+  trouble.textContent = trouble.dataset.gone;
 });
 document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key === "s") {
