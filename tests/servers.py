@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from noria.simulators.server import Running, Simulator, serve
 
+T = TypeVar("T")
+
 
 @asynccontextmanager
-async def listening(routes: list[web.RouteDef]) -> AsyncIterator[str]:
+async def listening(routes: list[web.RouteDef], tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server with these routes on a free port of 127.0.0.1; gives its address."""
     app = web.Application()
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -30,18 +33,25 @@ async def listening(routes: list[web.RouteDef]) -> AsyncIterator[str]:
 @contextmanager
 def beside(simulator: Simulator) -> Iterator[Running]:
     """A simulator that answers in a thread of its own, for tests that call commands."""
+    with alongside(lambda: serve(simulator)) as running:
+        yield running
+
+
+@contextmanager
+def alongside(opened: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
+    """Something that answers in a thread of its own, while commands are called in this one; gives what it gives."""
     ready, end = threading.Event(), asyncio.Event()
     found: list[Any] = []
 
     async def answer() -> None:
-        async with serve(simulator) as running:
+        async with opened() as running:
             found.extend([running, asyncio.get_running_loop()])
             ready.set()
             await end.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(answer()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield found[0]
     finally:

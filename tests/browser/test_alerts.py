@@ -9,11 +9,11 @@ from playwright.async_api import expect
 
 from noria.simulators.robots import Robots
 from noria.simulators.server import serve
-from tests.browser.test_console import CHROMIUM, Office, browser, console
-from tests.browser.test_console import office as office
+from tests.browser.opening import NEEDS_CHROMIUM, Office, browser, console
+from tests.browser.opening import office as office
 from tests.conftest import Project
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the console is not tried")
+pytestmark = NEEDS_CHROMIUM
 SETTINGS = """
 [alerts]
 url = "https://noria.example.com"

@@ -9,40 +9,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from playwright.async_api import Page, expect
 
 from noria.console.access import hashed
-from noria.console.app import Operations
-from noria.console.server import serving
-from noria.metadata.clock import SystemClock
-from noria.scheduler.loop import Scheduler
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
 from noria.simulators.robots import Robots
 from noria.simulators.server import serve
 from noria.simulators.sink import Sink
-from tests.browser.test_console import CHROMIUM, browser
+from tests.browser.opening import NEEDS_CHROMIUM, browser, served
 from tests.conftest import Project
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the editor is not tried")
+pytestmark = NEEDS_CHROMIUM
 
 
 @asynccontextmanager
-async def served(project: Project, connections: str) -> AsyncIterator[str]:
+async def blank(project: Project, connections: str) -> AsyncIterator[str]:
     """A project without plans that is served."""
     project.connections(connections)
     (project.folder / "plans").mkdir(exist_ok=True)
-    project.clock = SystemClock()  # type: ignore[assignment]
-    async with project.workspace() as workspace:
-        stop = asyncio.Event()
-        scheduler = asyncio.create_task(Scheduler(workspace, stop).run())
-        operations = Operations(workspace, lambda: not stop.is_set())
-        async with serving(operations.app(), "127.0.0.1:0") as port:
-            yield f"http://127.0.0.1:{port}"
-            stop.set()
-        operations.close()
-        await scheduler
+    async with served(project) as url:
+        yield url
 
 
 def file_of(project: Project, key: str) -> Any:
@@ -82,7 +69,7 @@ async def test_from_nothing_to_the_first_records_and_the_last_failure(project: P
             'envelope = { code = "code", success = [200], message = "message" }\n'
             'write = { batch_size = 10, results = "data.results", idempotency_header = "Idempotency-Key" }\n' + USERS
         )
-        async with served(project, connections) as url, browser() as page:
+        async with blank(project, connections) as url, browser() as page:
             await page.goto(f"{url}/plans")
             await page.get_by_label("用户").fill("anna")
             await page.get_by_label("密码").fill("anna may all")
@@ -218,7 +205,7 @@ async def test_nothing_is_lost_to_haste(project: Project, monkeypatch: Any) -> N
         return [one["field"] for one in document["target"]["metadata"]["request"]]
 
     connections = '[connections.crm]\nconnector = "http"\nbase_url = "http://127.0.0.1:1"\n'
-    async with served(project, connections) as url, browser(forgiven="503") as page:
+    async with blank(project, connections) as url, browser(forgiven="503") as page:
         (project.folder / "plans" / "w.json").write_text(json.dumps({**plan, "enabled": False}), "utf-8")
         await page.goto(f"{url}/plans/w/edit")
         await page.route("**/plans/w/edit", slowly)

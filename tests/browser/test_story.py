@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.test_console import CHROMIUM, Office, browser, console, office
+from tests.browser.opening import NEEDS_CHROMIUM, Office, browser, console, office
 from tests.conftest import Project
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the console is not tried")
+pytestmark = NEEDS_CHROMIUM
 __all__ = ["office"]
 
 

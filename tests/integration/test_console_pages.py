@@ -94,6 +94,21 @@ class Console:
 
 
 @asynccontextmanager
+async def opened(project: Project) -> AsyncIterator[Console]:
+    """The console of a project whose plan `p` has run."""
+    async with project.workspace() as workspace:
+        await run_plan(workspace, workspace.project.plan("p"))
+        operations = Operations(workspace)
+        async with serving(operations.app(), "127.0.0.1:0") as port:
+            found = Console(project, operations, f"http://127.0.0.1:{port}")
+            try:
+                yield found
+            finally:
+                await found.session.close()
+        operations.close()
+
+
+@asynccontextmanager
 async def console(project: Project, settings: str = "") -> AsyncIterator[Console]:
     async def rows(_: web.Request) -> web.Response:
         found = [{"id": f"r{n}", "name": NASTY if n == 3 else f"row {n}"} for n in range(8)]
@@ -120,16 +135,8 @@ async def console(project: Project, settings: str = "") -> AsyncIterator[Console
         source = {"api": "/list", "id": "id", "number": "name", "idCheck": True}
         project.plan("p", ("here", source), ("here", target), name="一个方案", schedule="0 2 * * *")
         project.plan("off", ("here", source), ("inside", EMPTY), enabled=False)
-        async with project.workspace() as workspace:
-            await run_plan(workspace, workspace.project.plan("p"))
-            operations = Operations(workspace)
-            async with serving(operations.app(), "127.0.0.1:0") as port:
-                found = Console(project, operations, f"http://127.0.0.1:{port}")
-                try:
-                    yield found
-                finally:
-                    await found.session.close()
-            operations.close()
+        async with opened(project) as found:
+            yield found
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

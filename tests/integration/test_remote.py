@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -21,6 +18,7 @@ from noria.ledger import ledger_of
 from noria.metadata.project import load_project
 from tests.conftest import EMPTY, Project
 from tests.integration.test_console_pages import NASTY, USERS
+from tests.servers import alongside, listening
 
 BOTH_LEDGERS = True
 Called = Callable[..., tuple[int, str, str]]
@@ -45,47 +43,12 @@ async def office() -> AsyncIterator[str]:
             {"results": [{"id": row["id"], "ok": row["id"] not in ("r3", "r5"), "message": "部门"} for row in rows]}
         )
 
-    app = web.Application()
-    app.add_routes([web.get("/list", rows), web.post("/items", items)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-class Beside:
-    """Something that answers in a thread of its own, while commands are called in this one."""
-
-    def __init__(self, open_: Callable[[], Any]) -> None:
-        self.open = open_
-        self.url = ""
-        self._ready, self._loop = threading.Event(), asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
-
-    async def _run(self) -> None:
-        async with self.open() as url:
-            self.url = url
-            self._ready.set()
-            await self._stop.wait()
-
-    def __enter__(self) -> Beside:
-        self._thread.start()
-        assert self._ready.wait(60)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._loop.close()
+    async with listening([web.get("/list", rows), web.post("/items", items)]) as url:
+        yield url
 
 
 @pytest.fixture
-def served(project: Project, settings: str) -> Iterator[Beside]:
+def served(project: Project, settings: str) -> Iterator[str]:
     """A project with failures, and its console."""
 
     @asynccontextmanager
@@ -107,7 +70,7 @@ def served(project: Project, settings: str) -> Iterator[Beside]:
                     yield f"http://127.0.0.1:{port}"
                 operations.close()
 
-    with Beside(opened) as beside:
+    with alongside(opened) as beside:
         yield beside
 
 
@@ -136,7 +99,7 @@ COMMANDS = (
 
 
 def test_a_command_shows_the_same_here_and_from_a_server(
-    served: Beside, project: Project, called: Called, monkeypatch: pytest.MonkeyPatch
+    served: str, project: Project, called: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.time", project.clock.now)
     # More than one page of them.
@@ -149,12 +112,12 @@ def test_a_command_shows_the_same_here_and_from_a_server(
         for command in COMMANDS:
             for how in ((), ("--json",)):
                 here = called(*command, *how, "--project", project.folder)
-                there = called(*command, *how, "--server", served.url)
+                there = called(*command, *how, "--server", served)
                 assert here == there and here[0] == 0, command
                 assert here[1].strip() or command == ("failures", "off"), command
 
 
-def test_what_is_not_there_is_told_alike(served: Beside, project: Project, called: Called) -> None:
+def test_what_is_not_there_is_told_alike(served: str, project: Project, called: Called) -> None:
     for command in (
         ("record", "p", "nobody"),
         ("records", "q"),
@@ -162,17 +125,17 @@ def test_what_is_not_there_is_told_alike(served: Beside, project: Project, calle
         ("failures", "offf"),
     ):
         here = called(*command, "--json", "--project", project.folder)
-        there = called(*command, "--json", "--server", served.url)
+        there = called(*command, "--json", "--server", served)
         assert here[0] == there[0] != 0
         first, second = (json.loads(one[1])["error"] for one in (here, there))
         assert first["code"] == second["code"] and first["message"] == second["message"]
 
 
-def test_acts_are_done_there(served: Beside, project: Project, called: Called) -> None:
+def test_acts_are_done_there(served: str, project: Project, called: Called) -> None:
     def wanted() -> set[str]:
         return {one.stage for one in project.ledger("p", lambda ledger, _: ledger.agenda.wanted())}
 
-    there = ("--server", served.url)
+    there = ("--server", served)
     assert called("replay", "p", "--state", "invalid", "--json", *there)[1] == '{"plan":"p","replayed":0}\n'
     assert called("replay", "p", "--json", *there)[1] == '{"plan":"p","replayed":2}\n' and wanted() == {"deliver"}
     assert called("replay", "p", "--id", "r1", *there)[:2] == (0, "0 records are pending again\n")
@@ -200,10 +163,10 @@ def test_acts_are_done_there(served: Beside, project: Project, called: Called) -
 
 @pytest.mark.parametrize("settings", [USERS])
 def test_tokens_are_made_shown_once_and_revoked(
-    served: Beside, project: Project, called: Called, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    served: str, project: Project, called: Called, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("time.time", project.clock.now)
-    here, there = ("--project", str(project.folder)), ("--server", served.url)
+    here, there = ("--project", str(project.folder)), ("--server", served)
     code, _, err = called("status", *there)
     assert code == 1 and "wants a token" in err and "noria token create" in err
     code, token, err = called("token", "create", "ci", "--role", "operator", "--expires", "2d", *here)
@@ -248,15 +211,8 @@ async def odd(
             heard.append(request.headers.get("Authorization", ""))
         return web.Response(text=body, headers=headers, status=status)
 
-    app = web.Application()
-    app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-    try:
-        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with listening([web.route("*", "/{rest:.*}", answer)], tls) as url:
+        yield url
 
 
 @pytest.mark.parametrize(
@@ -269,8 +225,8 @@ async def odd(
     ],
 )
 def test_what_is_no_answer_is_told(called: Called, headers: dict[str, str], body: str, code: str, says: str) -> None:
-    with Beside(lambda: odd(headers, body)) as beside:
-        found, out, _ = called("status", "--json", "--server", beside.url)
+    with alongside(lambda: odd(headers, body)) as beside:
+        found, out, _ = called("status", "--json", "--server", beside)
         error = json.loads(out)["error"]
         assert (found, error["code"]) == (1, code) and says in error["message"]
 
@@ -279,10 +235,10 @@ def test_a_token_goes_nowhere_else(called: Called, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NORIA_TOKEN", "noria_x")
     heard: list[str] = []
     with (
-        Beside(lambda: odd({"Noria-Api": "1"}, "{}", heard=heard)) as other,
-        Beside(lambda: odd({"Location": other.url}, "", status=302)) as beside,
+        alongside(lambda: odd({"Noria-Api": "1"}, "{}", heard=heard)) as other,
+        alongside(lambda: odd({"Location": other}, "", status=302)) as beside,
     ):
-        _, out, _ = called("status", "--json", "--server", beside.url)
+        _, out, _ = called("status", "--json", "--server", beside)
         assert json.loads(out)["error"]["code"] == "not_noria" and heard == []
 
 
@@ -326,8 +282,8 @@ def test_a_certificate_that_nobody_vouches_for(called: Called, tmp_path: Path) -
     (tmp_path / "pem").write_bytes(pem + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "pem")
-    with Beside(lambda: odd({"Noria-Api": "1"}, "{}", tls)) as beside:
-        code, out, _ = called("status", "--json", "--server", beside.url)
+    with alongside(lambda: odd({"Noria-Api": "1"}, "{}", tls)) as beside:
+        code, out, _ = called("status", "--json", "--server", beside)
         assert code == 1 and json.loads(out)["error"]["code"] == "tls"
-        code, out, _ = called("status", "--json", "--server", beside.url.replace("https", "http"))
+        code, out, _ = called("status", "--json", "--server", beside.replace("https", "http"))
         assert code == 1 and json.loads(out)["error"]["code"] == "unreachable"

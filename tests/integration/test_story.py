@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from noria.console.app import Operations
-from noria.console.server import serving
 from noria.engine import run_plan
 from tests.conftest import Project
-from tests.integration.test_console_pages import NASTY, USERS, Console
+from tests.integration.test_console_pages import NASTY, USERS, Console, opened
 from tests.servers import listening
 
 BOTH_LEDGERS = True
@@ -95,16 +93,8 @@ async def shown(
             f'headers = {{ X-Api-Key = "hush-hush-1" }}\nwrite = {{ {write} }}\n{settings}'
         )
         project.plan("p", ("here", source or SOURCE), ("here", target or TARGET), **rest)
-        async with project.workspace() as workspace:
-            await run_plan(workspace, workspace.project.plan("p"))
-            operations = Operations(workspace)
-            async with serving(operations.app(), "127.0.0.1:0") as port:
-                found = Console(project, operations, f"http://127.0.0.1:{port}")
-                try:
-                    yield found
-                finally:
-                    await found.session.close()
-            operations.close()
+        async with opened(project) as found:
+            yield found
 
 
 async def again(console: Console, **how: Any) -> Any:

@@ -11,14 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from noria.cli.options import HERE, JsonOption, ProjectOption
-from noria.cli.output import console, print_json, table
+from noria.cli.output import console, print_json, table, timed
 from noria.engine import Workspace
 from noria.ledger import Ledger, ledger_of
 from noria.ledger.alerts import Alert, ChannelStands
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
-from noria.metadata.times import iso
 from noria.monitoring.telling import lasted, worded
 from noria.scheduler.trial import try_channel
 
@@ -81,10 +80,9 @@ def test_command(channel: ChannelArgument, project: ProjectOption = HERE, as_jso
 
 
 def _as_json(one: Alert) -> dict[str, Any]:
-    times = {name: iso(getattr(one, name)) for name in ("began_at", "ended_at", "acknowledged_at")}
-    return {**one._asdict(), "what": str(worded(one.what)) if one.what is not None else None, **times}
+    what = str(worded(one.what)) if one.what is not None else None
+    return timed({**one._asdict(), "what": what}, "began_at", "ended_at", "acknowledged_at")
 
 
 def _failing(one: ChannelStands) -> dict[str, Any]:
-    times = {name: iso(getattr(one, name)) for name in ("tried_at", "sent_at", "next_at", "failing_since")}
-    return {**asdict(one), "error": str(one.error), **times}
+    return timed({**asdict(one), "error": str(one.error)}, "tried_at", "sent_at", "next_at", "failing_since")

@@ -23,11 +23,10 @@ from noria.cli.output import console, print_json, state_text, table
 from noria.cli.remote import CauseRow, RunRow, server_of
 from noria.engine import Workspace
 from noria.ledger import Ledger, ledger_of
-from noria.ledger.browsing import Cause, RunStands
+from noria.ledger.browsing import TROUBLE, Cause, RunStands
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import Project, load_project
-from noria.metadata.splicing import with_value
 from noria.metadata.times import iso
 
 OnePlan = Annotated[str | None, typer.Argument(metavar="[PLAN]", help=t("help.plans_all"), show_default=False)]
@@ -71,7 +70,7 @@ def runs_command(
     for one in found:
         took = "" if one.finished_at is None else f"{one.finished_at - one.started_at:.1f} s"
         counts = one.counts
-        troubled = sum(counts.get(state, 0) for state in ("failed", "dead", "invalid", "held"))
+        troubled = sum(counts.get(state, 0) for state in TROUBLE)
         figures = (counts.get("staged", 0), counts.get("delivered", 0), troubled)
         shown.add_row(
             str(one.run_id),
@@ -207,10 +206,8 @@ async def _switch_here(loaded: Project, key: str, enabled: bool) -> None:
     desk = Desk(loaded)
     try:
         async with Workspace(loaded) as workspace:
-            files = PlanFiles(workspace, desk)
-            found = files.read(key)
             try:
-                await files.save(key, with_value(found.text, ("enabled",), enabled), found.digest, who=who, at=now)
+                await PlanFiles(workspace, desk).switch(key, enabled, who=who, at=now)
             except Conflict:
                 raise NoriaError("conflict", Message("editor.conflict_now"), plan=key) from None
             await desk.ask(lambda ledger: ledger.audit.note(now, who, what, key, {}))

@@ -25,6 +25,7 @@ from noria.messages import Message, t
 from noria.metadata.errors import Problem
 from noria.metadata.numbers import written
 from noria.metadata.secrets import Redactor
+from noria.metadata.times import iso
 from noria.monitoring.progress import Counts
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=lambda value: str(value))
@@ -55,6 +56,11 @@ def print_json(value: Any) -> None:
     """One JSON value on a line of stdout."""
     sys.stdout.buffer.write(_ENCODER.encode(value) + b"\n")
     sys.stdout.flush()
+
+
+def timed(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A row whose times of these names (epoch seconds) are ISO 8601."""
+    return {**row, **{name: iso(row[name]) for name in names}}
 
 
 def state_text(state: str) -> str:

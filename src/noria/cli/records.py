@@ -24,7 +24,7 @@ from noria.cli.options import (
     StateOption,
     TokenOption,
 )
-from noria.cli.output import console, print_json, state_text, table
+from noria.cli.output import console, print_json, state_text, table, timed
 from noria.cli.remote import BODIES, bodies_kept, readable, server_of
 from noria.ledger import Ledger, ledger_of
 from noria.ledger.overview import overview
@@ -32,7 +32,7 @@ from noria.ledger.records import STATES
 from noria.messages import Message, t
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
-from noria.metadata.times import iso
+from noria.metadata.sheets import cell
 
 
 def add_to(app: typer.Typer) -> None:
@@ -229,15 +229,8 @@ def _export(found: Iterable[Mapping[str, Any]], fmt: str) -> None:
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
         for one in found:
-            writer.writerow(_cell(one[column]) for column in columns)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
-    # A spreadsheet takes these as formulas; a leading quote keeps them text.
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+            bodies = {name: bytes(one[name]).decode() for name in BODIES if one[name] is not None}
+            writer.writerow(cell({**one, **bodies}[column]) for column in columns)
 
 
 def status(
@@ -257,14 +250,8 @@ def status(
     if as_json:
         print_json(
             {
-                "plans": [
-                    {**asdict(one), "watermark": iso(one.watermark), "last_ended": iso(one.last_ended)}
-                    for one in found.plans
-                ],
-                "workers": [
-                    {**asdict(one), "started_at": iso(one.started_at), "seen_at": iso(one.seen_at)}
-                    for one in found.workers
-                ],
+                "plans": [timed(asdict(one), "watermark", "last_ended") for one in found.plans],
+                "workers": [timed(asdict(one), "started_at", "seen_at") for one in found.workers],
                 "lost": found.lost,
                 "queue": found.queue,
             }

@@ -146,6 +146,8 @@ class Server:
         self.url = url.rstrip("/")
         self._token = token
         self._runner = asyncio.Runner()
+        self._session: aiohttp.ClientSession | None = None
+        self._plans: list[_Named] | None = None
         if token is not None and parts.scheme == "http" and parts.hostname not in _LOCAL:
             console(stderr=True).print(t("remote.plain", url=self.url), style="yellow", markup=False)
 
@@ -155,6 +157,8 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._session is not None:
+            self._runner.run(self._session.close())
         self._runner.close()
 
     def get(self, path: str, kind: type[T], **query: Any) -> T:
@@ -169,7 +173,9 @@ class Server:
 
     def key(self, reference: str) -> str:
         """The key of the plan that a person means by it, or by its name; raises `NoriaError`."""
-        plans = self.get("/plans", _Plans).plans
+        if self._plans is None:
+            self._plans = self.get("/plans", _Plans).plans
+        plans = self._plans
         found = next((one.key for one in plans if one.key == reference), None)
         found = found or next((one.key for one in plans if one.name == reference), None)
         if found is not None:
@@ -246,15 +252,14 @@ class Server:
         data = None
         if body is not None:
             headers["Content-Type"], data = "application/json", msgspec.json.encode(body)
-        patience = aiohttp.ClientTimeout(total=_PATIENCE)
+        if self._session is None:
+            patience = aiohttp.ClientTimeout(total=_PATIENCE)
+            self._session = aiohttp.ClientSession(timeout=patience, cookie_jar=aiohttp.DummyCookieJar())
         try:
-            async with (
-                aiohttp.ClientSession(timeout=patience, cookie_jar=aiohttp.DummyCookieJar()) as session,
-                # Never somewhere else with the token.
-                session.request(
-                    method, self.url + path, params=query, data=data, headers=headers, allow_redirects=False
-                ) as answer,
-            ):
+            # Never somewhere else with the token.
+            async with self._session.request(
+                method, self.url + path, params=query, data=data, headers=headers, allow_redirects=False
+            ) as answer:
                 content = await answer.read()
                 self._look_at(answer, content)
                 return content

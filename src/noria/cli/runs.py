@@ -35,7 +35,7 @@ from noria.engine import Finished, Workspace, run_plan
 from noria.engine.answers import decoded
 from noria.engine.collector import rare_collections
 from noria.engine.preview import NO_MATTER, asked_by, default_moment, preview, source_records
-from noria.engine.staged import first_sync
+from noria.engine.sampling import moment_of
 from noria.ledger import ledger_of
 from noria.ledger.records import REPLAYABLE
 from noria.mapping import encode
@@ -270,9 +270,7 @@ def _ledger_exists(project: Project) -> bool:
 def _from_source(project: Project, plan: Plan, pages: int, redactor: Redactor) -> tuple[list[bytes], Moment]:
     async def read() -> tuple[list[bytes], Moment]:
         async with Workspace(project, redactor=redactor) as workspace:
-            connection = workspace.connection(plan, "source")
-            last = first_sync(plan, connection.zone)
-            moment = Moment(last_sync=last, now=time.time(), tz=connection.zone, lenient=plan.options.lenient)
+            moment = moment_of(workspace, plan)
             return await source_records(workspace, plan, moment, pages), moment
 
     return asyncio.run(read())

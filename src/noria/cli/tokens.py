@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from noria.cli.options import HERE, JsonOption, LimitOption, ProjectOption
-from noria.cli.output import console, print_json, table
+from noria.cli.output import console, print_json, table, timed
 from noria.ledger import ledger_of
 from noria.ledger.tokens import Token, expiry, new_token
 from noria.messages import t
@@ -90,8 +90,7 @@ def revoke(name: NameArgument, project: ProjectOption = HERE, as_json: JsonOptio
 
 
 def _as_json(one: Token) -> dict[str, Any]:
-    times = {name: iso(getattr(one, name)) for name in ("created_at", "used_at", "expires_at", "revoked_at")}
-    return {**asdict(one), **times}
+    return timed(asdict(one), "created_at", "used_at", "expires_at", "revoked_at")
 
 
 def _day(at: float | None) -> str:

@@ -14,10 +14,8 @@ from noria.console.endpoints import Endpoint, does
 from noria.console.planfiles import Conflict, PlanFiles
 from noria.console.render import address
 from noria.engine.preview import source_records
-from noria.engine.staged import first_sync
+from noria.engine.sampling import moment_of
 from noria.ledger import Ledger
-from noria.metadata.macros import Moment
-from noria.metadata.splicing import with_value
 
 
 class Acts:
@@ -42,12 +40,12 @@ class Acts:
         plan = next((one for one in self.door.plans() if one.source.connection == name), None)
         if plan is None:
             raise Denied(409, "console.nothing_to_test")
-        zone = self.door.workspace.connection(plan, "source").zone
-        moment = Moment(first_sync(plan, zone), request.state.now, zone, plan.options.lenient)
+        workspace = self.door.workspace
+        moment = moment_of(workspace, plan)
         try:
-            records = await source_records(self.door.workspace, plan, moment, 1)
+            records = await source_records(workspace, plan, moment, 1)
         except Failure as failure:
-            reason = self.door.workspace.redactor.clean(str(failure.message))
+            reason = workspace.redactor.clean(str(failure.message))
             return await self.door.noted(
                 request, "test_failed", plan.key, "/connections", connection=name, reason=reason
             )
@@ -62,10 +60,9 @@ class Acts:
 
     async def _enable(self, request: Request) -> Response:
         plan, enabled = self.door.plan_of(request), request.state.asked.enabled
-        now, what = self.files.read(plan.key), "resume" if enabled else "pause"
-        text = with_value(now.text, ("enabled",), enabled)
+        what = "resume" if enabled else "pause"
         try:
-            await self.files.save(plan.key, text, now.digest, who=request.state.reader.name, at=request.state.now)
+            await self.files.switch(plan.key, enabled, who=request.state.reader.name, at=request.state.now)
         except Conflict:
             raise Denied(409, "editor.conflict_now") from None
         return await self.door.noted(request, what, plan.key, f"/plans/{plan.key}")

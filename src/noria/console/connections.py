@@ -22,13 +22,14 @@ from noria.console.connectionfile import NAME, ConnectionFile, reference
 from noria.console.denied import Denied
 from noria.console.door import Door
 from noria.console.endpoints import Endpoint, body_of, does, shows
-from noria.console.fields import Field
+from noria.console.fields import Field, default_of, worded
 from noria.console.planfiles import Conflict
 from noria.console.render import as_json, page, wants_json
 from noria.engine.probing import probe
 from noria.messages import LANGUAGES, Message, language, t
 from noria.metadata.declared import options_of
 from noria.metadata.errors import NoriaError, Problem
+from noria.metadata.paths import MISSING, at, put
 from noria.metadata.project import load_project, problems_of
 from noria.metadata.secrets import is_reference, is_secret_key, literal_secrets, resolve_all
 
@@ -68,11 +69,12 @@ class Connections:
 
     async def _open(self, request: Request) -> Response:
         name = request.state.asked.name
-        known = self._known()
+        # The file's mark first: what is changed after it is a conflict, and never lost.
+        base, known = self.file.read().digest, self._known()
         if name and name not in known:
             raise Denied(404, "console.no_such_page")
         table = dict(known[name]) if name else {"connector": "http"}
-        form = Form(name, not name, self.file.read().digest, table)
+        form = Form(name, not name, base, table)
         if name:
             form.problems = self._problems(form)
         return self._shown(request, form)
@@ -117,7 +119,7 @@ class Connections:
             old = _at(before, place) if before.get("connector") == connector else None
             value = old if typed is None else self._value(form, row, str(typed).replace("\r\n", "\n"), old)
             if value is not None:
-                _put(table, place, value)
+                put(table, place, value)
         # What is set and no form shows stays.
         for key, value in before.items() if before.get("connector") == connector else ():
             table.setdefault(key, value)
@@ -160,7 +162,7 @@ class Connections:
         """The table with the secrets that were typed, as if they were in their files."""
         table: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(form.table))
         for place, secret in form.secrets.items():
-            _put(table, place, secret)
+            put(table, place, secret)
         return table
 
     async def _test(self, form: Form) -> None:
@@ -223,8 +225,7 @@ class Connections:
         said: dict[str, list[str]] = {}
         base = f"$.connections.{form.name}."
         for problem in form.problems:
-            hint = f" · {problem.hint}" if problem.hint else ""
-            said.setdefault(problem.path.removeprefix(base), []).append(f"{problem.message}{hint}")
+            said.setdefault(problem.path.removeprefix(base), []).append(worded(problem))
         fields = [self._field(form, row, said) for row in options_of(CONNECTORS[form.table["connector"]].settings_type)]
         shown = [one for one in fields if one is not None and (one.value or one.wrong or _matters(form, one.pointer))]
         first = [one for one in shown if _comes_first(form, one)]
@@ -267,7 +268,7 @@ class Connections:
         if " | " in row["type"]:
             choices = [("", t("editor.default")), *((one, one) for one in row["type"].split(" | "))]
             return Field(place, "choice", label, "" if value is None else str(value), choices=choices, **common)
-        hint = "" if row["default"] in ("", "null", '""') else row["default"].strip('"')
+        hint = default_of(row)
         if row["type"] in ("list", "dict"):
             shown = "" if value is None else msgspec.json.encode(value).decode()
             return Field(place, "json", label, shown, hint=hint, **common)
@@ -302,16 +303,5 @@ def _is_secret(place: str) -> bool:
 
 def _at(table: dict[str, Any], place: str) -> Any:
     """The value of a setting; None where there is none."""
-    found: Any = table
-    for key in place.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
-def _put(table: dict[str, Any], place: str, value: Any) -> None:
-    *outer, last = place.split(".")
-    for key in outer:
-        inner = table.get(key)
-        table[key] = dict(inner) if isinstance(inner, dict) else {}
-        table = table[key]
-    table[last] = value
+    found = at(table, place)
+    return None if found is MISSING else found

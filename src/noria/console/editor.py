@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -33,8 +32,8 @@ from noria.metadata.errors import NoriaError
 from noria.metadata.expressions import MACRO_NAMES
 from noria.metadata.functions import FUNCTIONS
 from noria.metadata.macros import Moment
-from noria.metadata.times import FORMATS, zone
-from noria.scheduler.crontab import next_fire
+from noria.metadata.times import FORMATS
+from noria.scheduler.coming import times
 
 _CRONS = ("*/5 * * * *", "*/10 * * * *", "*/30 * * * *", "0 * * * *", "0 */2 * * *", "0 2 * * *", "0 2 * * 1")
 _ZONES = ("Asia/Shanghai", "Asia/Hong_Kong", "Asia/Tokyo", "Europe/Berlin", "Europe/London", "America/New_York", "UTC")
@@ -44,7 +43,8 @@ _NEXT = 3
 
 @dataclass
 class Sheet:
-    """What lies on the table while somebody edits: the text, the file it began from, the sample, what was said."""
+    """What lies on the table while somebody edits: the text, the file it began from, the sample, what was said, and
+    what was made of the text last."""
 
     key: str
     new: bool
@@ -56,6 +56,7 @@ class Sheet:
     said: list[tuple[str, str]] = field(default_factory=list)
     lists: list[FoundList] = field(default_factory=list)
     theirs: FileText | None = None
+    draft: Draft | None = None
 
 
 class Editor:
@@ -101,7 +102,8 @@ class Editor:
                 # Also when it is gone: then it is written anew.
                 sheet.base = self.files.read(sheet.key).digest
             elif word not in ("save", "run", "sample"):
-                sheet.text = carried_out(sheet.text, step, self._fields(request, sheet))
+                fields = self._fields(request, sheet) if word in ("map", "map_all") else []
+                sheet.text = carried_out(sheet.text, step, fields)
         except ValueError as error:
             sheet.said.append(("bad", str(Message("editor.not_done", {"reason": str(error)}))))
         if word == "sample":
@@ -199,7 +201,11 @@ class Editor:
         return self.samples.keep(request.state.reader.name, records) if records else ""
 
     def _draft(self, sheet: Sheet) -> Draft:
-        return draft_of(self.door.workspace.project, self.files.path(sheet.key or "new"), sheet.text)
+        """What the text is; checked once as long as it is the same."""
+        if sheet.draft is None or sheet.draft.text != sheet.text:
+            path = self.files.path(sheet.key or "new")
+            sheet.draft = draft_of(self.door.workspace.project, path, sheet.text)
+        return sheet.draft
 
     def _records(self, request: Request, sheet: Sheet) -> list[bytes]:
         return self.samples.of(request.state.reader.name, sheet.sample) or []
@@ -285,11 +291,7 @@ def _fires(draft: Draft, now: float) -> list[float]:
     plan = draft.plan
     if plan is None or not plan.schedule or any(one.path in ("$.schedule", "$.timezone") for one in draft.errors()):
         return []
-    tz: ZoneInfo = zone(plan.timezone or "Asia/Shanghai")
-    found = [now]
-    for _ in range(_NEXT):
-        found.append(next_fire(plan.schedule, found[-1], tz))
-    return found[1:]
+    return times(plan, plan.schedule, now, _NEXT)
 
 
 def _short(value: Any) -> str:

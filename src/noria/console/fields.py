@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from noria.metadata.errors import Problem
 from noria.metadata.splicing import Path, Span, Written, pointer, replaced, spans, steps, with_value, without
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z")
@@ -69,6 +70,16 @@ class Fields:
     def wrong_at(self, where: str) -> list[str]:
         """What is wrong with a value or within it."""
         return self._within.get(where, [])
+
+
+def worded(problem: Problem) -> str:
+    """What is wrong, with what would be right."""
+    return f"{problem.message} · {problem.hint}" if problem.hint else str(problem.message)
+
+
+def default_of(row: dict[str, str]) -> str:
+    """What a declared setting is where nothing is said, as a form hints at it."""
+    return "" if row["default"] in ("", "null", '""') else row["default"].strip('"')
 
 
 def shown(text: str, span: Span | None, kind: str) -> str:

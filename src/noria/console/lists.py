@@ -20,21 +20,19 @@ from noria.console.door import Door
 from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import address, page
 from noria.ledger import Ledger
-from noria.ledger.byhand import Who
+from noria.ledger.byhand import OPEN_STATES, Who
 from noria.ledger.finding import Filter
 from noria.ledger.records import STATES, Told
 from noria.messages import t
 from noria.metadata.plan import Plan
+from noria.metadata.sheets import cell
 from noria.metadata.times import DEFAULT_ZONE
 
 # So many plans are looked into for one page of all.
 _PLANS = 20
 # Records that are decided about in one transaction, or exported at once.
 _STEP = 500
-_ACTS = ("replay", "skip", "mark_done")
 _COLUMNS = ("plan", "id", "number", "state", "reason", "attempts", "staged_at", "delivered_at", "retry_at")
-# What spreadsheets take for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
 class Wanted(NamedTuple):
@@ -225,7 +223,7 @@ class Lists:
         # Without the mark spreadsheets read UTF-8 as something else.
         yield "\ufeff" + _rows([[t(f"export.{name}") for name in _COLUMNS]])
         async for records in self._parts(keys, wanted, chosen, bodies=False):
-            yield _rows([[_cell(record[name]) for name in _COLUMNS] for record in records])
+            yield _rows([[cell(record[name]) for name in _COLUMNS] for record in records])
 
     async def _jsonl(self, keys: list[str], wanted: Wanted, chosen: Chosen) -> AsyncIterator[bytes]:
         async for records in self._parts(keys, wanted, chosen, bodies=True):
@@ -267,9 +265,8 @@ def _exported(
 
 def _open_among(ledger: Ledger, what: str, number: int, seqs: list[int]) -> int:
     """How many of the ticked records an act would be for."""
-    states = ("failed", "dead", "invalid", "held")
     found = ledger.records.by_seqs(number, seqs)
-    return sum(1 for one in found if one["state"] in states or (what == "replay" and one["by"]))
+    return sum(1 for one in found if one["state"] in OPEN_STATES or (what == "replay" and one["by"]))
 
 
 def _decide(
@@ -338,12 +335,6 @@ def _time(text: str | None) -> float | None:
 def _clock(at: float | None) -> str | None:
     """A time as browsers take it."""
     return None if at is None else f"{datetime.fromtimestamp(at, DEFAULT_ZONE):%Y-%m-%dT%H:%M}"
-
-
-def _cell(value: Any) -> str:
-    """A value as a spreadsheet shows it, never as one computes it."""
-    text = "" if value is None else str(value)
-    return "'" + text if text.startswith(_FORMULA) else text
 
 
 def _rows(rows: list[list[str]]) -> str:

@@ -15,6 +15,7 @@ from noria.ledger import Ledger
 from noria.metadata.errors import NoriaError
 from noria.metadata.files import parsed, read_text, replace_file
 from noria.metadata.secrets import literal_secrets
+from noria.metadata.splicing import with_value
 
 # What a plan may be called: the stem of its file, and a part of addresses.
 KEY = re.compile(r"[^\W_][\w.-]{0,79}\Z")
@@ -86,6 +87,11 @@ class PlanFiles:
                 await self.desk.ask(lambda ledger: ledger.plan_versions.drop(key, made))
             raise
         return after
+
+    async def switch(self, key: str, enabled: bool, *, who: str, at: float) -> None:
+        """Switch a plan on or off in its file; raises as `save` does."""
+        now = self.read(key)
+        await self.save(key, with_value(now.text, ("enabled",), enabled), now.digest, who=who, at=at)
 
     def _unchanged(self, key: str, base: str, text: str) -> FileText:
         """The file as it is, when it is what it was, or what it is to be already; raises `Conflict`."""

@@ -9,7 +9,7 @@ from typing import Any
 from noria.connectors.declaration import Endpoint
 from noria.connectors.registry import CONNECTORS
 from noria.connectors.settings import HttpSettings
-from noria.console.fields import Field, Fields
+from noria.console.fields import Field, Fields, default_of, worded
 from noria.engine.drafts import Draft
 from noria.messages import LANGUAGES, language, t
 from noria.metadata.declared import options_of
@@ -73,8 +73,7 @@ class PlanForm:
             if problem.message.key in _OPEN:
                 todo.add(where)
             else:
-                hint = f" · {problem.hint}" if problem.hint else ""
-                said.setdefault(where, []).append(f"{problem.message}{hint}")
+                said.setdefault(where, []).append(worded(problem))
         for where in self.typed:
             said.setdefault(where, []).append(t("editor.no_json"))
         self.fields = Fields(self.draft.text if document else "{}", said, self.typed, todo)
@@ -286,8 +285,7 @@ class PlanForm:
         if row["type"] == "bool":
             return self._choice(path, "truth", label, ("true", "false"), code=code)
         kind = {"int": "number", "float": "number", "list": "json", "dict": "json"}.get(row["type"], "text")
-        default = "" if row["default"] in ("", "null", '""') else row["default"].strip('"')
-        return self._field(path, kind, label, hint=default, code=code)
+        return self._field(path, kind, label, hint=default_of(row), code=code)
 
     def _field(self, path: Path, kind: str, label: str, **rest: Any) -> Field:
         """A field; what stands in a choice is one of it even when it isn't known."""

@@ -24,11 +24,11 @@ from noria.mapping import encode
 from noria.messages import Message, language, t
 from noria.metadata.paths import MISSING
 from noria.metadata.times import DEFAULT_ZONE
+from noria.monitoring.telling import lasted
 
 HERE = Path(__file__).parent
 _JSON = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 _SHORT = 300
-_STEPS = ((60, "second"), (3600, "minute"), (86400, "hour"), (86400 * 1e6, "day"))
 
 
 def language_of(request: Request) -> str:
@@ -145,12 +145,7 @@ def span(seconds: float | None) -> str:
         return "–"
     if seconds < 1:
         return t("ago.millisecond", n=round(seconds * 1000))
-    before = 1.0
-    for most, name in _STEPS:
-        if seconds < most:
-            return t("ago." + name, n=int(seconds / before))
-        before = float(most)
-    return str(seconds)
+    return str(lasted(seconds))
 
 
 def number(value: int | None) -> str:

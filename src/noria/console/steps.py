@@ -64,19 +64,19 @@ def pasted(text: str, given: str, side: str) -> str:
 
 
 def _added(text: str, where: str, _: list[SampleField], what: Any = _ITEM) -> str:
-    root = spans(text)
-    path = steps(where, root)
-    array = root.at(path)
-    return inserted(text, path, len(array.parts) if array is not None else 0, dict(what))
+    return _appended(text, steps(where, spans(text)), dict(what))
+
+
+def _appended(text: str, path: Path, *values: Any) -> str:
+    """The text with further elements at the end of an array."""
+    array = spans(text).at(path)
+    return inserted(text, path, len(array.parts) if array is not None else 0, *values)
 
 
 def _tested(text: str, where: str, fields: list[SampleField]) -> str:
     """A further condition: in a group, or with `-` as its place in a group of its own."""
     if where.endswith("/-"):
-        root = spans(text)
-        path = steps(where.removesuffix("/-"), root)
-        array = root.at(path)
-        return inserted(text, path, len(array.parts) if array is not None else 0, [dict(_TEST)])
+        return _appended(text, steps(where.removesuffix("/-"), spans(text)), [dict(_TEST)])
     return _added(text, where, fields, _TEST)
 
 
@@ -96,8 +96,7 @@ def _named(key: str) -> Callable[[str, str, list[SampleField]], str]:
 
 def _mapped(text: str, path: str, fields: list[SampleField]) -> str:
     """The text with a target's field made of a source's: of lines inside an array made of the lines' array."""
-    known = {one.path: one for one in fields}
-    found = known.get(path)
+    found = next((one for one in fields if one.path == path), None)
     kind = found.kind if found is not None else "string"
     array = _array_of(path, fields)
     if found is None or not found.lines or array is None:
@@ -115,8 +114,7 @@ def _mapped_all(text: str, _: str, fields: list[SampleField]) -> str:
     left = [one for one in fields if one.kind not in ("object", "array") and "{{" + one.path + "}}" not in text]
     plain = [_item(one.path, one.kind, one.path) for one in left if not one.lines]
     if plain:
-        held = spans(text).at(_MAPPED)
-        text = inserted(text, _MAPPED, len(held.parts) if held is not None else 0, *plain)
+        text = _appended(text, _MAPPED, *plain)
     arrays: dict[str, list[SampleField]] = {}
     for one in left:
         array = _array_of(one.path, fields) if one.lines else None
@@ -128,8 +126,7 @@ def _mapped_all(text: str, _: str, fields: list[SampleField]) -> str:
         where = _lines_of(text, array)
         more = [_item(one.path[len(array) + 1 :], one.kind, one.path) for one in inside[1:]]
         if where is not None and more:
-            held = spans(text).at(where)
-            text = inserted(text, where, len(held.parts) if held is not None else 0, *more)
+            text = _appended(text, where, *more)
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -48,47 +49,32 @@ class Stories:
         ]
 
     async def _record(self, request: Request) -> Response:
-        plan, found = await self._found(request)
+        plan, found = await self._found(request, told=True)
         return page(request, "record.html", RecordPage(plan=plan.key, **found))
 
-    async def _found(self, request: Request) -> tuple[Plan, dict[str, Any]]:
-        """The record of the address, with everything that is known of it; raises `Denied`."""
-        plan, asked = self.door.plan_of(request), request.state.asked
-        return plan, await self._asked(plan, asked.id, asked.seq, request.state.now)
+    async def _found(self, request: Request, *, told: bool = False) -> tuple[Plan, dict[str, Any]]:
+        """The record of the address, with what is known of it; `told`: field by field. Raises `Denied`."""
+        plan, asked, now = self.door.plan_of(request), request.state.asked, request.state.now
 
-    async def _asked(self, plan: Plan, record_id: str, seq: int | None, now: float) -> dict[str, Any]:
         def ask(ledger: Ledger) -> dict[str, Any] | None:
             number = ledger.runs.known_plan(plan.key)
-            record = None if number is None else ledger.records.story(number, record_id, seq)
+            record = None if number is None else ledger.records.story(number, asked.id, asked.seq)
             if number is None or record is None:
                 return None
-            return {"record": record, **_explained(ledger, number, plan, record, now)}
+            return {"record": record, **_explained(ledger, number, plan, record, now, told)}
 
         found = await self.door.desk.ask(ask)
         if found is None:
             raise Denied(404, "console.no_such_record")
-        return found
+        return plan, found
 
     async def _edit(self, request: Request) -> Response:
         """The payload to be corrected."""
         plan, found = await self._found(request)
-        record = found["record"]
         _refuse_closed(plan, found)
         start = found["now"]
-        shown = EditPage(
-            plan=plan.key,
-            record=record,
-            seen=found["seen"],
-            text=shown_json(start) if start is not None else "{\n}",
-            sent=record["payload"] is not None,
-            whole=found["start"] != "part",
-            members=len(found["members"]),
-            doubt=found["doubt"],
-            wrong=[],
-            lines=None,
-            reason="",
-        )
-        return page(request, "edit.html", shown)
+        text = shown_json(start) if start is not None else "{\n}"
+        return page(request, "edit.html", _edit_page(plan, found, seen=found["seen"], text=text))
 
     async def _send(self, request: Request) -> Response:
         """A corrected payload: shown beside what it was, and sent once that has been seen."""
@@ -110,19 +96,8 @@ class Stories:
             wrong.append(Wrong(Message("payload.why")))
             stops = True
         if not confirmed or stops:
-            shown = EditPage(
-                plan=plan.key,
-                record=found["record"],
-                seen=asked.seen,
-                text=text,
-                sent=found["record"]["payload"] is not None,
-                whole=found["start"] != "part",
-                members=len(found["members"]),
-                doubt=found["doubt"],
-                wrong=wrong,
-                lines=None if any(one.line or one.stops for one in wrong) and not lines else lines,
-                reason=reason,
-            )
+            compared = None if any(one.line or one.stops for one in wrong) and not lines else lines
+            shown = _edit_page(plan, found, seen=asked.seen, text=text, wrong=wrong, lines=compared, reason=reason)
             return page(request, "edit.html", shown, 400 if stops and confirmed else 200)
         who = _who(request, plan, reason)
         seen, anew = asked.seen, asked.anew == "yes"
@@ -171,17 +146,18 @@ class Stories:
             raise Denied(400, "console.say_why")
         who = _who(request, plan, reason)
 
-        def decide(ledger: Ledger) -> int:
+        def decide(ledger: Ledger) -> dict[str, Any] | None:
             number = ledger.runs.known_plan(plan.key)
             if number is None:
-                return 0
+                return None
             state: Any = "skipped" if what == "skip" else "delivered"
-            return ledger.by_hand.set_aside(number, [seq], state, who, detail={}).done
+            done = ledger.by_hand.set_aside(number, [seq], state, who, detail={}).done
+            return ledger.records.by_seqs(number, [seq])[0] if done else None
 
-        if not await self.door.desk.ask(decide):
-            raise Denied(409, "console.not_open")
-        found = await self._asked(plan, "", seq, request.state.now)
-        return self._said(request, what, plan, found["record"], 1)
+        record = await self.door.desk.ask(decide)
+        if record is None:
+            raise Denied(409, "byhand.not_open")
+        return self._said(request, what, plan, record, 1)
 
     def _said(self, request: Request, what: str, plan: Plan, record: dict[str, Any], count: int) -> Response:
         """Done, and on record already."""
@@ -190,10 +166,12 @@ class Stories:
         return self.door.done(request, what, plan.key, back, id=record["id"], seq=seq, count=count)
 
 
-def _explained(ledger: Ledger, number: int, plan: Plan, record: dict[str, Any], now: float) -> dict[str, Any]:
-    """A record's fields with their expressions, and what a correction of it would begin with. `now`: what would be sent
-    next as far as it is known, `made`: what the mapping had made, `members`: the records that share the payload,
-    `seen`: the correction that counts, `doubt`: an earlier send may have been carried out."""
+def _explained(
+    ledger: Ledger, number: int, plan: Plan, record: dict[str, Any], now: float, told: bool
+) -> dict[str, Any]:
+    """What a correction of a record would begin with; `told`: its fields with their expressions, too. `now`: what would
+    be sent next as far as it is known, `made`: what the mapping had made, `members`: the records that share the
+    payload, `seen`: the correction that counts, `doubt`: an earlier send may have been carried out."""
     seq = record["seq"]
     state = ledger.store.rows(
         "SELECT s.batch_id, b.state FROM record_states s LEFT JOIN batches b ON b.batch_id = s.batch_id"
@@ -202,39 +180,68 @@ def _explained(ledger: Ledger, number: int, plan: Plan, record: dict[str, Any], 
         seq=seq,
     )[0]
     sent = ledger.records.sent(state.batch_id, seq)
-    newest = ledger.edits.newest(number, [seq]).get(seq)
-    numbers = [one["number"] for one in record["edits"] if one["seq"] == seq]
+    own = [one for one in record["edits"] if one["seq"] == seq]
     moment = Moment(0.0, now, zone(plan.timezone) if plan.timezone else DEFAULT_ZONE, plan.options.lenient)
     raws = ledger.records.raws(number, sent.members)
-    payload = DECODER.decode(bytes(sent.payload)) if sent.payload is not None else None
-    row = row_of(plan, raws, moment) if plan.target.metadata.items() else None
-    corrected = newest.payload if newest is not None else None
-    kept = next((one["made"] for one in reversed(record["edits"]) if one["seq"] == seq and one["made"]), None)
+    corrected = bytes(own[-1]["payload"]) if own and own[-1]["payload"] is not None else None
+    kept = next((one["made"] for one in reversed(own) if one["made"]), None)
     if kept is None and not any(one["batch"] == state.batch_id for one in record["edits"]):
         kept = sent.payload
     made = bytes(kept) if kept is not None else None
     start = "edit" if corrected is not None else "sent" if made is not None else "part"
     begin = corrected if corrected is not None else made
-    if begin is None and row is not None:
-        begin = encode(as_far_as_it_goes(plan, row, moment))
+    if begin is None and plan.target.metadata.items():
+        row = row_of(plan, raws, moment)
+        begin = encode(as_far_as_it_goes(plan, row, moment)) if row is not None else None
+    fields = {}
+    if told:
+        payload = DECODER.decode(bytes(sent.payload)) if sent.payload is not None else None
+        fields = {
+            "fields": explained(plan, raws, payload, moment),
+            "changed": sent.mapping is not None and sent.mapping != mapping_of(plan),
+        }
     return {
-        "fields": explained(plan, raws, payload, moment),
-        "changed": sent.mapping is not None and sent.mapping != mapping_of(plan),
+        **fields,
         "merged": grouping_of(plan.target.metadata) is not None,
         "members": sent.members,
         "now": msgspec.Raw(begin) if begin is not None else None,
         "start": start,
         "made": kept,
-        "seen": max(numbers, default=0),
+        "seen": own[-1]["number"] if own else 0,
         "doubt": state.state == "doubt",
     }
+
+
+def _edit_page(
+    plan: Plan,
+    found: dict[str, Any],
+    *,
+    seen: int,
+    text: str,
+    wrong: Sequence[Wrong] = (),
+    lines: list[Line] | None = None,
+    reason: str = "",
+) -> EditPage:
+    return EditPage(
+        plan=plan.key,
+        record=found["record"],
+        seen=seen,
+        text=text,
+        sent=found["record"]["payload"] is not None,
+        whole=found["start"] != "part",
+        members=len(found["members"]),
+        doubt=found["doubt"],
+        wrong=list(wrong),
+        lines=lines,
+        reason=reason,
+    )
 
 
 def _refuse_closed(plan: Plan, found: dict[str, Any]) -> None:
     """Raise `Denied` for a record that can't be corrected."""
     record = found["record"]
     if record["state"] not in OPEN_STATES:
-        raise Denied(409, "console.not_open")
+        raise Denied(409, "byhand.not_open")
     if record["id"] is None:
         raise Denied(409, "console.no_id_no_edit")
     if found["merged"] and record["payload"] is None:

@@ -32,7 +32,6 @@ class Draft:
     """A text that is to be a plan's file: its value (None: it is no JSON), the plan as far as it can be read, all
     problems."""
 
-    path: Path
     text: str
     document: Any
     plan: Plan | None
@@ -48,10 +47,8 @@ def draft_of(project: Project, path: Path, text: str) -> Draft:
     try:
         document = parsed(text, path, path.stem)
     except NoriaError as error:
-        return Draft(path, text, None, None, problems_of(error))
-    if not isinstance(document, dict):
-        return Draft(path, text, None, *check_text(project, path, text))
-    return Draft(path, text, document, *check_text(project, path, text))
+        return Draft(text, None, None, problems_of(error))
+    return Draft(text, document if isinstance(document, dict) else None, *check_text(project, path, text))
 
 
 def shown_by(

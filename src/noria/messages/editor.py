@@ -135,7 +135,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "editor.type": ("类型", "type"),
     "editor.up": ("上移", "Move up"),
     "editor.down": ("下移", "Move down"),
-    "editor.unsaved": ("改动尚未保存", "changes are not saved"),
     "editor.value": ("值或表达式", "value or expression"),
     "editor.value_map": ("值映射表", "value map"),
     "editor.whole_body": ("整个回答", "the whole answer"),

@@ -123,10 +123,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "先重放整个批次（noria replay --anew 会逐条发送）",
         "replay the whole batch first (noria replay --anew sends its records one by one)",
     ),
-    "console.not_open": (
-        "这条数据现在不能处理：正在发送、已经写入，或已有更新的内容",
-        "this can't be decided now: it is being sent, has been delivered, or has newer content",
-    ),
     "console.no_id_no_edit": (
         "没有唯一主键的数据不能修改后重发，请在源系统修正",
         "a record without an id of its own can't be corrected here; correct it at the source",
