@@ -54,7 +54,7 @@ async def test_a_run_is_cancelled_from_the_console_and_not_taken_up_again(projec
         assert (await console.post(f"/runs/{run['run_id']}/cancel"))[0] == 409
         await asyncio.sleep(0)
         job_stopped = asyncio.create_task(scheduler.idle())
-        while not project.ledger("p", lambda ledger, _: ledger.browsing.run(run["run_id"]).cancelled_by):
+        while not project.ledger("p", lambda ledger, _: ledger.browsing.whole_run(run["run_id"]).run.cancelled_by):
             await asyncio.sleep(0.05)
         # What was being sent is finished; the rest is left.
         await asyncio.sleep(1.2)

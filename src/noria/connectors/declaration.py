@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,7 +18,7 @@ from noria.metadata.errors import Problem
 from noria.metadata.plan import Split
 from noria.metadata.secrets import is_reference
 from noria.metadata.times import zone
-from noria.metadata.validation import BLANK, nearest, problems_in, shown
+from noria.metadata.validation import BLANK, is_web_address, nearest, problems_in, shown
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -151,16 +150,14 @@ class Connector:
 def _common_problems(settings: Any, path: str) -> list[Problem]:
     found = []
     base_url = settings.base_url
-    if not is_reference(base_url):
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            found.append(
-                Problem(
-                    Message("connection.base_url", {"value": shown(base_url)}),
-                    f"{path}.base_url",
-                    Message("connection.base_url_hint"),
-                )
+    if not is_reference(base_url) and not is_web_address(base_url):
+        found.append(
+            Problem(
+                Message("connection.base_url", {"value": shown(base_url)}),
+                f"{path}.base_url",
+                Message("connection.base_url_hint"),
             )
+        )
     try:
         zone(settings.timezone)
     except ValueError:

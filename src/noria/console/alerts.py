@@ -16,7 +16,7 @@ from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import page
 from noria.ledger import Ledger
 from noria.ledger.alerts import BEGAN, Alert, Notice
-from noria.metadata.alerts import LASTING, Channel, rulings
+from noria.metadata.alerts import LASTING, rulings
 from noria.metadata.errors import NoriaError
 from noria.monitoring.telling import lasted, link, worded
 from noria.scheduler.trial import try_channel
@@ -46,7 +46,7 @@ class AlertPages:
             return on, ended, ledger.alerts.notices(numbers), ledger.alerts.channels()
 
         on, ended, notices, stands = await self.door.desk.ask(read)
-        quiet = {name: _quiet_until(one, now) for name, one in settings.channels.items()}
+        quiet = {name: one.quiet_until(now) for name, one in settings.channels.items()}
         rules = rulings(settings)
         shown, more = cut(ended, asked.limit)
         answer = AlertsPage(
@@ -104,13 +104,6 @@ class AlertPages:
         if error is None:
             return await self.door.noted(request, "channel", "", "/alerts", connection=name)
         return await self.door.noted(request, "channel_failed", "", "/alerts", connection=name, reason=str(error))
-
-
-def _quiet_until(channel: Channel, now: float) -> float | None:
-    try:
-        return channel.quiet_until(now)
-    except ValueError:
-        return None  # `noria check` says what is wrong with it
 
 
 def _shown(alert: Alert, notices: Iterable[Notice], quiet: dict[str, float | None]) -> ShownAlert:

@@ -195,9 +195,9 @@ class Editor:
             if number is None:
                 return []
             newest = ledger.browsing.page(number, limit=20)
-            return [bytes(ledger.records.with_bodies(number, one)["raw"]) for one in newest]
+            return ledger.records.raws(number, [one["seq"] for one in newest])[::-1]
 
-        records = [one for one in await self.door.desk.ask(read) if one and one != b"null"]
+        records = [one for one in await self.door.desk.ask(read) if one]
         return self.samples.keep(request.state.reader.name, records) if records else ""
 
     def _draft(self, sheet: Sheet) -> Draft:

@@ -19,8 +19,8 @@ from noria.console.endpoints import Endpoint, does, shows
 from noria.console.render import address, page
 from noria.engine.sweep import Window
 from noria.ledger import Ledger
+from noria.ledger.agenda import want
 from noria.ledger.audit import put
-from noria.ledger.byhand import want
 from noria.ledger.reconciliations import Reconciled
 from noria.ledger.tallies import HOUR, Tally
 from noria.metadata.times import DEFAULT_ZONE
@@ -95,7 +95,7 @@ class Reconciling:
 
         def note(ledger: Ledger) -> None:
             with ledger.store.transaction() as c:
-                want(c, key, stage, now, detail)
+                want(c, [(key, stage)], now, detail)
                 put(c, now, reader.name, what, key, told)
 
         await self.door.desk.ask(note)

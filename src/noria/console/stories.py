@@ -27,7 +27,6 @@ from noria.mapping import DECODER, encode, grouping_of
 from noria.messages import Message
 from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan
-from noria.metadata.times import DEFAULT_ZONE, zone
 
 
 class Stories:
@@ -181,7 +180,7 @@ def _explained(
     )[0]
     sent = ledger.records.sent(state.batch_id, seq)
     own = [one for one in record["edits"] if one["seq"] == seq]
-    moment = Moment(0.0, now, zone(plan.timezone) if plan.timezone else DEFAULT_ZONE, plan.options.lenient)
+    moment = Moment(0.0, now, plan.zone, plan.options.lenient)
     raws = ledger.records.raws(number, sent.members)
     corrected = bytes(own[-1]["payload"]) if own and own[-1]["payload"] is not None else None
     kept = next((one["made"] for one in reversed(own) if one["made"]), None)

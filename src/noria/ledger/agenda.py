@@ -52,6 +52,17 @@ class Present:
     draining: int
 
 
+def want(c: Transaction, stages: Iterable[tuple[str, str]], now: float, detail: str | None = None) -> None:
+    """(plan, stage) pairs are to be run (`detail` as in `Wanted`)."""
+    rows = [{"plan": plan, "stage": stage, "now": now, "detail": detail} for plan, stage in stages]
+    if rows:
+        c.many(
+            "INSERT INTO wanted (plan, stage, since, detail, first) VALUES (:plan, :stage, :now, :detail, :now)"
+            " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since, detail = excluded.detail",
+            rows,
+        )
+
+
 class Agenda:
     """Keeps fires, what is wanted, and who is there to do it."""
 
@@ -110,13 +121,7 @@ class Agenda:
                     " crontab = excluded.crontab, seen_to = excluded.seen_to",
                     [fire._asdict() for fire in fires],
                 )
-            rows = [{"plan": plan, "stage": stage, "now": now, "detail": detail} for plan, stage in stages]
-            if rows:
-                c.many(
-                    "INSERT INTO wanted (plan, stage, since, detail, first) VALUES (:plan, :stage, :now, :detail, :now)"
-                    " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since, detail = excluded.detail",
-                    rows,
-                )
+            want(c, stages, now, detail)
 
     def hold(self, c: Transaction) -> None:
         """Make sure that this process still looks at the schedules, until the transaction ends; raises `NoriaError`
@@ -145,11 +150,7 @@ class Agenda:
                 {"plan": plan, "message": message, "now": now, "body": body},
             ).rowcount
             if new:
-                c.many(
-                    "INSERT INTO wanted (plan, stage, since, first) VALUES (:plan, :stage, :now, :now)"
-                    " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since",
-                    [{"plan": plan, "stage": stage, "now": now} for stage in ("deliver", "extract")],
-                )
+                want(c, [(plan, "deliver"), (plan, "extract")], now)
         return bool(new)
 
     def done(self, wanted: Iterable[Wanted]) -> None:

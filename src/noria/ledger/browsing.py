@@ -12,12 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.ledger import reasons
-from noria.ledger.records import SELECT, Records
+from noria.ledger.records import OWN_ROWS, SELECT, Records
 from noria.ledger.store import Store
 from noria.messages import Message
 
-# States of which every record has a row in `exceptions`.
-OWN_ROWS = ("failed", "dead", "invalid", "held", "skipped")
 # States that need a person, or will if nothing changes.
 TROUBLE = ("dead", "held", "invalid", "failed")
 _FIRST = 2**62
@@ -46,10 +44,8 @@ _NAMED = (
     " ORDER BY id LIMIT 500) ids UNION SELECT seq FROM (SELECT seq FROM records WHERE plan_id = :p"
     " AND number IS NOT NULL AND number >= :text AND number < :end ORDER BY number LIMIT 500) numbers"
 )
-_RUNS = (
-    "SELECT r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error,"
-    " r.cancelled_by FROM runs r JOIN plans p ON p.plan_id = r.plan_id WHERE"
-)
+_RUN = "r.run_id, p.key, r.kind, r.status, r.started_at, r.finished_at, r.counts, r.error, r.cancelled_by"
+_RUNS = f"SELECT {_RUN} FROM runs r JOIN plans p ON p.plan_id = r.plan_id WHERE"
 # What changes when anything does; each is looked up, not counted.
 _PULSE = (
     "SELECT (SELECT SUM(next_seq + claimed_seq) FROM plans), (SELECT MAX(run_id) FROM runs),"
@@ -198,17 +194,14 @@ class Browsing:
         )
         return [_run(row) for row in rows]
 
-    def run(self, run_id: int) -> RunStands | None:
-        """One run."""
-        rows = self.store.rows(f"{_RUNS} r.run_id = :run", run=run_id)
-        return _run(rows[0]) if rows else None
-
     def whole_run(self, run_id: int) -> WholeRun | None:
         """One run with what is known of it."""
-        run = self.run(run_id)
-        if run is None:
+        found = self.store.rows(
+            f"SELECT {_RUN}, r.pace FROM runs r JOIN plans p ON p.plan_id = r.plan_id WHERE r.run_id = :run", run=run_id
+        )
+        if not found:
             return None
-        pace = self.store.tuples("SELECT pace FROM runs WHERE run_id = :run", run=run_id)[0][0]
+        run, pace = _run(found[0]), found[0].pace
         own = "SELECT plan_id FROM runs WHERE run_id = :run"
         assisted = self.store.tuples(
             f"SELECT run_id FROM runs WHERE plan_id = ({own}) AND run_id > :run AND kind = 'assist'"

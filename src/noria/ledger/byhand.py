@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from noria.ledger.agenda import want
 from noria.ledger.audit import put
 from noria.ledger.reasons import stored
 from noria.ledger.store import Store, Transaction
@@ -121,7 +122,7 @@ class ByHand:
                 {"id": rows[0].id, "count": len(seqs), "reason": who.reason},
             )
             if wants:
-                want(c, who.plan, "deliver", who.at)
+                want(c, [(who.plan, "deliver")], who.at)
 
     def set_aside(
         self,
@@ -188,15 +189,6 @@ class ByHand:
             "INSERT INTO events (plan_id, seq, at, state, reason) VALUES (:p, :seq, :now, :state, :reason)",
             rows,
         )
-
-
-def want(c: Transaction, plan: str, stage: str, now: float, detail: str | None = None) -> None:
-    """A stage of a plan is to be run (`detail` as in `noria.ledger.agenda.Wanted`)."""
-    c.run(
-        "INSERT INTO wanted (plan, stage, since, detail) VALUES (:plan, :stage, :now, :detail)"
-        " ON CONFLICT (plan, stage) DO UPDATE SET since = excluded.since, detail = excluded.detail",
-        {"plan": plan, "stage": stage, "now": now, "detail": detail},
-    )
 
 
 def _listed(seqs: Sequence[int]) -> str:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from noria.ledger import reasons
-from noria.ledger.browsing import OWN_ROWS, TROUBLE, Browsing
+from noria.ledger.browsing import TROUBLE, Browsing
+from noria.ledger.records import OWN_ROWS
 from noria.ledger.store import Store
 from noria.ledger.tallies import HOUR
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from noria.ledger import reasons
+from noria.ledger.agenda import want
 from noria.ledger.audit import put
-from noria.ledger.byhand import want
 from noria.ledger.delivery import Delivery
 from noria.ledger.edits import Edits
 from noria.ledger.pages import Pages
@@ -20,8 +21,12 @@ from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
 
 STATES = ("pending", "sending", "delivered", "failed", "dead", "skipped", "invalid", "held")
+# States of which every record has a row in `exceptions`.
+OWN_ROWS = ("failed", "dead", "invalid", "held", "skipped")
 # More than there can be.
 _ALL = 2**62
+# Bodies of batches that are kept.
+_KEPT = 8
 REPLAYABLE = ("failed", "dead", "held", "invalid")
 
 _SHOWN = "SELECT s.*, b.tries, b.finished_at FROM"
@@ -62,6 +67,7 @@ class Records:
         self.store = store
         self.edits = edits
         self.pages = pages
+        self._kept: OrderedDict[tuple[int, str], list[msgspec.Raw]] = OrderedDict()
 
     def select(
         self,
@@ -83,7 +89,7 @@ class Records:
         values: dict[str, Any] = {"p": plan_id, "n": _ALL if limit is None else limit}
         if after:
             statement, values["after"] = f"{statement} AND s.seq > :after", after
-        if state in ("failed", "dead", "invalid", "held", "skipped"):
+        if state in OWN_ROWS:
             # Such a state always has a row of its own: start from those instead of from every record.
             statement += " AND s.seq IN (SELECT seq FROM exceptions WHERE plan_id = :p AND state = :state)"
         if state is not None:
@@ -145,16 +151,29 @@ class Records:
         if batch_id is None:
             return Sent(None, [seq], None)
         batch = self.store.rows(
-            "SELECT b.*, r.sameness FROM batches b LEFT JOIN runs r ON r.run_id = b.run_id WHERE b.batch_id = :b",
+            "SELECT b.batch_id, b.key, b.first_seq, b.last_seq, b.members, b.body_path,"
+            " b.body IS NULL AS gone, r.sameness"
+            " FROM batches b LEFT JOIN runs r ON r.run_id = b.run_id WHERE b.batch_id = :b",
             b=batch_id,
         )[0]
         found = next(((place, group) for place, group in enumerate(Delivery.groups(batch)) if seq in group), None)
         if found is None:
             return Sent(None, [seq], None)
         mapping = batch.sameness.rpartition(".")[2] if batch.sameness and "." in batch.sameness else None
-        if batch.body is None:
-            return Sent(None, found[1], mapping)
-        return Sent(rows_of(self.store.unpack(batch.body), batch.body_path)[found[0]], found[1], mapping)
+        return Sent(None if batch.gone else self._bodies(batch)[found[0]], found[1], mapping)
+
+    def _bodies(self, batch: Any) -> list[msgspec.Raw]:
+        """What a batch sent; the last few stay at hand, because records are shown in the order they
+        were sent."""
+        # The number of one that was put back may come again; with another key then.
+        named = (batch.batch_id, batch.key)
+        kept = self._kept.get(named)
+        if kept is None:
+            body = self.store.tuples("SELECT body FROM batches WHERE batch_id = :b", b=batch.batch_id)[0][0]
+            kept = self._kept[named] = rows_of(self.store.unpack(body), batch.body_path)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return kept
 
     def story(self, plan_id: int, record_id: str, seq: int | None = None) -> dict[str, Any] | None:
         """One record's whole story by its id (or number), or by `seq`: raw, payload, history of states, every try with
@@ -187,8 +206,9 @@ class Records:
             id=found[0]["id"],
         )
         seqs = [v.seq for v in versions if v.seq is not None and v.kind == "superseded"] + [found[0]["seq"]]
-        main["history"] = self._history(plan_id, seqs, versions)
-        main["tries"] = self._tries(plan_id, seqs)
+        batches = {seq: self._batches(plan_id, seq) for seq in seqs}
+        main["history"] = self._history(plan_id, batches, versions)
+        main["tries"] = self._tries(batches)
         main["edits"] = self.edits.of(plan_id, seqs)
         main["versions"] = [
             {
@@ -202,9 +222,9 @@ class Records:
         main["also"] = [self.with_bodies(plan_id, other) for other in found[1:]]
         return main
 
-    def _history(self, plan_id: int, seqs: list[int], versions: Any) -> list[dict[str, Any]]:
+    def _history(self, plan_id: int, batches: dict[int, list[Any]], versions: Any) -> list[dict[str, Any]]:
         entries: list[tuple[float, int, str, Message | None]] = []
-        for seq in seqs:
+        for seq, own in batches.items():
             page = self.store.rows(
                 "SELECT g.received_at FROM pages g WHERE g.page_id = COALESCE("
                 "(SELECT page_id FROM records WHERE plan_id = :p AND seq = :seq),"
@@ -221,7 +241,7 @@ class Records:
                     seq=seq,
                 )
             ]
-            for batch in self._batches(plan_id, seq):
+            for batch in own:
                 place = Message("reason.batch", {"batch": batch.batch_id, "rows": batch.rows})
                 entries.append((batch.created_at, 1, "sending", place))
                 if batch.delivered:
@@ -255,10 +275,10 @@ class Records:
         )
         return [batch for batch in batches if seq in Delivery.members(batch)]
 
-    def _tries(self, plan_id: int, seqs: list[int]) -> list[dict[str, Any]]:
+    def _tries(self, batches: dict[int, list[Any]]) -> list[dict[str, Any]]:
         tries: list[dict[str, Any]] = []
-        for seq in seqs:
-            for batch in self._batches(plan_id, seq):
+        for seq, own in batches.items():
+            for batch in own:
                 part = self.sent(batch.batch_id, seq)
                 for row in self.store.rows(
                     "SELECT * FROM attempts WHERE batch_id = :b ORDER BY attempt_id", b=batch.batch_id
@@ -382,7 +402,7 @@ class Records:
             if told is not None and done.rowcount:
                 put(c, now, told.who, "replay", told.plan, {**told.detail, "count": done.rowcount})
                 if told.wants:
-                    want(c, told.plan, "deliver", now)
+                    want(c, [(told.plan, "deliver")], now)
         return int(done.rowcount)
 
     @staticmethod

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from noria.ledger import reasons
 from noria.ledger.store import Store
 from noria.messages import Message
@@ -30,13 +32,6 @@ class Asked(NamedTuple):
     plan: str
     stage: str
     first: float
-
-
-class Schedule(NamedTuple):
-    """A plan's own schedule as it is looked at: its crontab with its zone, and since when (epoch seconds) it is."""
-
-    crontab: str
-    since: float
 
 
 class Vitals:
@@ -70,18 +65,14 @@ class Vitals:
 
     def received(self, plans: Iterable[str]) -> dict[str, float]:
         """By plan when its newest record came (epoch seconds); where none ever did, when it was run first."""
-        found = {}
-        for key in plans:
-            rows = self.store.tuples(
-                "SELECT COALESCE((SELECT g.received_at FROM records r JOIN pages g ON g.page_id = r.page_id"
-                " WHERE r.plan_id = p.plan_id ORDER BY r.seq DESC LIMIT 1),"
-                " (SELECT n.started_at FROM runs n WHERE n.plan_id = p.plan_id ORDER BY n.run_id LIMIT 1))"
-                " FROM plans p WHERE p.key = :key",
-                key=key,
-            )
-            if rows and rows[0][0] is not None:
-                found[key] = float(rows[0][0])
-        return found
+        rows = self.store.tuples(
+            "SELECT p.key, COALESCE((SELECT g.received_at FROM records r JOIN pages g ON g.page_id = r.page_id"
+            " WHERE r.plan_id = p.plan_id ORDER BY r.seq DESC LIMIT 1),"
+            " (SELECT n.started_at FROM runs n WHERE n.plan_id = p.plan_id ORDER BY n.run_id LIMIT 1))"
+            " FROM json_each(:keys) j JOIN plans p ON p.key = j.value",
+            keys=msgspec.json.encode(list(plans)).decode(),
+        )
+        return {key: float(at) for key, at in rows if at is not None}
 
     def differing(self, least: int) -> list[tuple[str, int, float]]:
         """Plans whose newest reconciliation found at least so many differences: how many, and when (epoch seconds)."""
@@ -92,12 +83,10 @@ class Vitals:
             least=least,
         )
 
-    def schedules(self) -> dict[str, Schedule]:
-        """By plan its source's schedule."""
-        rows = self.store.tuples(
-            "SELECT plan, crontab, COALESCE(since, seen_to) FROM fires WHERE side = 'source' AND crontab <> ''"
-        )
-        return {row[0]: Schedule(row[1], row[2]) for row in rows}
+    def scheduled(self) -> dict[str, float]:
+        """By plan since when (epoch seconds) its source's schedule is as it is."""
+        statement = "SELECT plan, COALESCE(since, seen_to) FROM fires WHERE side = 'source' AND crontab <> ''"
+        return dict(self.store.tuples(statement))
 
     def read(self) -> dict[str, float]:
         """By plan when the newest read that reached its end had begun (epoch seconds)."""

@@ -102,8 +102,12 @@ class Channel(msgspec.Struct, kw_only=True):
     )
 
     def quiet_until(self, now: float) -> float | None:
-        """When its quiet hours end, while it is in them; None otherwise."""
-        return None if self.quiet is None else self.quiet.until(now, self.zone)
+        """When its quiet hours end, while it is in them; None otherwise, also where they make no sense: `noria check`
+        says that."""
+        try:
+            return None if self.quiet is None else self.quiet.until(now, self.zone)
+        except ValueError:
+            return None
 
 
 class Rule(msgspec.Struct, kw_only=True):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
 from noria.metadata.documents import Metadata
+from noria.metadata.times import DEFAULT_ZONE, zone
 from noria.metadata.valuemaps import ValueTable
 
 NonNegative = Annotated[int, Meta(ge=0)]
@@ -180,6 +182,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def answers_to(self, reference: str) -> bool:
         """Whether a person or a look-up means this plan by `reference`: key, name or platform id."""
         return reference in (self.key, self.name) or (self.uuid is not None and reference == self.uuid)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of its schedules; raises `ValueError` where it names none that there is."""
+        return zone(self.timezone) if self.timezone else DEFAULT_ZONE
 
     @property
     def alone(self) -> bool:

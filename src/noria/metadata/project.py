@@ -253,7 +253,6 @@ class _Loading:
         self.mends = mends
         self.found: list[Problem] = []
         self.read: list[Path] = []
-        self._project = path.parent.parent.resolve()
 
     def plan(self) -> tuple[Plan, list[Problem]]:
         raw = self._read(self.path, "$")
@@ -342,7 +341,7 @@ class _Loading:
     def _file(self, name: str, path: str) -> Any:
         """A document in a file of its own; its problems are told at the place that names it."""
         try:
-            if self.text is not None and not (self.path.parent / name).resolve().is_relative_to(self._project):
+            if self.text is not None and not self._within(self.path.parent / name):
                 # A text that somebody is only writing opens no file elsewhere.
                 message = Message("file.elsewhere", {"path": name})
                 raise NoriaError("elsewhere", message, plan=self.key, path=path)
@@ -359,6 +358,10 @@ class _Loading:
             self._note(problems_in(document, PlanDocument, path))
             return {"api": BLANK}
         return document
+
+    def _within(self, path: Path) -> bool:
+        """Whether a file is in the project's folder."""
+        return path.resolve().is_relative_to(self.path.parent.parent.resolve())
 
     def _maps(self, own: dict[str, Any]) -> dict[str, ValueTable]:
         """The static value maps that a plan may name: its own, then those beside it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import inspect
@@ -41,6 +42,12 @@ def nearest(name: str, known: list[str]) -> str | None:
         return by_case[name.lower()]
     found = process.extractOne(name[:100], known, scorer=fuzz.ratio, score_cutoff=70)
     return found[0] if found else None
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a text is the address of something on the web."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 @cache

@@ -27,6 +27,7 @@ from noria.messages import Message
 from noria.metadata.alerts import Channel
 from noria.metadata.errors import NoriaError
 from noria.metadata.secrets import Redactor, is_reference, is_secret_key, resolve
+from noria.metadata.validation import is_web_address
 from noria.monitoring.robots import ADDRESSES, Refused, robot, unreachable
 from noria.monitoring.telling import Text
 
@@ -111,7 +112,7 @@ def _mail(channel: Channel, password: str) -> NotifyBase:
 
 def _hook(url: str, token: str, redactor: Redactor) -> NotifyBase:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_web_address(url):
         raise ValueError(parts.scheme)
     redactor.hide(
         unquote(parts.password or ""), *(value for key, value in parse_qsl(parts.query) if is_secret_key(key))

@@ -51,7 +51,7 @@ class Alerting:
             if key not in found and one.subject not in unreadable
         ]
         changed = [(on[key], one.what) for key, one in found.items() if key in on and on[key].what != one.what]
-        quiet = [name for name, one in channels.items() if _quiet(one, now)]
+        quiet = [name for name, one in channels.items() if one.quiet_until(now) is not None]
         if begun or ended or changed:
             alerts.change(now, begun, ended, changed, quiet)
         self._send(plans, now, set(quiet))
@@ -120,13 +120,6 @@ def _sender() -> Callable[..., Awaitable[Message | None]]:
 
 def _begun(one: Found) -> Begun:
     return Begun(one.rule.name, one.rule.kind, one.subject, one.rule.severity, one.what, one.rule.channels)
-
-
-def _quiet(channel: Channel, now: float) -> bool:
-    try:
-        return channel.quiet_until(now) is not None
-    except ValueError:
-        return False  # `noria check` says that it makes no sense
 
 
 def _told(rows: list[tuple[Alert, Notice]], names: dict[str, str]) -> list[Told]:

@@ -51,7 +51,7 @@ def times(plan: Plan, crontab: str, now: float, count: int = 5) -> list[float]:
     after = now
     for _ in range(count):
         try:
-            after = next_fire(crontab, after, zone(plan.timezone) if plan.timezone else DEFAULT_ZONE)
+            after = next_fire(crontab, after, plan.zone)
         except (ValueError, CronSimError, StopIteration):
             break
         found.append(after)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSimError
 
@@ -15,7 +14,6 @@ from noria.ledger.vitals import MOST, Asked
 from noria.messages import Message
 from noria.metadata.alerts import Ruling, rulings
 from noria.metadata.plan import Plan
-from noria.metadata.times import DEFAULT_ZONE, zone
 from noria.scheduler.crontab import last_fire, next_fire
 
 # Clocks of machines may differ by less than this, in seconds.
@@ -77,7 +75,7 @@ class Rules:
 
     def _lag(self, chosen: list[Ruling], plans: dict[str, Plan], ledger: Ledger, now: float) -> Iterator[Found]:
         """Plans whose schedule asked for a read that has not been done, or whose stages nobody runs."""
-        schedules, read = ledger.vitals.schedules(), ledger.vitals.read()
+        scheduled, read = ledger.vitals.scheduled(), ledger.vitals.read()
         asked: dict[str, Asked] = {}
         for one in ledger.vitals.asked(now):
             asked.setdefault(one.plan, one)
@@ -85,10 +83,10 @@ class Rules:
             for key, plan in plans.items():
                 if not rule.concerns(key):
                     continue
-                schedule, whole = schedules.get(key), read.get(key)
-                due = self._due_before(plan, rule.after, now) if schedule is not None else None
+                since, whole = scheduled.get(key), read.get(key)
+                due = self._due_before(plan, rule.after, now) if since is not None else None
                 waits = asked.get(key)
-                if schedule is not None and due is not None and due >= schedule.since and (whole or 0) < due - _CLOCKS:
+                if since is not None and due is not None and due >= since and (whole or 0) < due - _CLOCKS:
                     values = {"due_at": due} if whole is None else {"due_at": due, "read_at": whole}
                     yield Found(rule, key, Message("alert.lag_never" if whole is None else "alert.lag", values))
                 elif waits is not None and waits.first <= now - rule.after:
@@ -100,7 +98,7 @@ class Rules:
         if plan.schedule is None:
             return None
         try:
-            tz: ZoneInfo = zone(plan.timezone) if plan.timezone else DEFAULT_ZONE
+            tz = plan.zone
             key = (plan.schedule, tz.key, after)
             last, until = self._due.get(key, (0.0, 0.0))
             if not last <= now - after < until:
@@ -138,10 +136,11 @@ class Rules:
 
 
 def _failures(chosen: list[Ruling], plans: dict[str, Plan], ledger: Ledger, now: float) -> Iterator[Found]:
+    failing = ledger.vitals.failing()
     for rule in chosen:
         seen: set[str] = set()
         # Of several kinds of runs the one that failed most often.
-        for one in ledger.vitals.failing():
+        for one in failing:
             if one.runs >= rule.after and one.plan in plans and rule.concerns(one.plan) and one.plan not in seen:
                 seen.add(one.plan)
                 values = {

@@ -15,7 +15,7 @@ from noria.engine.sweep import sweep_schedule
 from noria.ledger.agenda import Agenda, Fire
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
-from noria.metadata.times import DEFAULT_ZONE, zone
+from noria.metadata.times import DEFAULT_ZONE
 from noria.scheduler.crontab import next_fire
 
 # What belongs to no plan: letting go of what is no longer kept, in the small hours.
@@ -79,7 +79,7 @@ class Timetable:
         """What of a plan its crontabs ask for. Without a crontab of its own delivery follows the source."""
         due = set()
         try:
-            tz = zone(plan.timezone) if plan.timezone else DEFAULT_ZONE
+            tz = plan.zone
             if self._fired(plan.key, "source", plan.schedule, now, tz):
                 due |= {"extract"} if plan.target_schedule is not None else {"extract", "deliver"}
             if self._fired(plan.key, "target", plan.target_schedule, now, tz):

@@ -8,8 +8,8 @@ from typing import Any
 from noria.engine import Workspace
 from noria.ledger import Ledger
 from noria.messages import Message, language
+from noria.metadata.check.findings import nearest_hint
 from noria.metadata.errors import NoriaError
-from noria.metadata.validation import nearest
 from noria.monitoring.telling import trial
 from noria.scheduler.alerting import GAP, PAUSES
 
@@ -25,10 +25,7 @@ async def try_channel(workspace: Workspace, name: str, ask: Ask) -> Message | No
     project, clock = workspace.project, workspace.clock
     channel = project.alerts.channels.get(name)
     if channel is None:
-        known = list(project.alerts.channels)
-        meant = nearest(name, known)
-        hint = Message("valid.choices", {"choices": ", ".join(known) or "-"})
-        hint = Message("valid.did_you_mean", {"name": meant}) if meant else hint
+        hint = nearest_hint(name, project.alerts.channels)
         raise NoriaError("unknown_channel", Message("channel.unknown", {"name": name}), path="$.alerts", hint=hint)
     now = clock.now()
     if not await ask(lambda ledger: ledger.alerts.reserve(name, now, GAP)):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from noria.messages import Message
 from noria.metadata.alerts import KINDS, LASTING, AlertSettings, Channel, Quiet, Rule, kind_of, threshold
+from noria.metadata.check.findings import nearest_hint
 from noria.metadata.errors import Problem
 from noria.metadata.secrets import is_reference, literal_secrets
 from noria.metadata.times import zone
-from noria.metadata.validation import nearest, shown
+from noria.metadata.validation import is_web_address, shown
 
 # What each kind of channel must have, and what else it looks at.
 _NEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -29,7 +29,7 @@ _OWN = ("url", "secret", "token", "host", "port", "security", "user", "password"
 def alert_problems(settings: AlertSettings, plans: Iterable[str]) -> list[Problem]:
     """Every problem of the settings. `plans`: the project's plans by their keys."""
     found: list[Problem] = []
-    if settings.url and not _web_address(settings.url):
+    if settings.url and not is_web_address(settings.url):
         message = Message("alerts.url", {"value": shown(settings.url)})
         found.append(Problem(message, "$.alerts.url", Message("alerts.url_hint")))
     elif settings.channels and not settings.url:
@@ -64,7 +64,7 @@ def _channel_problems(channel: Channel, path: str) -> list[Problem]:
         if channel.kind in _SECRET_ADDRESS:
             hint = Message("secret.literal_hint", {"name": f"{channel.kind}_url".upper()})
             found.append(Problem(Message("secret.literal", {"key": "url"}), f"{path}.url", hint))
-        elif not _web_address(url):
+        elif not is_web_address(url):
             message = Message("connection.base_url", {"value": shown(url)})
             found.append(Problem(message, f"{path}.url", Message("connection.base_url_hint")))
     return found + _hours_problems(channel, path)
@@ -94,11 +94,8 @@ def _rule_problems(name: str, rule: Rule, settings: AlertSettings, plans: list[s
     found: list[Problem] = []
     kind = kind_of(name, rule)
     if kind is None:
-        hint = Message("valid.choices", {"choices": ", ".join(KINDS)})
-        meant = nearest(name, list(KINDS))
-        if meant:
-            hint = Message("valid.did_you_mean", {"name": meant})
-        found.append(Problem(Message("alerts.rule_kind", {"name": name}), f"{path}.kind", hint))
+        message = Message("alerts.rule_kind", {"name": name})
+        found.append(Problem(message, f"{path}.kind", nearest_hint(name, KINDS)))
     elif threshold(name, rule) is None:
         key = "lasting" if kind in LASTING else "counted"
         values = {"kind": kind, "value": shown(rule.after)}
@@ -120,11 +117,4 @@ def _rule_problems(name: str, rule: Rule, settings: AlertSettings, plans: list[s
 
 
 def _unknown(key: str, values: dict[str, str], path: str, name: str, known: list[str]) -> Problem:
-    meant = nearest(name, known)
-    hint = Message("valid.choices", {"choices": ", ".join(known) or "-"})
-    return Problem(Message(key, values), path, Message("valid.did_you_mean", {"name": meant}) if meant else hint)
-
-
-def _web_address(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return Problem(Message(key, values), path, nearest_hint(name, known))
