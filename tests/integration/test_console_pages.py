@@ -397,6 +397,25 @@ async def test_a_connection_says_when_its_token_runs_out(project: Project) -> No
         assert ends == {"here": None, "inside": None, "fixed": 1798732800.0}
 
 
+async def test_a_file_that_cannot_be_read_needs_somebody(project: Project) -> None:
+    """Also on the overview, with its problem and the way to its text; who may not edit is shown no way."""
+    async with console(project) as shown:
+        _, text = await shown.get("/", **{"Accept-Language": "en"})
+        assert "Plans that need you: 1" in text and 'role="alert"' not in text
+        (project.folder / "plans" / "q.json").write_text('{"name": ', "utf-8")
+        for path in ("/", "/plans"):
+            _, text = await shown.get(path, **{"Accept-Language": "en"})
+            assert '<a href="/plans/q/edit">q</a>' in text and 'role="alert"' in text, path
+            _, data = await shown.json(path)
+            assert [(one["plan"], one["path"]) for one in data["broken"]] == [("q", "$")], path
+        _, text = await shown.get("/", **{"Accept-Language": "en"})
+        assert "Plans that need you: 2" in text and "All is well" not in text
+    async with console(project, USERS) as shown:
+        assert await shown.log_in("vera", "vera looks on") == 303
+        _, text = await shown.get("/", **{"Accept-Language": "en"})
+        assert "<b>q</b>" in text and "/plans/q/edit" not in text
+
+
 async def test_the_overview_is_light(project: Project) -> None:
     """With everything that it brings, as a browser fetches it the first time; what it brings is kept after that."""
     async with console(project) as shown:

@@ -149,8 +149,11 @@ async def test_form_and_text_stay_in_step_both_ways(project: Project) -> None:
         before = plan_file(project, "p").read_text("utf-8")
         await editing.put(text='{"name": ')
         assert editing.text == '{"name": ' and "$" in editing.page
+        # Until it is, nothing can be put into fields, where it would be lost.
+        assert "<fieldset disabled>" in editing.page and "改正后表单才能使用" in editing.page
         assert await editing.put("save") == 200 and "请先改正错误" in editing.page
         await editing.put(text=json.dumps(document))
+        assert "<fieldset>" in editing.page and "改正后表单才能使用" not in editing.page
         await editing.put(**{"/options/maps": "{no json"})
         assert "不是有效的 JSON" in editing.page and editing.fields["json:/options/maps"] == "{no json"
         assert await editing.put("save") == 200

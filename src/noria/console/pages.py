@@ -35,6 +35,7 @@ from noria.ledger.browsing import TROUBLE
 from noria.ledger.overview import Overview, PlanStands, overview
 from noria.ledger.records import STATES
 from noria.ledger.tallies import HOUR, Tally
+from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE
 from noria.scheduler.coming import coming, schedules, times
@@ -73,7 +74,8 @@ class Pages:
             )
         )
         declared = self.door.workspace.project.alerts.channels
-        plans = {one.key for one in self.door.plans()}
+        loaded, broken = self.door.workspace.project.plans()
+        plans = {one.key for one in loaded}
         waiting: dict[str, int] = {}
         for one in causes:
             waiting[one.plan] = waiting.get(one.plan, 0) + one.count
@@ -82,6 +84,7 @@ class Pages:
             plan_count=len(plans),
             waiting=waiting,
             failed=[one.key for one in found.plans if one.last_status == "failed" and one.key in plans],
+            broken=_problems(broken),
             causes=causes[:8],
             workers=found.workers,
             lost=found.lost,
@@ -90,7 +93,7 @@ class Pages:
             span=span_of(runs, now),
             hours=by_hour({one.hour: one.delivered for one in hours}, int(now // HOUR)),
             today=_today(hours, now),
-            coming=coming(self.door.plans(), now),
+            coming=coming(loaded, now),
             alerts=[one.subject for one in alerts],
             silent_channels=[name for name, one in channels.items() if one.error is not None and name in declared],
         )
@@ -106,7 +109,7 @@ class Pages:
         plans, broken = self.door.workspace.project.plans()
         shown = PlansPage(
             plans=[_shown(one, stands.get(one.key)) for one in plans],
-            broken=[msgspec.convert(error.to_json(), Problem) for error in broken],
+            broken=_problems(broken),
             hours={one.key: by_hour(delivered.get(one.key, {}), last) for one in plans},
         )
         return page(request, "plans.html", shown)
@@ -192,6 +195,10 @@ def _times(plan: Plan, now: float) -> list[Times]:
 
 def _stands(ledger: Ledger, now: float) -> Overview:
     return overview(ledger.store, ledger.agenda, now)
+
+
+def _problems(errors: Sequence[NoriaError]) -> list[Problem]:
+    return [msgspec.convert(error.to_json(), Problem) for error in errors]
 
 
 def _shown(plan: Plan, stands: PlanStands | None) -> ShownPlan:

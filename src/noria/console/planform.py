@@ -78,6 +78,11 @@ class PlanForm:
             said.setdefault(where, []).append(t("editor.no_json"))
         self.fields = Fields(self.draft.text if document else "{}", said, self.typed, todo)
 
+    @property
+    def writable(self) -> bool:
+        """Whether what is put into the fields can be made part of the text."""
+        return self.draft.document is not None
+
     def basics(self) -> list[Field]:
         """What the plan is."""
         return [

@@ -75,6 +75,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "editor.new": ("新建集成方案", "New plan"),
     "editor.no": ("否", "no"),
     "editor.no_filters": ("没有过滤条件：全部数据入账。", "No filters: every record is taken."),
+    "editor.mend_text": (
+        "改正后表单才能使用",
+        "Once this is mended, the form can be used again.",
+    ),
     "editor.no_json": ("不是有效的 JSON", "this is no JSON"),
     "editor.no_mapping": ("没有字段：整条数据原样写入。", "No fields: each record is sent as it came."),
     "editor.no_parameters": ("没有请求参数。", "No parameters."),

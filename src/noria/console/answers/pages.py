@@ -19,14 +19,16 @@ from noria.scheduler.coming import Coming
 
 
 class OverviewPage(Answer, frozen=True, kw_only=True):
-    """How everything stands. `waiting`: records in trouble by plan; `failed`: plans whose last run failed; `lost`:
-    workers that are silent; `queue`: plans that have something to do; `hours`: records delivered by the hour (epoch
-    seconds / 3600); `coming`: runs that schedules have next; `alerts`: what is wrong with what."""
+    """How everything stands. `waiting`: records in trouble by plan; `failed`: plans whose last run failed; `broken`:
+    what is wrong with the files of plans that can't be read; `lost`: workers that are silent; `queue`: plans that have
+    something to do; `hours`: records delivered by the hour (epoch seconds / 3600); `coming`: runs that schedules have
+    next; `alerts`: what is wrong with what."""
 
     plans: list[PlanStands]
     plan_count: int
     waiting: dict[str, int]
     failed: list[str]
+    broken: list[Problem]
     causes: list[Cause]
     workers: list[Present]
     lost: list[str]
