@@ -23,7 +23,9 @@ from noria.mapping.values import (
     with_format,
 )
 from noria.messages import Message
-from noria.metadata import expressions as e
+from noria.metadata import expression_tree as e
+from noria.metadata.expressions import parse as parse_expression
+from noria.metadata.expressions import quoted_macros
 from noria.metadata.macros import macro_value
 from noria.metadata.sql import NOTHING, Bind, Call, Const
 
@@ -31,7 +33,7 @@ MISSING = object()
 
 
 def interpret(
-    items: list[Any], row: dict[str, Any], env: Any, tables: Any = None, parse: Any = e.parse
+    items: list[Any], row: dict[str, Any], env: Any, tables: Any = None, parse: Any = parse_expression
 ) -> dict[str, Any]:
     """The payload of a row. `env.found` is looked into by plan name. `parse`: `remembered`, to parse a text once."""
     return _Interpreter(row, env, tables or {}, parse).members(items, [])
@@ -43,9 +45,9 @@ _TEXTS: dict[str, Any] = {}
 def remembered(value: Any) -> Any:
     """The expression of a value, parsed the first time only."""
     if not isinstance(value, str):
-        return e.parse(value)
+        return parse_expression(value)
     if value not in _TEXTS:
-        _TEXTS[value] = e.parse(value)
+        _TEXTS[value] = parse_expression(value)
     return _TEXTS[value]
 
 
@@ -99,10 +101,10 @@ class _Interpreter:
             text = value.strip()
             if text.startswith("[") or (text.startswith("{") and not text.startswith("{{")):
                 try:
-                    return e.parse(msgspec.json.decode(e.quoted_macros(text)))
+                    return parse_expression(msgspec.json.decode(quoted_macros(text)))
                 except msgspec.DecodeError:
                     pass
-            if item.kind == "array" and isinstance(e.parse(value), e.Literal):
+            if item.kind == "array" and isinstance(parse_expression(value), e.Literal):
                 return e.Reference(text) if text else e.Literal(None)
         return self.parse(value)
 

@@ -25,7 +25,7 @@ from noria.ledger.schema import RECORD_STATES, metadata
 from noria.mapping import DECODER
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
-from noria.metadata.expressions import Condition, Literal, Lookup, Place
+from noria.metadata.expression_tree import Condition, Literal, Lookup, Place
 
 BOTH_LEDGERS = True
 

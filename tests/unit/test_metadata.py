@@ -17,7 +17,8 @@ from noria.mapping import Environment, compile_mapping
 from noria.metadata.check import check_cron, check_plan
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.errors import InvalidDocument, NoriaError
-from noria.metadata.expressions import Condition, Literal, Lookup, Macro, Place, Reference, Template, parse
+from noria.metadata.expression_tree import Condition, Literal, Lookup, Macro, Place, Reference, Template
+from noria.metadata.expressions import parse
 from noria.metadata.macros import Moment, PagePosition
 from noria.metadata.paths import MISSING, at, put
 from noria.metadata.project import load_plan

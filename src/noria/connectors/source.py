@@ -18,7 +18,8 @@ from noria.connectors.settings import HttpSettings
 from noria.connectors.transport import Answer, Transport
 from noria.messages import Message
 from noria.metadata.documents import Item, Metadata
-from noria.metadata.expressions import Macro, atoms, parse
+from noria.metadata.expression_tree import Macro, atoms
+from noria.metadata.expressions import parse
 from noria.metadata.macros import PagePosition
 from noria.metadata.times import zone
 

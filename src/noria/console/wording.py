@@ -8,16 +8,7 @@ from typing import Any
 from noria.messages import Message
 from noria.metadata.documents import Item
 from noria.metadata.errors import NoriaError
-from noria.metadata.expressions import (
-    Function,
-    Literal,
-    Lookup,
-    Macro,
-    Reference,
-    Structure,
-    Template,
-    atoms,
-)
+from noria.metadata.expression_tree import Function, Literal, Lookup, Macro, Reference, Structure, Template, atoms
 from noria.metadata.items import array_path, expression_of
 
 

@@ -13,7 +13,7 @@ from noria.mapping import Environment, MappingError, Waiting, compile_mapping, g
 from noria.messages import Message
 from noria.metadata.documents import Item
 from noria.metadata.errors import NoriaError
-from noria.metadata.expressions import Reference, atoms
+from noria.metadata.expression_tree import Reference, atoms
 from noria.metadata.items import array_path, expression_of
 from noria.metadata.macros import Moment
 from noria.metadata.paths import MISSING, at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -30,6 +30,12 @@ class Prepared:
     exempt: list[Exempt] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     edits: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[Due]], payloads: Sequence[bytes]) -> Prepared:
+        """The records of each payload, and the payloads."""
+        records = [record for group in groups for record in group]
+        return cls(records, list(payloads), sizes=[len(group) for group in groups])
 
     def shared(self) -> list[int]:
         """`sizes` where a payload holds several records, else nothing."""

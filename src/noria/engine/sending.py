@@ -84,7 +84,7 @@ class Sender:
         tries, keyed = Tries(self.job.plan.options.retry), self.target.honours_keys
         # Twice in different runs the target broke down over this very batch: one of its rows may be the cause.
         spoilt = all(record.rounds for record in batch.records if record.page_id)
-        rows = _Rows([group[0] for group in _groups(batch)] if batch.sizes else batch.records, payloads)
+        rows = _Rows([group[0] for group in batch.groups()] if batch.sizes else batch.records, payloads)
         while True:
             started, clock = self.job.clock.now(), time.perf_counter()
             try:
@@ -173,7 +173,7 @@ class Sender:
                 return
             lost = {place for place, found in zip(silent, there, strict=True) if not found}
         now, failed, aside = self.job.clock.now(), [], []
-        complaints = zip(_groups(batch), written.rows, strict=True) if any(written.rows) else ()
+        complaints = zip(batch.groups(), written.rows, strict=True) if any(written.rows) else ()
         for place, (group, reason) in enumerate(complaints):
             if reason is None or (place in written.silent and lost is not None and place not in lost):
                 continue
@@ -191,10 +191,10 @@ class Sender:
         """Rows that the target said nothing of and does not show: a batch of their own, in doubt, so that it is asked
         once more before they are sent again."""
         size, now = self.target.batch_size, self.job.clock.now()
-        groups = _groups(batch)
+        groups = batch.groups()
         for first in range(0, len(places), size):
             part = places[first : first + size]
-            ready = _prepared([groups[at] for at in part], [payloads[at] for at in part])
+            ready = Prepared.of([groups[at] for at in part], [payloads[at] for at in part])
             opened = self.open("retry", ready, None)
             if opened is None:
                 continue
@@ -265,7 +265,7 @@ class Sender:
         if decision.kind == "auth" or (self.job.stopping and decision.kind != "permanent"):
             # Not the records' fault: they use up no retry and are due as soon as the plan runs again.
             failed = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
-        elif decision.kind == "permanent" and len(_groups(batch)) == 1 and (failure.status or 0) >= 400:
+        elif decision.kind == "permanent" and len(batch.groups()) == 1 and (failure.status or 0) >= 400:
             # HTTP says that the request itself is wrong. A business code inside an HTTP 200 says less: what it
             # complains of (a missing department, a locked document) may be mended by others, so that is tried again.
             failed = [Exempt(r.seq, "dead", failure.message, rounds=r.rounds) for r in batch.records]
@@ -294,14 +294,14 @@ class Sender:
         now = self.job.clock.now()
         back = [Exempt(r.seq, "failed", failure.message, rounds=r.rounds, due_at=now) for r in batch.records]
         self.ledger.close(self.job.run, batch, state="failed", attempt=attempt, failed=back, attempts=attempts, now=now)
-        await self._send_on(_groups(batch), payloads, (len(payloads) + 1) // 2)
+        await self._send_on(batch.groups(), payloads, (len(payloads) + 1) // 2)
 
     async def _send_on(self, groups: Sequence[Sequence[Due]], payloads: Sequence[bytes], most: int) -> None:
         """Send payloads of a batch that was closed in new ones, with at most so many in each."""
         size = max(1, min(most, self.target.batch_size))
         for first in range(0, len(payloads), size):
             part = slice(first, first + size)
-            opened = self.open("retry", _prepared(groups[part], payloads[part]), None)
+            opened = self.open("retry", Prepared.of(groups[part], payloads[part]), None)
             if opened is not None:
                 await self.send(opened, payloads[part])
 
@@ -339,7 +339,7 @@ class Sender:
         """Which of the rows at `places` the target has. It is asked again as the plan's retry says where it `must` be
         known, and else nothing is given where it does not say; None where it must and never said, so that the batch was
         left in doubt. `strict`: only those that show everything that was sent."""
-        groups = _groups(batch)
+        groups = batch.groups()
         rewritten = self.job.workspace.ledger.doubts.rewritten(
             self.job.run.plan_id, [one for at in places for one in groups[at]]
         )
@@ -378,7 +378,7 @@ class Sender:
         """The target has rows of a batch: all of them, and it is delivered; some, and the rest goes as a batch of its
         own."""
         now = self.job.clock.now()
-        groups = _groups(batch)
+        groups = batch.groups()
         missing = [(g, p) for g, p, found in zip(groups, payloads, there, strict=True) if not found]
         reason = Message("reason.not_there")
         back = [Exempt(r.seq, "failed", reason, rounds=r.rounds, due_at=now) for group, _ in missing for r in group]
@@ -422,19 +422,6 @@ class Sender:
         for one in failed:
             setattr(counts, one.state, getattr(counts, one.state) + 1)
         self.job.moved()
-
-
-def _groups(batch: OpenBatch) -> list[Sequence[Due]]:
-    """The records of each payload of a batch."""
-    if not batch.sizes:
-        return [[record] for record in batch.records]
-    rest = iter(batch.records)
-    return [[next(rest) for _ in range(size)] for size in batch.sizes]
-
-
-def _prepared(groups: Sequence[Sequence[Due]], payloads: Sequence[bytes]) -> Prepared:
-    records = [record for group in groups for record in group]
-    return Prepared(records, list(payloads), sizes=[len(group) for group in groups])
 
 
 class _Rows(Sequence[Row]):

@@ -19,7 +19,8 @@ from noria.engine.staged import Staged, first_sync, since, window_of
 from noria.ledger.arrivals import Arrivals
 from noria.metadata.asking import asks_for
 from noria.metadata.documents import Item, Metadata
-from noria.metadata.expressions import Macro, parse
+from noria.metadata.expression_tree import Macro
+from noria.metadata.expressions import parse
 from noria.metadata.plan import Plan
 
 # How many ids a report names of each kind; the numbers count them all.

@@ -63,6 +63,13 @@ class OpenBatch:
     sizes: tuple[int, ...] = ()
     again: bool = False
 
+    def groups(self) -> list[Sequence[Due]]:
+        """The records of each payload."""
+        if not self.sizes:
+            return [[record] for record in self.records]
+        rest = iter(self.records)
+        return [[next(rest) for _ in range(size)] for size in self.sizes]
+
 
 class Attempt(NamedTuple):
     """One try at sending: what was asked, what came back, how it is classed. Times in epoch seconds, seconds;

@@ -15,7 +15,7 @@ import msgspec
 
 from noria.ledger.pages import Pages
 from noria.ledger.store import Store
-from noria.metadata.expressions import Condition, Lookup, Place
+from noria.metadata.expression_tree import Condition, Lookup, Place
 from noria.metadata.numbers import written
 from noria.metadata.paths import MISSING, at
 

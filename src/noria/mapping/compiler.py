@@ -16,16 +16,7 @@ from noria.mapping.parsers import parser_of, value_map_of
 from noria.mapping.sql import GROWING, SqlWriter
 from noria.mapping.values import Environment, Key, MappingError, Waiting
 from noria.metadata.documents import Item
-from noria.metadata.expressions import (
-    Expression,
-    Function,
-    Literal,
-    Lookup,
-    Macro,
-    Reference,
-    Structure,
-    Template,
-)
+from noria.metadata.expression_tree import Expression, Function, Literal, Lookup, Macro, Reference, Structure, Template
 from noria.metadata.items import array_path, expression_of, takes_many
 from noria.metadata.macros import macro_value
 from noria.metadata.paths import put

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from noria.messages import Message
-from noria.metadata.expressions import Function, pasted
+from noria.metadata.expression_tree import Function, pasted
 from noria.metadata.kinds import TRUE_TEXTS, TRUTHS
 from noria.metadata.macros import Moment, PagePosition, formatted
 from noria.metadata.numbers import is_vast, written

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from noria.metadata.documents import Item
 from noria.metadata.errors import NoriaError
-from noria.metadata.expressions import Macro, atoms, parse
+from noria.metadata.expression_tree import Macro, atoms
+from noria.metadata.expressions import parse
 
 
 def asks_for(item: Item, macro: str) -> bool:

@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
-from noria.metadata.sql import LONGEST, Sql, parse_sql
-from noria.metadata.times import FORMATS
-from noria.metadata.validation import nearest, shown
+from noria.metadata.expression_tree import (
+    OPERATORS,
+    RECORD_FIELDS,
+    Condition,
+    Expression,
+    Function,
+    Literal,
+    Lookup,
+    Macro,
+    Operand,
+    Place,
+    Reference,
+    Structure,
+    Template,
+)
+from noria.metadata.sql import LONGEST, parse_sql
+from noria.metadata.validation import shown
 
 _AGO = re.compile(r"(DAYS?|HOURS?|MINUTES?)_AGO_(\d{1,6})$")
 _PLAIN_MACROS = (
@@ -50,112 +63,6 @@ _MOST_NESTED = 20
 
 # Marks of Chinese typing that look like SQL's.
 _FULL_WIDTH = dict(zip("（），；：‘’“”＝＋－＊／＜＞｛｝｜", "(),;:''\"\"=+-*/<>{}|", strict=True)) | {"\u3000": " "}
-
-OPERATORS = {
-    "$eq": "eq",
-    "$ne": "neq",
-    "$gt": "gt",
-    "$gte": "egt",
-    "$lt": "lt",
-    "$lte": "elt",
-    "$in": "in",
-    "$nin": "notin",
-    "$regex": "regex",
-    "$exists": "exists",
-}
-RECORD_FIELDS = ("id", "number", "status", "created_at", "response_at")
-
-
-@dataclass(frozen=True)
-class Literal:
-    """A value that stands for itself."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Reference:
-    """`{{path}}` or `{{path|format}}`: a field of the current row."""
-
-    path: str
-    format: str | None = None
-
-
-@dataclass(frozen=True)
-class Macro:
-    """A system macro. `seconds_ago` is set for `DAYS_AGO_n` and its kin."""
-
-    name: str
-    format: str | None = None
-    seconds_ago: int | None = None
-
-
-@dataclass(frozen=True)
-class Template:
-    """Text with macros or references in it; the result is text."""
-
-    parts: tuple[str | Reference | Macro, ...]
-
-
-@dataclass(frozen=True)
-class Structure:
-    """An object or array whose texts hold macros; evaluated member by member."""
-
-    members: tuple[tuple[str, Expression], ...] | None = None
-    elements: tuple[Expression, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """A value of a stored record: in its `content`, in the target's `response`, or of the `record` itself
-    (`RECORD_FIELDS`)."""
-
-    path: str
-    part: str = "content"
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One condition of a look-up: a stored value, an operator (`OPERATORS`' values), and what it is compared with."""
-
-    place: Place
-    operator: str
-    value: Expression
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """`_findCollection find FIELD from PLAN where A={{b}} …` or `_mongoQuery`: a value of another plan's record."""
-
-    wanted: Place
-    plan: str
-    conditions: tuple[Condition, ...]
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A value that is bound into an SQL expression. `quoted`: it stood between quotes, so it is text."""
-
-    value: Reference | Macro | Lookup
-    quoted: bool
-
-
-@dataclass(frozen=True)
-class Function:
-    """`_function`: an SQL expression over bound values. `text` is what the author wrote, `spans` where its operands
-    stand in it."""
-
-    text: str
-    tree: Sql
-    operands: tuple[Operand, ...]
-    spans: tuple[tuple[int, int], ...]
-
-    def names(self) -> list[str]:
-        """What each operand is called in messages."""
-        return [self.text[start:end].strip("{}").strip() for start, end in self.spans]
-
-
-Expression = Literal | Reference | Macro | Template | Structure | Lookup | Function
 
 
 def parse(value: Any, *, lenient: bool = False) -> Expression:
@@ -418,15 +325,6 @@ def is_macro(name: str) -> bool:
     return name in _PLAIN_MACROS or _AGO.match(name) is not None
 
 
-def pasted(function: Function, texts: list[str]) -> str:
-    """A `_function`'s text with texts in the places of its operands."""
-    pieces, end = [], 0
-    for (start, after), text in zip(function.spans, texts, strict=True):
-        pieces += [function.text[end:start], text]
-        end = after
-    return "".join([*pieces, function.text[end:]])
-
-
 def _quoted(parts: list[str], quote: str) -> str:
     """A quoted text: itself, one bound value, or a CONCAT of both. Bound values are at the odd places."""
     pieces = [part if place % 2 else quote + part + quote for place, part in enumerate(parts) if place % 2 or part]
@@ -437,39 +335,3 @@ def _quoted(parts: list[str], quote: str) -> str:
 
 def _bad(key: str, value: str, hint: Message, **values: Any) -> NoriaError:
     return NoriaError("bad_expression", Message(key, {"value": shown(value), **values}), hint=hint)
-
-
-def unknown_format(fmt: str | None) -> Message | None:
-    """Why a suffix is not one of the language's, or None when it is."""
-    if fmt is None or fmt.lower() in FORMATS:
-        return None
-    meant = nearest(fmt, list(FORMATS))
-    return Message("valid.did_you_mean", {"name": meant}) if meant else _choices()
-
-
-def _choices() -> Message:
-    return Message("valid.choices", {"choices": ", ".join(FORMATS)})
-
-
-def parts_of(expression: Expression) -> Iterator[Expression]:
-    """An expression and every one inside it."""
-    waiting: list[Expression] = [expression]
-    while waiting:
-        one = waiting.pop(0)
-        yield one
-        match one:
-            case Template(parts):
-                waiting = [part for part in parts if not isinstance(part, str)] + waiting
-            case Structure(members, elements):
-                waiting = [value for _, value in members or ()] + list(elements or ()) + waiting
-            case Lookup(conditions=conditions):
-                waiting = [condition.value for condition in conditions] + waiting
-            case Function(operands=operands):
-                waiting = [operand.value for operand in operands] + waiting
-            case _:
-                pass
-
-
-def atoms(expression: Expression) -> list[Reference | Macro]:
-    """Every reference and macro in an expression, in order."""
-    return [one for one in parts_of(expression) if isinstance(one, Reference | Macro)]

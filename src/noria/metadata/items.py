@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from noria.metadata.documents import Item
-from noria.metadata.expressions import Expression, Literal, Reference, parse, quoted_macros
+from noria.metadata.expression_tree import Expression, Literal, Reference
+from noria.metadata.expressions import parse, quoted_macros
 from noria.metadata.parsers import parser_name
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from noria.metadata.expressions import Macro
+from noria.metadata.expression_tree import Macro
 from noria.metadata.times import DEFAULT_ZONE, format_time, shown_time
 
 

@@ -82,6 +82,11 @@ def _from_epoch(seconds: float | Decimal, tz: ZoneInfo) -> datetime:
         raise ValueError(seconds) from error
 
 
+def is_format(name: str) -> bool:
+    """Whether a suffix is one of `FORMATS`."""
+    return name.lower() in FORMATS
+
+
 def format_time(value: object, fmt: str, tz: ZoneInfo = DEFAULT_ZONE) -> str | int:
     """A time in one of `FORMATS`; raises `KeyError` for an unknown format, `ValueError` for what is no time."""
     if fmt not in FORMATS:

@@ -10,11 +10,8 @@ from noria.metadata.check.findings import error
 from noria.metadata.check.sides import base_of
 from noria.metadata.check.tree import items_with_paths
 from noria.metadata.errors import NoriaError, Problem, Severity
-from noria.metadata.expressions import (
-    Lookup,
-    parse,
-    parts_of,
-)
+from noria.metadata.expression_tree import Lookup, parts_of
+from noria.metadata.expressions import parse
 from noria.metadata.plan import Plan
 from noria.metadata.validation import nearest, shown
 

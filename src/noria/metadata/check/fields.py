@@ -9,20 +9,14 @@ from noria.metadata.check.findings import error, warning
 from noria.metadata.check.spelling import macro_meant, no_braces, reference_meant
 from noria.metadata.documents import Item, Metadata, tree_of
 from noria.metadata.errors import Problem
-from noria.metadata.expressions import (
-    MACRO_NAMES,
-    Expression,
-    Function,
-    Literal,
-    Reference,
-    atoms,
-    unknown_format,
-)
+from noria.metadata.expression_tree import Expression, Function, Literal, Reference, atoms
+from noria.metadata.expressions import MACRO_NAMES
 from noria.metadata.functions import AGGREGATES
 from noria.metadata.items import array_path, takes_many
 from noria.metadata.kinds import kind_of
 from noria.metadata.plan import Plan
 from noria.metadata.sql import Bind, calls, nodes
+from noria.metadata.times import is_format
 from noria.metadata.validation import nearest
 
 
@@ -131,7 +125,7 @@ def check_references(
     if isinstance(expression, Literal) and isinstance(expression.value, str) and item.kind != "array":
         text = expression.value.strip()
         name, bar, fmt = (part.strip() for part in text.partition("|"))
-        declared = name in fields.types and (not bar or unknown_format(fmt) is None)
+        declared = name in fields.types and (not bar or is_format(fmt))
         if declared and text != item.describe:
             found.append(no_braces(text, "{{" + text + "}}", f"{path}.value"))
     if item.kind == "array" and isinstance(item.value, str):
@@ -179,7 +173,7 @@ def _unknown_field(name: str, path: str, fields: Fields, *, braces: bool = True)
     """A field that no response declares: a warning where another is spelled almost like it, else a hint, because
     what isn't declared may still come."""
     head, _, last = name.rpartition(".")
-    if head in fields.types and unknown_format(last) is None:
+    if head in fields.types and is_format(last):
         meant: str | None = f"{head}|{last}"
     else:
         meant = nearest(name, list(fields.types))

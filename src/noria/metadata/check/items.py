@@ -14,22 +14,14 @@ from noria.metadata.documents import (
     Item,
 )
 from noria.metadata.errors import NoriaError, Problem, Severity
-from noria.metadata.expressions import (
-    Expression,
-    Function,
-    Literal,
-    Macro,
-    Template,
-    atoms,
-    unknown_format,
-)
+from noria.metadata.expression_tree import Expression, Function, Literal, Macro, Template, atoms
 from noria.metadata.items import expression_of
 from noria.metadata.kinds import ITEM_TYPES, TRUTHS, kind_of
 from noria.metadata.parsers import parser_problem
 from noria.metadata.patterns import BadPattern, compiled_pattern
 from noria.metadata.plan import Plan
 from noria.metadata.sql import Const, calls
-from noria.metadata.times import parse_time
+from noria.metadata.times import FORMATS, is_format, parse_time
 from noria.metadata.validation import nearest, shown
 
 
@@ -79,10 +71,10 @@ def check_formats(expression: Expression, path: str, plan: Plan) -> list[Problem
     """Suffixes that there aren't, and points in time that can't be shown."""
     found: list[Problem] = []
     for atom in atoms(expression):
-        hint_ = unknown_format(atom.format)
-        if hint_ is not None:
+        if atom.format is not None and not is_format(atom.format):
             message = Message("check.unknown_format", {"format": atom.format})
-            found.append(Problem(message, path, hint_, "warning" if plan.options.lenient else "error"))
+            severity: Severity = "warning" if plan.options.lenient else "error"
+            found.append(Problem(message, path, nearest_hint(atom.format, FORMATS), severity))
         if isinstance(atom, Macro) and (atom.seconds_ago or 0) > _LONGEST_AGO:
             found.append(warning("check.too_long_ago", path, Message("check.too_long_ago_hint"), name=atom.name))
     return found

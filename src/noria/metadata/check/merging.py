@@ -11,7 +11,8 @@ from noria.metadata.check.findings import error, nearest_hint, warning
 from noria.metadata.check.items import check_formats
 from noria.metadata.documents import Metadata
 from noria.metadata.errors import NoriaError, Problem
-from noria.metadata.expressions import Lookup, parse, parts_of
+from noria.metadata.expression_tree import Lookup, parts_of
+from noria.metadata.expressions import parse
 from noria.metadata.plan import Plan
 from noria.metadata.validation import nearest, shown
 

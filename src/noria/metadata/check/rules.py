@@ -16,7 +16,8 @@ from noria.metadata.check.items import check_formats
 from noria.metadata.check.spelling import macro_meant
 from noria.metadata.documents import MOST_ANCESTORS, FilterCondition, Metadata, tree_of
 from noria.metadata.errors import NoriaError, Problem
-from noria.metadata.expressions import Literal, Lookup, Reference, atoms, parse, parts_of
+from noria.metadata.expression_tree import Literal, Lookup, Reference, atoms, parts_of
+from noria.metadata.expressions import parse
 from noria.metadata.formats import WITHOUT_VALUE, format_problem, operator_problem
 from noria.metadata.plan import Plan
 from noria.metadata.times import parse_time

@@ -11,7 +11,7 @@ from noria.metadata.check.rules import check_cron, check_rules
 from noria.metadata.check.tree import check_duplicates, check_tree, items_in_lines, items_with_paths
 from noria.metadata.documents import NOT_YET, Metadata
 from noria.metadata.errors import Problem
-from noria.metadata.expressions import Lookup, Reference, atoms, parts_of
+from noria.metadata.expression_tree import Lookup, Reference, atoms, parts_of
 from noria.metadata.plan import Plan
 from noria.metadata.validation import shown
 

@@ -11,17 +11,8 @@ from collections.abc import Iterator
 from noria.messages import Message
 from noria.metadata.check.findings import hint, warning
 from noria.metadata.errors import Problem
-from noria.metadata.expressions import (
-    MACRO_NAMES,
-    SINGLE_BRACES,
-    Expression,
-    Function,
-    Literal,
-    Lookup,
-    Reference,
-    Template,
-    is_macro,
-)
+from noria.metadata.expression_tree import Expression, Function, Literal, Lookup, Reference, Template
+from noria.metadata.expressions import MACRO_NAMES, SINGLE_BRACES, is_macro
 from noria.metadata.validation import nearest, shown
 
 _PREFIXES = {"function": "_function", "findcollection": "_findCollection find", "mongoquery": "_mongoQuery"}
