@@ -72,7 +72,7 @@ def _filled(ledger: Ledger, records: int) -> None:
         run = ledger.runs.begin(f"p{n:03d}", f"plan {n}", "run", now)
         ledger.runs.finish(run, "done", now + 1, {"staged": n, "delivered": n})
     run = ledger.runs.begin("p000", "plan 0", "run", now)
-    read = ledger.runs.begin_read(run, now, "s", 0)
+    read = ledger.reads.begin(run, now, "s", 0)
     for first in range(0, records, _AT_ONCE):
         ids = [str(n) for n in range(first, min(first + _AT_ONCE, records))]
         raws = [b'{"id":%s,"name":"customer %s","note":"%s"}' % (i.encode(), i.encode(), b"x" * 120) for i in ids]

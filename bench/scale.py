@@ -341,7 +341,7 @@ def staging(database: Server, records: int = 60_000) -> None:
             url = "sqlite:///l.db" if name == "sqlite" else database.database()
             with open_ledger(url, Path(folder)) as ledger:
                 run = ledger.runs.begin("p", "p", "run", time.time())
-                read = ledger.runs.begin_read(run, time.time(), "s", 0)
+                read = ledger.reads.begin(run, time.time(), "s", 0)
                 begun = time.perf_counter()
                 for first in range(0, records, 200):
                     part = rows[first : first + 200]

@@ -13,7 +13,7 @@ from aiohttp import web
 from noria.engine import reconcile_plan
 from noria.engine import run as run_module
 from noria.engine.sweep import sweep_of
-from noria.ledger.runs import host
+from noria.ledger.processes import host
 from noria.metadata.errors import NoriaError
 from tests.conftest import EMPTY, Project
 from tests.faults.systems import ITEMS, SINCE, SOURCE, VERIFY, Books, Flat, connect, cut, live, table

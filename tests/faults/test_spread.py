@@ -179,7 +179,7 @@ async def test_a_source_with_parts_is_read_by_several(fleet: Fleet, who: str, ho
         )
         assert sorted(row.kind for row in rows)[-1] == "run" and len(rows) >= 3
         last = ledger.runs.latest(ledger.runs.plan_id("p"), 9)
-        assert ledger.runs.watermark(ledger.runs.plan_id("p")) is not None
+        assert ledger.reads.watermark(ledger.runs.plan_id("p")) is not None
         assert ledger.store.rows("SELECT 1 FROM parts") == []
     assert next(one["status"] for one in last if one["kind"] == "run") == "done", last
     if not who:

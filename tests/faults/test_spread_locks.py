@@ -13,7 +13,7 @@ import pytest
 
 from noria.ledger import Ledger, open_ledger
 from noria.ledger.delivery import Exempt, Replaced
-from noria.ledger.runs import Read
+from noria.ledger.reads import Read
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from tests.unit.test_ledger import begun, claimed, staged

@@ -27,6 +27,7 @@ import pytest
 from noria.engine import Finished, run_plan
 from noria.engine.sweep import sweep_of
 from noria.ledger import ledger_of, open_ledger, runs
+from noria.ledger.processes import host
 from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
 from noria.simulators.okki import Okki
@@ -271,7 +272,7 @@ class World:
             ]
             staged = dict(names)
             assert len(staged) == len(names), "an id has two records"
-            watermark = ledger.runs.watermark(plan)
+            watermark = ledger.reads.watermark(plan)
             whole = watermark is None or not self.shape.windowed
             low = "" if whole else shown_time(watermark - self.shape.overlap)
             return Seen(staged, low, ledger.records.counts(plan))
@@ -311,7 +312,7 @@ async def live(schedule: Schedule, folder: Path, patch: pytest.MonkeyPatch) -> N
     """A whole schedule, from an empty ledger to a quiet end; raises `AssertionError` for what must not be."""
     asyncio.get_running_loop().set_exception_handler(_dying)
     # Who died left a lease behind; of a process that is gone.
-    patch.setattr(runs, "owner", lambda: f"{runs.host()}/{2**22 + 1}/dead")
+    patch.setattr(runs, "owner", lambda: f"{host()}/{2**22 + 1}/dead")
     (folder / "noria.db").write_bytes(_empty_ledger())
     steps = DyingSteps()
     steps.watch(patch)

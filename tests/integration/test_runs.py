@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from noria.engine import Workspace, run_plan
-from noria.ledger.runs import owner
+from noria.ledger.processes import owner
 from noria.metadata.errors import InvalidDocument, NoriaError
 from tests.conftest import COMPANIES, DEPARTMENTS, EMPTY, ITEMS, SEED, USERS, Project, connections
 from tests.servers import listening
@@ -326,7 +326,7 @@ async def test_the_watermark_is_the_reads_start_and_requests_overlap(project: Pr
 async def test_default_start_is_the_epoch_in_the_connections_zone(ready: Project) -> None:
     from noria.engine.job import Job
     from noria.engine.staged import moment_of
-    from noria.ledger.runs import Read
+    from noria.ledger.reads import Read
     from noria.metadata.times import format_time
 
     async with ready.workspace() as workspace:

@@ -138,7 +138,7 @@ def contents(ledger: Ledger, key: str) -> Any:
     plan = ledger.runs.plan_id(key)
     records = list(ledger.records.select(plan))
     stories = [_ENCODER.encode(ledger.records.story(plan, one["id"])) for one in records if one["id"]]
-    return records, stories, ledger.runs.watermark(plan), ledger.runs.latest(plan)
+    return records, stories, ledger.reads.watermark(plan), ledger.runs.latest(plan)
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["to PostgreSQL", "and back"])

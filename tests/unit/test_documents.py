@@ -44,7 +44,7 @@ def looked_into(folder: Path, ledger: Ledger, name: str, given: dict[str, Any]) 
     source = {"api": "/x", "id": given["id"]}
     plan = plan_of(folder, name, {"source": source, "target": {"api": "写入空操作"}})
     run = ledger.runs.begin(name, name, "run", 1.0)
-    read = ledger.runs.begin_read(run, 1.0, "s", 0)
+    read = ledger.reads.begin(run, 1.0, "s", 0)
     arrivals = arrivals_of(Metadata(api="/x", id=given["id"]), MOMENT)([encode(row) for row in given["rows"]])
     ledger.staging.stage(
         run, read, number=1, request="", arrivals=arrivals, cursor=None, now=1.0, delivers_changes=False

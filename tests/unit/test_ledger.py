@@ -19,8 +19,9 @@ from noria.ledger.content import same_content
 from noria.ledger.delivery import Attempt, Exempt
 from noria.ledger.migrations import HEAD
 from noria.ledger.postgres import translated
+from noria.ledger.reads import Read
 from noria.ledger.records import STATES, rows_of
-from noria.ledger.runs import Read, Run
+from noria.ledger.runs import Run
 from noria.ledger.schema import RECORD_STATES, metadata
 from noria.mapping import DECODER
 from noria.messages import Message
@@ -39,7 +40,7 @@ def ledger(tmp_path: Path, ledger_url: str) -> Iterator[Ledger]:
 def begun(ledger: Ledger, key: str = "p", now: float = 100.0) -> tuple[Run, Read]:
     """A run with a read under way."""
     run = ledger.runs.begin(key, key, "run", now)
-    return run, ledger.runs.begin_read(run, now, "s", 0)
+    return run, ledger.reads.begin(run, now, "s", 0)
 
 
 def staged(ledger: Ledger, run: Run, read: Read, rows: dict[str, bytes], **how: Any) -> Any:
@@ -144,10 +145,10 @@ def test_a_run_that_was_superseded_writes_nothing_more(ledger: Ledger) -> None:
         ),
         lambda: ledger.doubts.reopen(batch, first, 1001.0),
         lambda: ledger.delivery.forgive(first, [batch.batch_id], 1.0, 1.0),
-        lambda: ledger.runs.begin_read(first, 1001.0, "s", 0),
-        lambda: ledger.runs.begin_sweep(first, 1001.0, 0.0),
-        lambda: ledger.runs.read_again(first, read, "", 1001.0),
-        lambda: ledger.runs.end_read(first, read, 100.0),
+        lambda: ledger.reads.begin(first, 1001.0, "s", 0),
+        lambda: ledger.reads.begin_sweep(first, 1001.0, 0.0),
+        lambda: ledger.reads.again(first, read, "", 1001.0),
+        lambda: ledger.reads.end(first, read, 100.0),
         lambda: ledger.ambiguous.settle(first, read, 1001.0),
         lambda: ledger.comparing.resend(first, ["1"], 1001.0),
         lambda: ledger.runs.heartbeat(first, 1001.0, {}),
@@ -156,7 +157,7 @@ def test_a_run_that_was_superseded_writes_nothing_more(ledger: Ledger) -> None:
             write()
         assert caught.value.code == "superseded"
     assert (ledger.records.counts(second.plan_id), ledger.delivery.claimed(second.plan_id)) == before
-    assert ledger.runs.watermark(second.plan_id) is None
+    assert ledger.reads.watermark(second.plan_id) is None
     assert [one.batch_id for one in ledger.doubts.unfinished(second)] == [batch.batch_id]
 
 
@@ -190,7 +191,7 @@ def test_a_page_and_its_cursor_are_one_transaction(ledger: Ledger, monkeypatch: 
         staged(ledger, run, read, rows(3, 10), cursor="3")
     monkeypatch.undo()
     assert ledger.records.counts(run.plan_id)["pending"] == 3
-    again = ledger.runs.begin_read(run, 103.0, "s", 60)
+    again = ledger.reads.begin(run, 103.0, "s", 60)
     assert (again.cursor, again.resumed) == ("2", True)
     assert staged(ledger, run, again, rows(3, 10)).staged == 3
 
@@ -261,8 +262,8 @@ def test_look_ups_find_the_newest_and_follow_changes(ledger: Ledger) -> None:
     assert find(("101",), ("7",)) == {("101",): "y"}
     assert find(("101", "1"), fields=("code", "o")) == {("101", "1"): "x"}
     before = ledger.lookups.next_seq(run.plan_id)
-    ledger.runs.end_read(run, read, read.started_at)
-    later = ledger.runs.begin_read(run, 200.0, "s", 0)
+    ledger.reads.end(run, read, read.started_at)
+    later = ledger.reads.begin(run, 200.0, "s", 0)
     staged(ledger, run, later, {"b": b'{"id":"b","code":"7","name":"z","o":"2"}', "c": b'{"id":"c","code":8}'})
     assert ledger.lookups.next_seq(run.plan_id) > before
     assert find(("101",), ("7",), ("8",)) == {("101",): "x", ("7",): "z", ("8",): None}
@@ -314,14 +315,14 @@ def test_leases_expire_and_are_taken_over_with_a_higher_fence(ledger: Ledger) ->
 
 def test_the_watermark_never_goes_back_unless_the_clock_did(ledger: Ledger) -> None:
     run, read = begun(ledger, now=100.0)
-    assert ledger.runs.watermark(run.plan_id) is None
-    ledger.runs.end_read(run, read, 100.0)
-    later = ledger.runs.begin_read(run, 150.0, "s", 0)
-    ledger.runs.end_read(run, later, 90.0)
-    assert ledger.runs.watermark(run.plan_id) == 100.0, "a list that never stood still moves nothing"
-    set_back = ledger.runs.begin_read(run, 50.0, "s", 0)
-    ledger.runs.end_read(run, set_back, 50.0)
-    assert ledger.runs.watermark(run.plan_id) == 50.0, "a mark in the future would hide what comes until then"
+    assert ledger.reads.watermark(run.plan_id) is None
+    ledger.reads.end(run, read, 100.0)
+    later = ledger.reads.begin(run, 150.0, "s", 0)
+    ledger.reads.end(run, later, 90.0)
+    assert ledger.reads.watermark(run.plan_id) == 100.0, "a list that never stood still moves nothing"
+    set_back = ledger.reads.begin(run, 50.0, "s", 0)
+    ledger.reads.end(run, set_back, 50.0)
+    assert ledger.reads.watermark(run.plan_id) == 50.0, "a mark in the future would hide what comes until then"
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,7 @@ def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
         run = ledger.runs.begin("p", "", "run", 1.0)
         came: set[tuple[str, bytes]] = set()
         for number, arrivals in enumerate(reads):
-            read = ledger.runs.begin_read(run, 10.0 + number, f"s{number}", 0)
+            read = ledger.reads.begin(run, 10.0 + number, f"s{number}", 0)
             page = Arrivals(
                 [b'{"id":%d,"v":%d}' % one for one in arrivals],
                 [str(i) for i, _ in arrivals],
@@ -365,7 +366,7 @@ def test_any_order_of_arrivals_keeps_every_content_and_one_state_a_record(
             )
             assert counts.staged + counts.unchanged + counts.duplicate == len(arrivals)
             ledger.ambiguous.settle(run, read, 21.0)
-            ledger.runs.end_read(run, read, read.started_at)
+            ledger.reads.end(run, read, read.started_at)
             due = ledger.delivery.fresh(run.plan_id, ledger.delivery.claimed(run.plan_id), 100)
             if due and number % 2:
                 batch = claimed(ledger, run, 100)

@@ -10,7 +10,8 @@ import pytest
 
 from noria.ledger import Ledger, open_ledger
 from noria.ledger.delivery import Exempt, Replaced
-from noria.ledger.runs import Read, Run
+from noria.ledger.reads import Read
+from noria.ledger.runs import Run
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from tests.unit.test_ledger import begun, claimed, rows, staged
@@ -95,7 +96,7 @@ def test_a_next_run_of_the_plan_takes_over_what_was_offered(ledger: Ledger) -> N
     assert ledger.shares.inherited(newer) == [batches[1].batch_id, batches[2].batch_id]
     assert ledger.shares.taken(newer) == [taken] and ledger.shares.take(one) is None
     with pytest.raises(NoriaError):
-        ledger.runs.end_read(run, read, 1.0)
+        ledger.reads.end(run, read, 1.0)
     # What it tells is heard by the newer run.
     ledger.delivery.close(
         one, ledger.doubts.open_batch(taken), state="delivered", attempt=None, failed=[], attempts=1, now=1001.0
@@ -114,7 +115,7 @@ def test_a_next_run_of_the_plan_takes_over_what_was_offered(ledger: Ledger) -> N
 
 def claimed_more(ledger: Ledger, run: Run) -> tuple[Any, Any]:
     """A batch that the run sends itself, and a read."""
-    read = ledger.runs.begin_read(run, 100.0, "s", 1000.0)
+    read = ledger.reads.begin(run, 100.0, "s", 1000.0)
     staged(ledger, run, read, rows(2, 100), number=2)
     return claimed(ledger, run, 2), read
 

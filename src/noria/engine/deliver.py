@@ -43,7 +43,7 @@ class _Delivery:
         self.ledger = job.workspace.ledger.delivery
         self.plan_id = job.run.plan_id
         now = job.clock.now()
-        watermark = job.workspace.ledger.runs.watermark(self.plan_id)
+        watermark = job.workspace.ledger.reads.watermark(self.plan_id)
         tz = job.target.zone
         lenient = job.plan.options.lenient
         self.preparer = Preparer(job, Moment(last_sync=watermark or 0.0, now=now, tz=tz, lenient=lenient))

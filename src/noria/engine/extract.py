@@ -20,7 +20,7 @@ async def extract(job: Job) -> None:
     signature = source_of(job.workspace, job.plan, Moment(0, 0, job.source.zone)).signature()
     if split is not None:
         signature += split_signature(split)
-    read = ledger.runs.begin_read(job.run, job.clock.now(), signature, float(job.plan.options.resume))
+    read = ledger.reads.begin(job.run, job.clock.now(), signature, float(job.plan.options.resume))
     if split is not None:
         await read_in_parts(job, split, read)
         return
@@ -34,4 +34,4 @@ async def extract(job: Job) -> None:
         # A window that shows one content of an id says nothing of the others.
         ledger.ambiguous.settle(job.run, staged.read, job.clock.now())
     watermark = watermark_of(job, read, reading.source.skew(), reading.signs.behind, settled=reading.settled)
-    ledger.runs.end_read(job.run, staged.read, watermark, encoded(reading.signs.usual()))
+    ledger.reads.end(job.run, staged.read, watermark, encoded(reading.signs.usual()))

@@ -15,7 +15,7 @@ from noria.engine.partitions import Partition, partition_source, partitions_of, 
 from noria.engine.requests import windowed
 from noria.engine.staged import Staged, first_sync, moment_of, reading_of, watermark_of
 from noria.ledger.parts import Part
-from noria.ledger.runs import Read
+from noria.ledger.reads import Read
 from noria.messages import Message
 from noria.metadata.plan import Split
 from noria.monitoring.progress import Counts
@@ -55,7 +55,7 @@ async def read_in_parts(job: Job, split: Split, read: Read) -> None:
     # A window is not asked for a second time; what it shows without moving is of no use later.
     usual = {what: standing.usual[what] for what, part in read_parts.items() if part.begin is None}
     read_values = list(dict.fromkeys(part.value for part in read_parts.values()))
-    ledger.runs.end_read(job.run, read, watermark, encoded(_Known(values=read_values, usual=usual)))
+    ledger.reads.end(job.run, read, watermark, encoded(_Known(values=read_values, usual=usual)))
 
 
 class _Known(msgspec.Struct, omit_defaults=True):

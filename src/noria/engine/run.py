@@ -231,7 +231,7 @@ async def _carry_out(
         finished = workspace.clock.now()
         job.pace.note(finished, job.counts)
         runs.finish(run, status, finished, job.counts.as_dict(), error, job.pace.steps)
-    watermark = runs.watermark(run.plan_id)
+    watermark = workspace.ledger.reads.watermark(run.plan_id)
     return Finished(
         plan.key, run.run_id, status, job.counts, watermark, started, finished, error, cancelled=job.cancelled
     )

@@ -21,8 +21,8 @@ from noria.engine.job import Job
 from noria.engine.sending import Sender
 from noria.ledger.delivery import OpenBatch
 from noria.ledger.overview import LOST_SECONDS
+from noria.ledger.processes import owner
 from noria.ledger.reasons import read
-from noria.ledger.runs import owner
 from noria.ledger.shares import Lost
 from noria.messages import Message
 

@@ -16,7 +16,7 @@ from noria.engine.motion import Signs, Usual
 from noria.engine.reading import Reading, Taken
 from noria.engine.requests import Readable, windowed
 from noria.ledger.arrivals import Arrivals, StageCounts
-from noria.ledger.runs import Read
+from noria.ledger.reads import Read
 from noria.messages import Message
 from noria.metadata.macros import Moment
 from noria.metadata.plan import Plan, SweepOptions
@@ -118,9 +118,7 @@ class Staged:
     def anew(self, signs: Signs) -> None:
         """The list is gone over once more."""
         self._counted = sys.maxsize
-        self.read = self.job.workspace.ledger.runs.read_again(
-            self.job.run, self.read, signs.text(), self.job.clock.now()
-        )
+        self.read = self.job.workspace.ledger.reads.again(self.job.run, self.read, signs.text(), self.job.clock.now())
 
 
 def _taken(counts: StageCounts) -> Taken:

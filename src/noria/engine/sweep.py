@@ -88,7 +88,7 @@ async def sweep(job: Job, wanted: Sweep) -> None:
     """Read the window to its end and stage what is missing or changed; raises `Failure` when the source fails."""
     ledger, split = job.workspace.ledger, split_of(job.workspace, job.plan)
     async for source, arrivals in swept_lists(job, wanted):
-        read = ledger.runs.begin_sweep(job.run, job.clock.now(), begin_of(job, wanted))
+        read = ledger.reads.begin_sweep(job.run, job.clock.now(), begin_of(job, wanted))
         staged = Staged(job, read, wanted.found)
         # Nobody comes after a sweep: what it misses is missed.
         if not await Reading(job, source, arrivals, staged, windowed=True).run():

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from noria.ledger.runs import owner, seize
+from noria.ledger.processes import owner
+from noria.ledger.runs import seize
 from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 from noria.metadata.errors import NoriaError

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from noria.ledger.runs import LEASE_SECONDS, Run, alive, open_run, owner, seize
+from noria.ledger.processes import alive, owner
+from noria.ledger.runs import LEASE_SECONDS, Run, open_run, seize
 from noria.ledger.store import Store, Transaction
 
 _OPEN_SHARES = "SELECT plan_id FROM shares WHERE taker IS NULL"

@@ -23,6 +23,7 @@ from noria.ledger.pages import Pages
 from noria.ledger.parts import Parts
 from noria.ledger.planversions import PlanVersions
 from noria.ledger.pruning import Pruning
+from noria.ledger.reads import Reads
 from noria.ledger.reconciliations import Reconciliations
 from noria.ledger.records import Records
 from noria.ledger.runs import Runs
@@ -44,6 +45,7 @@ class Ledger:
         self.identity: str = store.rows("SELECT value FROM facts WHERE name = 'identity'")[0][0]
         pages, handover = Pages(store), Handover()
         self.runs = Runs(store)
+        self.reads = Reads(store)
         self.staging = Staging(store, pages, handover)
         self.ambiguous = Ambiguous(store)
         self.delivery = Delivery(store, pages, handover)

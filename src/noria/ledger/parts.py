@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from noria.ledger.assists import Assists
-from noria.ledger.runs import PASSES, Read, Run, next_read
+from noria.ledger.reads import PASSES, Read, next_read
+from noria.ledger.runs import Run
 from noria.ledger.store import Store
 
 _READ_ID = "SELECT read_id FROM parts WHERE plan_id = :p"

@@ -16,8 +16,9 @@ from noria.ledger.delivery import Due
 from noria.ledger.exceptions import note_exceptions
 from noria.ledger.handover import Handover
 from noria.ledger.pages import Pages
+from noria.ledger.reads import Read
 from noria.ledger.reasons import stored
-from noria.ledger.runs import Read, Run
+from noria.ledger.runs import Run
 from noria.ledger.store import Store, Transaction
 from noria.ledger.tallies import tally
 from noria.ledger.versions import keep_version, newest_version

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from noria.ledger.runs import Read, Run
+from noria.ledger.reads import Read
+from noria.ledger.runs import Run
 from noria.ledger.store import Store, Transaction
 
 # `stray <> 0` is what the partial index of strays is declared with; the plus keeps SQLite from reasoning it away.

@@ -24,7 +24,7 @@ from pgqueuer.domain.models import Job as QueuedJob
 from noria import __version__
 from noria.engine import Finished, Workspace
 from noria.ledger.postgres import PostgresStore
-from noria.ledger.runs import owner
+from noria.ledger.processes import owner
 from noria.messages import Message
 from noria.metadata.clock import sleep_unless
 from noria.metadata.errors import NoriaError
