@@ -46,26 +46,7 @@ def bars(points: Sequence[tuple[int, int]], what: str) -> Markup:
     total = sum(value for _, value in points)
     said = t("chart.bars", what=what, total=f"{total:,}", most=f"{most:,}")
     first, last = _hour(points[0][0]), _hour(points[-1][0])
-    return Markup(
-        '<figure class="chart"><figcaption>{said}</figcaption>'
-        '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{said}">'
-        '<text x="{axis}" y="16" class="end">{top}</text><text x="{axis}" y="{base}" class="end">0</text>'
-        '<line class="faint" x1="{left}" y1="12" x2="{w}" y2="12"/>{drawn}'
-        '<line x1="{left}" y1="{base}" x2="{w}" y2="{base}"/>'
-        '<text x="{left}" y="{foot}">{first}</text><text x="{w}" y="{foot}" class="end">{last}</text></svg></figure>'
-    ).format(
-        said=said,
-        w=_WIDE,
-        h=_HIGH,
-        axis=_LEFT - 6,
-        top=f"{top:,}",
-        base=base,
-        left=_LEFT,
-        drawn=Markup("").join(drawn),
-        foot=_HIGH - 4,
-        first=first,
-        last=last,
-    )
+    return _framed(said, top, drawn, first, last)
 
 
 def spark(points: Sequence[tuple[int, int]], what: str) -> Markup:
@@ -123,25 +104,34 @@ def pace(steps: Sequence[Sequence[float]]) -> Markup:
         figure = f"{t(key)} {int(whole[-1][place]):,}"
         names.append(Markup('<span class="key-{0}">{1}</span>').format(name, figure))
     said = t("chart.pace", seconds=f"{end:,.1f}")
+    return _framed(said, top, lines, "0 s", f"{end:,.1f} s", names)
+
+
+def _framed(
+    said: str, top: int, drawn: Sequence[Markup], first: str, last: str, names: Sequence[Markup] = ()
+) -> Markup:
+    """What was drawn, in its frame: nought and `top` beside it, where it begins and ends below it, and above it what
+    it shows, with the names of what is drawn."""
     return Markup(
-        '<figure class="chart"><figcaption>{said} {names}</figcaption><svg viewBox="0 0 {w} {h}" role="img"'
-        ' aria-label="{said}"><text x="{axis}" y="16" class="end">{top}</text>'
-        '<text x="{axis}" y="{base}" class="end">0</text>{lines}'
-        '<line class="faint" x1="{left}" y1="12" x2="{w}" y2="12"/>'
-        '<line x1="{left}" y1="{base}" x2="{w}" y2="{base}"/><text x="{left}" y="{foot}">0 s</text>'
-        '<text x="{w}" y="{foot}" class="end">{end} s</text></svg></figure>'
+        '<figure class="chart"><figcaption>{said}{names}</figcaption>'
+        '<svg viewBox="0 0 {w} {h}" role="img" aria-label="{said}">'
+        '<text x="{axis}" y="16" class="end">{top}</text><text x="{axis}" y="{base}" class="end">0</text>'
+        '<line class="faint" x1="{left}" y1="12" x2="{w}" y2="12"/>{drawn}'
+        '<line x1="{left}" y1="{base}" x2="{w}" y2="{base}"/>'
+        '<text x="{left}" y="{foot}">{first}</text><text x="{w}" y="{foot}" class="end">{last}</text></svg></figure>'
     ).format(
         said=said,
-        names=Markup(" ").join(names),
+        names=Markup("").join(Markup(" {0}").format(name) for name in names),
         w=_WIDE,
         h=_HIGH,
         axis=_LEFT - 6,
         top=f"{top:,}",
-        base=base,
+        base=_HIGH - _FOOT,
         left=_LEFT,
-        lines=Markup("").join(lines),
+        drawn=Markup("").join(drawn),
         foot=_HIGH - 4,
-        end=f"{end:,.1f}",
+        first=first,
+        last=last,
     )
 
 
