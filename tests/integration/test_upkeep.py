@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from noria.engine import Finished, reconcile_plan, run_plan
-from noria.engine.reconcile import Reconciliation
+from noria.engine.differences import Reconciliation
 from noria.engine.retention import prune_project
 from noria.engine.sweep import sweep_of
 from noria.ledger import ledger_of

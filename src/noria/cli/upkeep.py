@@ -14,7 +14,7 @@ from noria.cli.options import HERE, JsonOption, PlanArgument, ProjectOption
 from noria.cli.output import LiveProgress, console, print_json, table
 from noria.cli.runs import INCOMPLETE, cleaned, interruptible, summary
 from noria.engine import Finished, Workspace, reconcile_plan, run_plan
-from noria.engine.reconcile import Differences, Reconciliation
+from noria.engine.differences import Differences, Reconciliation
 from noria.engine.retention import prune_project
 from noria.engine.sweep import Sweep, sweep_of
 from noria.ledger import ledger_of, open_ledger

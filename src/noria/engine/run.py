@@ -16,9 +16,10 @@ from noria import __version__
 from noria.connectors.failures import Failure
 from noria.engine.assisting import assist
 from noria.engine.deliver import deliver
+from noria.engine.differences import Reconciliation, keep
 from noria.engine.extract import extract
 from noria.engine.job import Job
-from noria.engine.reconcile import Reconciliation, keep, reconcile
+from noria.engine.reconcile import reconcile
 from noria.engine.sweep import Sweep, sweep
 from noria.engine.workspace import Workspace
 from noria.ledger.runs import LEASE_SECONDS, Run
