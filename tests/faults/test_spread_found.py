@@ -113,7 +113,9 @@ async def test_only_what_was_sent_is_held_when_a_whole_host_is_gone(fleet: Fleet
 
     await carried_out(fleet, books := Slow(90), work)
     held = {int(one["id"]) for one in fleet.project.records("p", state="held")}
-    assert 0 < len(held) <= 3 * 2 * 2 and held <= set(books.begun)
+    # Three workers with two requests of two records under way, and none of what they had only taken up. A request that
+    # was noted but had not arrived when its process died is in doubt as well: who died can't tell.
+    assert 0 < len(held) <= 3 * 2 * 2 and set(books.begun) <= held | {key for key, _ in books.applied}
     assert fleet.project.counts("p") == {"delivered": 90 - len(held), "held": len(held)}
     assert books.twice() == []
 
