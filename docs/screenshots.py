@@ -42,6 +42,7 @@ PAGES = {
     "all": "/records",
     "mapping": "/plans/customers?tab=mapping",
     "schedule": "/plans/customers?tab=schedule",
+    "plan-alerts": "/plans/customers?tab=alerts",
     "reconciliation": "/reconciliation",
     "reconciled": "/reconciliation?plan=customers",
     "failures": "/failures",

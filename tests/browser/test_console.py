@@ -25,6 +25,7 @@ PAGES = (
     "/plans/customers",
     "/plans/customers?tab=mapping",
     "/plans/customers?tab=schedule",
+    "/plans/customers?tab=alerts",
     "/records",
     "/records?plan=customers",
     "/plans/customers/record/edit?id=c3",

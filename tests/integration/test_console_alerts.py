@@ -88,6 +88,41 @@ async def test_what_is_on_comes_first_and_the_history_page_by_page(project: Proj
         assert data["ended"][0]["what"]["text"] == "Records that will not be sent again by themselves: 120"
 
 
+async def test_a_plans_page_shows_its_alerts_and_those_of_its_connections(project: Project, robots: Robots) -> None:
+    rules = """
+[alerts.rules.dead]
+plans = ["off"]
+after = 7
+"""
+    async with console(project, CHANNELS + rules) as shown:
+        _, text = await shown.get("/plans/p?tab=alerts", **{"Accept-Language": "zh"})
+        assert "没有告警" in text and "还没有结束的告警" in text and '<span class="tag bad">' not in text
+        about = [("dead", "p"), ("dead", "off"), ("token", "here"), ("token", "p"), ("lag", "here"), ("lag", "p")]
+        with ledger_of(load_project(project.folder)) as ledger:
+            now = project.clock.time
+            assert ledger.agenda.lead(now)
+            what = Message("alert.dead", {"count": "1"})
+            begun = [Begun(kind, kind, subject, "warning", what, ("ding",)) for kind, subject in about]
+            ledger.alerts.change(now, begun, [], [], [])
+            over = [one for one in ledger.alerts.on() if one.kind == "lag"]
+            ledger.alerts.change(now + 90, [], [(one, "over") for one in over], [], [])
+            ledger.agenda.resign()
+        _, data = await shown.json("/plans/p?tab=alerts")
+        assert [(one["kind"], one["subject"]) for one in data["alerts"]] == [("token", "here"), ("dead", "p")]
+        assert [(one["kind"], one["subject"]) for one in data["alerts_over"]] == [("lag", "p")]
+        # Rules count that are about this plan.
+        assert [one["name"] for one in data["rules"] if one["kind"] in ("dead", "failures")] == ["failures"]
+        _, other = await shown.json("/plans/off?tab=alerts")
+        assert [one["after"] for one in other["rules"] if one["kind"] == "dead"] == [7]
+        _, first = await shown.json("/plans/p")
+        assert len(first["alerts"]) == 2 and first["rules"] == first["alerts_over"] == []
+        _, text = await shown.get("/plans/p", **{"Accept-Language": "zh"})
+        assert '告警 <span class="tag bad">2</span>' in text
+        number = data["alerts"][1]["number"]
+        _, text = await shown.get("/plans/p?tab=alerts", **{"Accept-Language": "zh"})
+        assert f"/alerts/{number}/acknowledge" in text and "/failures?plan=p" in text
+
+
 async def test_a_channel_is_tried(project: Project, robots: Robots, monkeypatch: pytest.MonkeyPatch) -> None:
     async with console(project, CHANNELS) as shown:
         assert (await shown.post("/alerts/channels/ding/test"))[0] == 303

@@ -30,6 +30,7 @@ PAGES = (
     "/plans/p?tab=runs",
     "/plans/p?tab=mapping",
     "/plans/p?tab=schedule",
+    "/plans/p?tab=alerts",
     "/plans/p?tab=metadata",
     "/records",
     "/records?plan=p",

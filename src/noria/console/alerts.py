@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,8 +14,8 @@ from noria.console.door import Door
 from noria.console.endpoints import Endpoint, cut, does, shows
 from noria.console.render import page
 from noria.ledger import Ledger
-from noria.ledger.alerts import BEGAN, Alert, Notice
-from noria.metadata.alerts import LASTING, rulings
+from noria.ledger.alerts import BEGAN, About, Alert, Notice
+from noria.metadata.alerts import LASTING, AlertSettings, Ruling, rulings
 from noria.metadata.errors import NoriaError
 from noria.monitoring.telling import lasted, link, worded
 from noria.scheduler.trial import try_channel
@@ -40,18 +39,18 @@ class AlertPages:
         now, asked = request.state.now, request.state.asked
         settings, clean = self.door.workspace.project.alerts, self.door.workspace.redactor.clean
 
-        def read(ledger: Ledger) -> Any:
-            on, ended = ledger.alerts.on(), ledger.alerts.ended(before=asked.before, limit=asked.limit + 1)
-            numbers = [one.number for one in (*on, *ended)]
-            return on, ended, ledger.alerts.notices(numbers), ledger.alerts.channels()
-
-        on, ended, notices, stands = await self.door.desk.ask(read)
-        quiet = {name: one.quiet_until(now) for name, one in settings.channels.items()}
+        on, ended, stands = await self.door.desk.ask(
+            lambda ledger: (
+                alerts_on(ledger, settings, now),
+                alerts_over(ledger, settings, now, before=asked.before, limit=asked.limit + 1),
+                ledger.alerts.channels(),
+            )
+        )
         rules = rulings(settings)
         shown, more = cut(ended, asked.limit)
         answer = AlertsPage(
-            on=[_shown(one, notices[one.number], quiet) for one in on],
-            ended=[_shown(one, notices[one.number], quiet) for one in shown],
+            on=on,
+            ended=shown,
             next=shown[-1].number if more else None,
             before=asked.before,
             channels=[
@@ -62,23 +61,12 @@ class AlertPages:
                     address=clean(", ".join(one.to) if one.kind == "email" else ""),
                     rules=[rule.name for rule in rules if name in rule.channels],
                     quiet=f"{one.quiet.begin}–{one.quiet.end} {one.zone}" if one.quiet else None,
-                    quiet_until=quiet[name],
+                    quiet_until=one.quiet_until(now),
                     stands=stands.get(name),
                 )
                 for name, one in settings.channels.items()
             ],
-            rules=[
-                ShownRule(
-                    name=rule.name,
-                    kind=rule.kind,
-                    after=lasted(rule.after) if rule.kind in LASTING else int(rule.after),
-                    severity=rule.severity,
-                    plans=sorted(rule.plans or ()),
-                    others=sorted(rule.others),
-                    channels=list(rule.channels),
-                )
-                for rule in rules
-            ],
+            rules=[shown_rule(rule) for rule in rules],
         )
         return page(request, "alerts.html", answer)
 
@@ -104,6 +92,43 @@ class AlertPages:
         if error is None:
             return await self.door.noted(request, "channel", "", "/alerts", connection=name)
         return await self.door.noted(request, "channel_failed", "", "/alerts", connection=name, reason=str(error))
+
+
+def alerts_on(ledger: Ledger, settings: AlertSettings, now: float, about: About | None = None) -> list[ShownAlert]:
+    """Alerts that are on, with who was told of them."""
+    return _with_notices(ledger, settings, now, ledger.alerts.on(about))
+
+
+def alerts_over(
+    ledger: Ledger,
+    settings: AlertSettings,
+    now: float,
+    about: About | None = None,
+    *,
+    before: int | None = None,
+    limit: int,
+) -> list[ShownAlert]:
+    """The newest of the alerts that are over, with who was told of them."""
+    return _with_notices(ledger, settings, now, ledger.alerts.ended(about, before=before, limit=limit))
+
+
+def shown_rule(rule: Ruling) -> ShownRule:
+    """A rule as it counts."""
+    return ShownRule(
+        name=rule.name,
+        kind=rule.kind,
+        after=lasted(rule.after) if rule.kind in LASTING else int(rule.after),
+        severity=rule.severity,
+        plans=sorted(rule.plans or ()),
+        others=sorted(rule.others),
+        channels=list(rule.channels),
+    )
+
+
+def _with_notices(ledger: Ledger, settings: AlertSettings, now: float, alerts: list[Alert]) -> list[ShownAlert]:
+    notices = ledger.alerts.notices(one.number for one in alerts)
+    quiet = {name: one.quiet_until(now) for name, one in settings.channels.items()}
+    return [_shown(one, notices[one.number], quiet) for one in alerts]
 
 
 def _shown(alert: Alert, notices: Iterable[Notice], quiet: dict[str, float | None]) -> ShownAlert:

@@ -102,7 +102,8 @@ class PlanAsked(Asked, frozen=True, kw_only=True):
     """Which side of a plan."""
 
     tab: Annotated[
-        Literal["flow", "runs", "mapping", "schedule", "metadata"], Meta(description="哪一页 | which page of it")
+        Literal["flow", "runs", "mapping", "schedule", "alerts", "metadata"],
+        Meta(description="哪一页 | which page of it"),
     ] = "flow"
 
 

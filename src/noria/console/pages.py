@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from noria.console.alerts import alerts_on, alerts_over, shown_rule
 from noria.console.answers import (
     AuditPage,
     Connection,
@@ -31,10 +32,12 @@ from noria.console.render import page
 from noria.console.wording import in_words
 from noria.engine.expiry import expiries
 from noria.ledger import Ledger
+from noria.ledger.alerts import About
 from noria.ledger.browsing import TROUBLE
 from noria.ledger.overview import Overview, PlanStands, overview
 from noria.ledger.records import STATES
 from noria.ledger.tallies import HOUR, Tally
+from noria.metadata.alerts import rulings
 from noria.metadata.errors import NoriaError
 from noria.metadata.plan import Plan
 from noria.metadata.times import DEFAULT_ZONE
@@ -116,6 +119,12 @@ class Pages:
 
     async def _plan(self, request: Request) -> Response:
         plan, now = self.door.plan_of(request), request.state.now
+        settings = self.door.workspace.project.alerts
+        about = About(plan.key, (plan.source.connection, plan.target.connection))
+
+        def alerted(ledger: Ledger) -> Any:
+            over = alerts_over(ledger, settings, now, about, limit=_PAGE) if tab == "alerts" else []
+            return alerts_on(ledger, settings, now, about), over
 
         def read(ledger: Ledger) -> Any:
             number = ledger.runs.known_plan(plan.key)
@@ -128,6 +137,8 @@ class Pages:
 
         tab, last = request.state.asked.tab, int(now // HOUR)
         stands, counts, runs, causes, hours = await self.door.desk.ask(read)
+        on, over = await self.door.desk.ask(alerted)
+        rules = [one for one in rulings(settings) if one.concerns(plan.key)]
         shown = PlanPage(
             plan=_shown(plan, stands),
             tab=tab,
@@ -138,6 +149,9 @@ class Pages:
             causes=causes,
             mapping=list(in_words(plan.target.metadata.items())) if tab == "mapping" else [],
             times=_times(plan, now) if tab == "schedule" else [],
+            alerts=on,
+            alerts_over=over,
+            rules=[shown_rule(one) for one in rules] if tab == "alerts" else [],
             zone=plan.timezone or DEFAULT_ZONE.key,
             source=plan.source.document,
             target=plan.target.document,

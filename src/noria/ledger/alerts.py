@@ -61,6 +61,13 @@ class Notice(NamedTuple):
     at: float
 
 
+class About(NamedTuple):
+    """What alerts are looked for: a plan's, and its connections'."""
+
+    plan: str
+    connections: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelStands:
     """How sending over a channel went: when it was tried and worked last, from when on it may be tried again, since
@@ -91,20 +98,24 @@ class Alerts:
         self.store = store
         self.agenda = agenda
 
-    def on(self) -> list[Alert]:
+    def on(self, about: About | None = None) -> list[Alert]:
         """Those that are on, the worst and newest first."""
+        which, values = _which(about)
         rows = self.store.tuples(
-            f"SELECT {_ALERT} FROM alerts a WHERE a.ended_at IS NULL ORDER BY a.severity, a.alert_id DESC"
+            f"SELECT {_ALERT} FROM alerts a WHERE a.ended_at IS NULL{which} ORDER BY a.severity, a.alert_id DESC",
+            **values,
         )
         return [_alert(row) for row in rows]
 
-    def ended(self, *, before: int | None = None, limit: int = 50) -> list[Alert]:
+    def ended(self, about: About | None = None, *, before: int | None = None, limit: int = 50) -> list[Alert]:
         """The newest of those that are over, before the one numbered `before`."""
+        which, values = _which(about)
         rows = self.store.tuples(
-            f"SELECT {_ALERT} FROM alerts a WHERE a.ended_at IS NOT NULL AND a.alert_id < :before"
+            f"SELECT {_ALERT} FROM alerts a WHERE a.ended_at IS NOT NULL AND a.alert_id < :before{which}"
             " ORDER BY a.alert_id DESC LIMIT :n",
             before=_FIRST if before is None else before,
             n=limit,
+            **values,
         )
         return [_alert(row) for row in rows]
 
@@ -247,6 +258,17 @@ class Alerts:
             )
             _settle(c, [Notice(*one) for one in found], "acknowledged", now)
         return _alert(row)
+
+
+def _which(about: About | None) -> tuple[str, dict[str, str]]:
+    """The condition that alerts are about something, and its values."""
+    if about is None:
+        return "", {}
+    names = "SELECT j.value FROM json_each(:connections) j"
+    return (
+        f" AND CASE a.kind WHEN 'token' THEN a.subject IN ({names}) ELSE a.subject = :plan END",
+        {"plan": about.plan, "connections": msgspec.json.encode(about.connections).decode()},
+    )
 
 
 _SAY = (

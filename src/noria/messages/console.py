@@ -24,6 +24,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "console.used_by": ("使用它的方案", "used by"),
     "console.when": ("时间", "when"),
     "console.all_causes": ("所有原因", "all causes"),
+    "console.all_alerts": ("全部告警", "all alerts"),
     "console.all_runs": ("全部执行", "all runs"),
     "console.all_well": ("一切正常", "All is well"),
     "console.any": ("全部", "any"),

@@ -232,6 +232,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab.runs": ("执行", "Runs"),
     "tab.mapping": ("映射", "Mapping"),
     "tab.schedule": ("调度", "Schedule"),
+    "tab.alerts": ("告警", "Alerts"),
     "tab.metadata": ("元数据", "Metadata"),
     "words.nothing": ("不填", "nothing"),
     "words.constant": ("固定为 {value}", "always {value}"),

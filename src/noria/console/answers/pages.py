@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from noria.console.answers.acts import TokenMade
+from noria.console.answers.alerts import ShownAlert, ShownRule
 from noria.console.answers.base import Answer, Finding, Problem
 from noria.console.diffs import Line
 from noria.engine.sampling import SampleField
@@ -80,7 +81,8 @@ class Times(Answer, frozen=True, kw_only=True):
 
 class PlanPage(Answer, frozen=True, kw_only=True):
     """A plan: how many records are in each state, its latest runs, causes of failures, its mapping in words, its
-    times, and its documents as written."""
+    times, alerts about it and its connections (that are on; that are over, and the rules, where these were asked for),
+    and its documents as written."""
 
     plan: ShownPlan
     tab: str
@@ -91,6 +93,9 @@ class PlanPage(Answer, frozen=True, kw_only=True):
     causes: list[Cause]
     mapping: list[dict[str, Any]]
     times: list[Times]
+    alerts: list[ShownAlert]
+    alerts_over: list[ShownAlert]
+    rules: list[ShownRule]
     zone: str
     source: dict[str, Any]
     target: dict[str, Any]
