@@ -42,7 +42,7 @@ PAGES = {
     "all": "/records",
     "mapping": "/plans/customers?tab=mapping",
     "schedule": "/plans/customers?tab=schedule",
-    "plan-alerts": "/plans/customers?tab=alerts",
+    "plan-alerts": "/plans/stock?tab=alerts",
     "reconciliation": "/reconciliation",
     "reconciled": "/reconciliation?plan=customers",
     "failures": "/failures",
@@ -70,6 +70,7 @@ connector = "http"
 base_url = "{sink}"
 envelope = {{ code = "code", success = [200], message = "message" }}
 write = {{ batch_size = 10, results = "data.results", idempotency_header = "Idempotency-Key" }}
+limits = {{ per_minute = 600, concurrent = 2, endpoints = {{ "/items" = {{ per_minute = 40 }} }} }}
 [connections.inside]
 connector = "noria"
 [connections.wms]

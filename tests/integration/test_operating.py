@@ -6,13 +6,14 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from noria.engine import reconcile_plan
 from noria.engine.sweep import Sweep
 from noria.scheduler.loop import Scheduler
 from tests.conftest import Project
-from tests.integration.test_console_pages import USERS
+from tests.integration.test_console_pages import USERS, Console
 from tests.integration.test_story import Office, again, audit, correct, office, shown
 
 BOTH_LEDGERS = True
@@ -258,3 +259,42 @@ async def test_what_is_kept_of_people_and_comparisons_is_let_go_in_time(project:
         project.ledger("p", prune)
         # What may still be sent is kept, and the newest comparison.
         assert project.ledger("p", look) == ([6], 1, 0)
+
+
+async def test_connections_show_how_far_their_limits_are_used(project: Project) -> None:
+    there = office()
+    limits = (
+        'limits = { per_minute = 50, concurrent = 2, endpoints = { "/items" = { per_second = 0.2 } } }\n'
+        '[connections.robot]\nconnector = "http"\nbase_url = "http://127.0.0.1:9"\nlimits = { vendor = "dingtalk" }\n'
+        '[connections.wrong]\nconnector = "http"\nbase_url = "http://127.0.0.1:9"\nlimits = { per_second = "many" }\n'
+    )
+
+    async def used(console: Console) -> dict[str, Any]:
+        _, data = await console.json("/connections")
+        return {one["name"]: one for one in data["connections"]}
+
+    async with shown(project, there, settings=limits, options={"batch_size": 6}) as console:
+        requests = (await console.json("/runs/1"))[1]["run"]["counts"]["requests"]
+        found = await used(console)
+        assert requests == 2
+        assert [tuple(use.values()) for use in found["here"]["uses"]] == [
+            ("", 60.0, 2, 50),
+            ("", 0.0, 0, 2),
+            ("/items", 5.0, 1, 1),
+        ]
+        assert [use["most"] for use in found["robot"]["uses"]] == [20] and found["wrong"]["uses"] == []
+        _, text = await console.get("/connections", **{"Accept-Language": "zh"})
+        assert "<b>2</b> / 50 每 1 分钟" in text and "<b>0</b> / 2 同时" in text and "要求等待" not in text
+        workspace = console.operations.workspace
+        connection = workspace.connection(workspace.project.plan("p"), "source")
+        async with connection.transport.gate.place("/list"):
+            # A second is not waited for in between: what was sent is as long ago as this clock says.
+            assert [use["used"] for use in (await used(console))["here"]["uses"]] == [3, 1, 1]
+        connection.transport.gate.hold(90)
+        found = await used(console)
+        assert found["here"]["held_until"] == pytest.approx(project.clock.now() + 90, abs=1)
+        assert found["robot"]["held_until"] is None
+        assert "对方要求等待到" in (await console.get("/connections", **{"Accept-Language": "zh"}))[1]
+        project.clock.time += 100
+        found = await used(console)
+        assert [use["used"] for use in found["here"]["uses"]] == [0, 0, 0] and found["here"]["held_until"] is None

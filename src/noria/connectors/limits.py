@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from noria.connectors.settings import Limits, Rates
 from noria.metadata.clock import Clock
@@ -52,20 +52,67 @@ class Places(Protocol):
         """For how many seconds nobody may send."""
 
 
+class Rule(NamedTuple):
+    """So many requests within so many seconds; `window` 0: under way at once."""
+
+    name: str
+    window: float
+    most: int
+
+
+class Use(NamedTuple):
+    """How far a limit is used: requests within its window of so many seconds (0: under way at once), and how many there
+    may be; `path`: the endpoint that it is about, empty for all."""
+
+    path: str
+    window: float
+    used: int
+    most: int
+
+
+def rules_of(rates: Rates) -> list[Rule]:
+    """The rules that rates come to."""
+    found = []
+    for name, span, rate in (("1s", 1.0, rates.per_second), ("60s", 60.0, rates.per_minute)):
+        if rate > 0:
+            # Below one a window (0.5 a second), the window is stretched instead.
+            found.append(Rule(name, span, int(rate)) if rate >= 1 else Rule(name, span / rate, 1))
+    if rates.concurrent > 0:
+        found.append(Rule("at once", 0.0, rates.concurrent))
+    return found
+
+
+def uses(connection: str, limits: Limits, taken: Mapping[str, int]) -> list[Use]:
+    """How far the limits of a connection are used, where so many places are `taken`, by the names of their rules."""
+    parts = [("", connection, limits), *((path, f"{connection} {path}", one) for path, one in limits.endpoints.items())]
+    return [
+        Use(path, rule.window, taken.get(f"{name} {rule.name}", 0), rule.most)
+        for path, name, rates in parts
+        for rule in rules_of(rates)
+    ]
+
+
 class Limiter:
     """Lets a request through when every limit allows it, counted over sliding windows."""
 
     def __init__(self, limits: Rates, clock: Clock) -> None:
         self.clock = clock
-        self._windows = [
-            (span, rate, deque[float]())
-            for span, rate in ((1.0, limits.per_second), (60.0, limits.per_minute))
-            if rate > 0
-        ]
+        self._windows = [(rule, deque[float]()) for rule in rules_of(limits) if rule.window]
         self._places = asyncio.Semaphore(limits.concurrent) if limits.concurrent > 0 else None
         self._turn = asyncio.Lock()
         self._not_before = 0.0
+        self._under_way = 0
         self.waited = 0.0
+
+    def taken(self) -> Iterator[tuple[str, int]]:
+        """How many places of each rule are taken."""
+        for rule, sent in self._windows:
+            yield rule.name, len(self._within(rule, sent))
+        yield "at once", self._under_way
+
+    def held(self) -> float:
+        """For how many seconds nobody may send."""
+        return self._not_before - self.clock.steady()
 
     def hold(self, seconds: float) -> None:
         """The server said to wait: nobody sends before."""
@@ -76,12 +123,14 @@ class Limiter:
         """A place to send one request in; raises `Held` when that is too far off."""
         if self._places is not None:
             await self._places.acquire()
+        self._under_way += 1
         try:
             if self._windows or self._not_before:
                 async with self._turn:
                     await self._wait()
             yield
         finally:
+            self._under_way -= 1
             if self._places is not None:
                 self._places.release()
 
@@ -92,21 +141,24 @@ class Limiter:
             self.waited += pause
             await self.clock.sleep(pause)
         now = self.clock.steady()
-        for _, _, sent in self._windows:
+        for _, sent in self._windows:
             sent.append(now)
 
     def _pause(self) -> float:
         """Seconds until the next request may go."""
         now = self.clock.steady()
         pause = self._not_before - now
-        for span, rate, sent in self._windows:
-            # Below one a window (0.5 a second), the window is stretched instead.
-            window, count = (span, int(rate)) if rate >= 1 else (span / rate, 1)
-            while sent and sent[0] <= now - window:
-                sent.popleft()
-            if len(sent) >= count:
-                pause = max(pause, sent[len(sent) - count] + window - now)
+        for rule, sent in self._windows:
+            if len(self._within(rule, sent)) >= rule.most:
+                pause = max(pause, sent[len(sent) - rule.most] + rule.window - now)
         return pause
+
+    def _within(self, rule: Rule, sent: deque[float]) -> deque[float]:
+        """What was sent within a rule's window."""
+        now = self.clock.steady()
+        while sent and sent[0] <= now - rule.window:
+            sent.popleft()
+        return sent
 
 
 class SharedLimiter:
@@ -118,20 +170,13 @@ class SharedLimiter:
         self.name = name
         self.clock = clock
         self._rules: list[tuple[str, float, float]] = []
-        for kind, span, rate in (("1s", 1.0, limits.per_second), ("60s", 60.0, limits.per_minute)):
-            if rate > 0:
-                window, count = (span, int(rate)) if rate >= 1 else (span / rate, 1)
-                self._add(f"{name} {kind}", count, window, timeout + window)
-        if limits.concurrent > 0:
-            self._add(f"{name} at once", limits.concurrent, 0.0, timeout)
+        for rule in rules_of(limits):
+            places.open(f"{name} {rule.name}", rule.most)
+            self._rules.append((f"{name} {rule.name}", rule.window, timeout + rule.window))
         # One of a process looks for a place at a time; who came first goes first.
         self._turn = asyncio.Lock()
         self._asked = float("-inf")
         self.waited = 0.0
-
-    def _add(self, name: str, count: int, window: float, most: float) -> None:
-        self.places.open(name, count)
-        self._rules.append((name, window, most))
 
     def hold(self, seconds: float) -> None:
         """The server said to wait: nobody sends before, in whichever process."""
@@ -176,6 +221,8 @@ class Gate:
     """Every limit that a connection's requests have to pass: its own, and those of single endpoints."""
 
     def __init__(self, name: str, limits: Limits, clock: Clock, places: Places | None = None) -> None:
+        self.name = name
+
         def made(part: str, rates: Rates) -> Limiter | SharedLimiter:
             if places is None:
                 return Limiter(rates, clock)
@@ -188,6 +235,16 @@ class Gate:
     def waited(self) -> float:
         """For how many seconds requests have waited for their places so far."""
         return sum(one.waited for one in (self._whole, *self._endpoints.values()))
+
+    def taken(self) -> dict[str, int]:
+        """How many places of each rule are taken, by the rules' names, as far as this process counts them alone."""
+        parts = (("", self._whole), *((f" {path}", one) for path, one in self._endpoints.items()))
+        counted = [(part, one.taken()) for part, one in parts if isinstance(one, Limiter)]
+        return {f"{self.name}{part} {rule}": count for part, rules in counted for rule, count in rules}
+
+    def held(self) -> float:
+        """For how many seconds a server that was asked from here holds everybody; 0 where others keep that."""
+        return max(0.0, self._whole.held()) if isinstance(self._whole, Limiter) else 0.0
 
     def hold(self, seconds: float) -> None:
         """The server said to wait: nobody sends before."""

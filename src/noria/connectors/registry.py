@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
 from noria.connectors.declaration import Connector
 from noria.connectors.http import HTTP
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
+from noria.connectors.settings import Limits
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
@@ -25,3 +31,12 @@ def connector_named(name: object, connection: str, path: str) -> Connector:
         message = Message("connection.unknown_connector", {"connector": shown(name)})
         raise NoriaError("unknown_connector", message, path=f"{path}.connector", hint=hint)
     return CONNECTORS[name]
+
+
+def limits_of(table: Mapping[str, Any]) -> Limits:
+    """The rate limits of a connection's table; none where the table can't be used."""
+    connector = CONNECTORS.get(str(table.get("connector")))
+    try:
+        return Limits() if connector is None else connector.settings(dict(table)).limits
+    except msgspec.ValidationError:
+        return Limits()

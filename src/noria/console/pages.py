@@ -10,6 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from noria.connectors.limits import uses
+from noria.connectors.registry import limits_of
 from noria.console.alerts import alerts_on, alerts_over, shown_rule
 from noria.console.answers import (
     AuditPage,
@@ -35,6 +37,7 @@ from noria.ledger import Ledger
 from noria.ledger.alerts import About
 from noria.ledger.browsing import TROUBLE
 from noria.ledger.overview import Overview, PlanStands, overview
+from noria.ledger.places import SharedPlaces
 from noria.ledger.records import STATES
 from noria.ledger.tallies import HOUR, Tally
 from noria.metadata.alerts import rulings
@@ -170,19 +173,26 @@ class Pages:
 
     async def _connections(self, request: Request) -> Response:
         """What `noria.toml` connects to, and which plans use it; never a secret, nor where it is kept."""
-        plans, clean = self.door.plans(), self.door.workspace.redactor.clean
-        ends = expiries(self.door.workspace.project, self.door.workspace.redactor)
+        plans, workspace = self.door.plans(), self.door.workspace
+        clean, ends = workspace.redactor.clean, expiries(workspace.project, workspace.redactor)
+        # Where processes share the limits, the ledger has what is taken; else this process counts it.
+        shared = await self.door.desk.ask(lambda ledger: SharedPlaces(ledger.store, workspace.clock.now).taken())
+        taken = {**shared, **workspace.taken()}
+        places = {name: count for name, (count, _) in taken.items()}
+        held = {name: request.state.now + seconds for name, (_, seconds) in taken.items() if seconds > 0}
         shown = [
             Connection(
                 name=name,
                 connector=str(table.get("connector", "")),
                 address=clean(str(table.get("base_url", ""))),
                 limits=table.get("limits") or {},
+                uses=uses(name, limits_of(table), places),
+                held_until=held.get(name),
                 expires=ends.get(name),
                 reads=[plan.key for plan in plans if plan.source.connection == name],
                 writes=[plan.key for plan in plans if plan.target.connection == name],
             )
-            for name, table in self.door.workspace.project.connections.items()
+            for name, table in workspace.project.connections.items()
         ]
         return page(request, "connections.html", ConnectionsPage(connections=shown))
 

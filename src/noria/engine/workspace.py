@@ -72,6 +72,21 @@ class Workspace:
             return None
         return SharedPlaces(self.ledger.store, self.clock.now)
 
+    def taken(self) -> dict[str, tuple[int, float]]:
+        """How many places of each rate limit requests of this process have taken, and for how many seconds its server
+        holds everybody; nothing where processes share the limits (see `SharedPlaces.taken`)."""
+        found: dict[str, tuple[int, float]] = {}
+        for connection in self._connections.values():
+            gate = connection.transport.gate
+            counted = {name: (count, 0.0) for name, count in gate.taken().items()}
+            if seconds := gate.held():
+                counted[gate.name] = (0, seconds)
+            # Plans that lay other settings over a connection have limits of their own.
+            for name, (count, seconds) in counted.items():
+                before = found.get(name, (0, 0.0))
+                found[name] = (max(count, before[0]), max(seconds, before[1]))
+        return found
+
     def plan_of(self, reference: str) -> Plan:
         """The plan that a look-up means; raises `NoriaError` when there is none."""
         for plan in self.project.plans()[0]:

@@ -24,6 +24,10 @@ _HOLD = (
     "INSERT INTO places (name, number, free_at) VALUES (:name, -1, :until) ON CONFLICT (name, number)"
     " DO UPDATE SET free_at = GREATEST(places.free_at, excluded.free_at)"
 )
+_TAKEN = (
+    "SELECT name, COUNT(CASE WHEN number >= 0 THEN 1 END), COALESCE(MAX(CASE WHEN number < 0 THEN free_at END), :now)"
+    " FROM places WHERE free_at > :now GROUP BY name"
+)
 _HELD = "SELECT free_at FROM places WHERE name = :name AND number = -1"
 
 
@@ -66,6 +70,13 @@ class SharedPlaces:
         with self.store.transaction() as c:
             free_at = self._now() + (window + _MARGIN if window else 0.0)
             c.run(_GIVE, {"name": name, "number": taken[0], "token": taken[1], "free_at": free_at})
+
+    def taken(self) -> dict[str, tuple[int, float]]:
+        """How many places of each name are taken, and for how many seconds nobody may send. What is free is left
+        out."""
+        now = self._now()
+        found = self.store.tuples(_TAKEN, now=now)
+        return {str(name): (int(count), float(until) - now) for name, count, until in found}
 
     def hold(self, name: str, seconds: float) -> None:
         """Nobody sends before so many seconds from now."""

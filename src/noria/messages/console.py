@@ -12,7 +12,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Connections are in noria.toml; secrets are not shown.",
     ),
     "console.connector": ("连接器", "connector"),
-    "console.limits": ("限制", "limits"),
+    "console.limits": ("限流（已用 / 上限）", "rate limits (used / allowed)"),
+    "console.at_once": ("同时", "at once"),
+    "console.per": ("每 {window}", "in {window}"),
+    "console.held_by_server": ("对方要求等待到", "the server takes nothing until"),
     "console.no_changes_yet": ("还没有人做过改动", "nobody has changed anything yet"),
     "console.no_connections": ("noria.toml 里还没有连接", "noria.toml has no connections yet"),
     "console.nothing_to_test": (

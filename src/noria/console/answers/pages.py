@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from noria.connectors.limits import Use
 from noria.console.answers.acts import TokenMade
 from noria.console.answers.alerts import ShownAlert, ShownRule
 from noria.console.answers.base import Answer, Finding, Problem
@@ -181,13 +182,16 @@ class ReconciliationPage(Answer, frozen=True, kw_only=True):
 
 
 class Connection(Answer, frozen=True, kw_only=True):
-    """A connection, and the plans that read from it and write to it. Never a secret, nor where it is kept. `expires`:
-    when its fixed token runs out (epoch seconds), where that is known."""
+    """A connection, and the plans that read from it and write to it. Never a secret, nor where it is kept. `limits`: as
+    they are written; `uses`: every limit that counts, and how far it is used now; `held_until`: until when its server
+    takes nothing; `expires`: when its fixed token runs out (epoch seconds), where that is known."""
 
     name: str
     connector: str
     address: str
     limits: dict[str, Any]
+    uses: list[Use]
+    held_until: float | None
     expires: float | None
     reads: list[str]
     writes: list[str]
