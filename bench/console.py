@@ -32,6 +32,7 @@ PAGES = {
     "overview": "/",
     "plans": "/plans",
     "plan": "/plans/p000",
+    "plan, its alerts": "/plans/p000?tab=alerts",
     "records, newest": "/records?plan=p000",
     "records, delivered": "/records?plan=p000&state=delivered",
     "records, dead": "/records?plan=p000&state=dead",

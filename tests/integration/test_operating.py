@@ -106,7 +106,8 @@ async def test_figures_by_the_hour_are_those_of_the_ledger(project: Project) -> 
 
 
 async def test_a_plans_mapping_and_schedule_in_plain_words(project: Project) -> None:
-    async with shown(project, office(), schedule="0 2 * * *", target_schedule="*/5 * * * *") as console:
+    when = {"schedule": "0 2 * * *", "target_schedule": "*/5 * * * *", "timezone": "America/New_York"}
+    async with shown(project, office(), **when) as console:
         _, found = await console.json("/plans/p?tab=mapping")
         words = {one["path"]: one["words"]["text"] for one in found["mapping"]}
         await console.post("/language", lang="en", to="/")
@@ -115,6 +116,8 @@ async def test_a_plans_mapping_and_schedule_in_plain_words(project: Project) -> 
         assert set(words) == {"id", "name", "amount", "kind", "lines", "lines[].sku"}
         _, found = await console.json("/plans/p?tab=schedule")
         assert [(one["kind"], len(one["at"])) for one in found["times"]] == [("extract", 5), ("deliver", 5)]
+        # Times are those of the plan's zone.
+        assert (await console.get("/plans/p?tab=schedule"))[1].count(" 02:00</time>") == 5
         _, seen = await console.json("/")
         assert [one["kind"] for one in seen["coming"]] == ["deliver", "extract"]
 

@@ -24,6 +24,7 @@ from noria.mapping import encode
 from noria.messages import Message, language, t
 from noria.metadata.paths import MISSING
 from noria.metadata.times import DEFAULT_ZONE
+from noria.metadata.times import zone as zone_named
 from noria.monitoring.telling import lasted
 
 HERE = Path(__file__).parent
@@ -126,9 +127,9 @@ def ago(seconds: float | None, now: float, zone: ZoneInfo = DEFAULT_ZONE) -> Mar
     return shown.format(at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M:%S} {zone.key}", words)
 
 
-def moment(seconds: float, zone: ZoneInfo = DEFAULT_ZONE) -> Markup:
-    """A time (epoch seconds) to the minute."""
-    at = datetime.fromtimestamp(seconds, zone)
+def moment(seconds: float, zone: str = DEFAULT_ZONE.key) -> Markup:
+    """A time (epoch seconds) to the minute, in a zone."""
+    at = datetime.fromtimestamp(seconds, zone_named(zone))
     return Markup('<time datetime="{0}">{1}</time>').format(at.isoformat(timespec="seconds"), f"{at:%Y-%m-%d %H:%M}")
 
 
