@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -159,3 +160,32 @@ async def test_rows_over_which_a_target_breaks_down_do_not_make_it_unavailable(f
     await carried_out(fleet, books := Breaks(320), work)
     assert {one.status for one in fleet.runs()} <= {"done", "incomplete"}
     assert sorted(key for key, _ in books.applied) == sorted(set(range(320)) - bad)
+
+
+async def test_a_run_that_several_processes_work_on_is_cancelled_in_all_of_them(fleet: Fleet) -> None:
+    def work(url: str) -> None:
+        fleet.project.connections(table(url, 'results = "results"', size=100))
+        options = {"concurrency": 2, "batch_size": 2}
+        fleet.project.plan("p", ("books", SOURCE), ("books", ITEMS), options=options)
+        begin(fleet)
+        fleet.until(lambda: fleet.sender("assist"))
+        fleet.until(lambda: len(books.begun) > 20)
+        with fleet.ledger() as ledger:
+            run = next(one.run_id for one in fleet.runs() if one.kind != "assist" and one.status == "running")
+            assert ledger.runs.cancel(run, "somebody", time.time()) == "p"
+        stopped = fleet.until(fleet.ended)
+        # What was under way is finished, nothing else is begun, and nobody takes the rest up again.
+        counts, begun = fleet.project.counts("p"), len(books.begun)
+        assert {one.kind: one.status for one in stopped}["run"] == "stopped"
+        assert counts == {"delivered": begun, "pending": 200 - begun} and begun < 200
+        assert fleet.done()
+        begin_again(fleet)
+        fleet.until(lambda: fleet.done() and fleet.ended(), 120)
+
+    await carried_out(fleet, books := Slow(200), work)
+    assert fleet.project.counts("p") == {"delivered": 200} and books.twice() == []
+
+
+def begin_again(fleet: Fleet) -> None:
+    fleet.want("p")
+    fleet.until(lambda: any(one.status == "running" for one in fleet.runs()))

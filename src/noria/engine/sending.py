@@ -60,13 +60,15 @@ class Sender:
         return [bytes(raw) for raw in rows_of(batch.body, row.body_path)]
 
     def put_back(self, batch: OpenBatch) -> None:
-        """A batch that was claimed and is not sent after all: its records are due again."""
+        """A batch that was claimed and is not sent after all: its records are due again; where the target is at fault,
+        when that is to be tried again."""
         now, reason = self.job.clock.now(), Message("reason.put_back")
         due_at = max(now, self.not_before)
         if self.breaker.broken:
             due_at = not_its_fault(self.job.plan.options.retry, due_at)
-        failed = [Exempt(r.seq, "failed", reason, rounds=r.rounds, due_at=due_at) for r in batch.records]
-        self._close(batch, "failed", None, failed, 0)
+        state = "failed" if due_at > now else "pending"
+        again = [Exempt(r.seq, state, reason, rounds=r.rounds, due_at=due_at) for r in batch.records]
+        self._close(batch, "failed", None, again, 0)
 
     async def settle(self, batch: OpenBatch) -> None:
         """A batch whose outcome is unknown: ask the target, or send it again under the same key, or as the plan's
@@ -420,7 +422,8 @@ class Sender:
                 named = [ids[one.seq] for one in those]
                 self.job.workspace.observer.noted(self.job.plan.key, state, named, those[0].reason)
         for one in failed:
-            setattr(counts, one.state, getattr(counts, one.state) + 1)
+            if one.state != "pending":
+                setattr(counts, one.state, getattr(counts, one.state) + 1)
         self.job.moved()
 
 
