@@ -30,6 +30,10 @@ KINDS = (
 )
 
 
+# Where tokens are given out: a fault that names no path leaves that alone.
+_TOKENS = ("/oauth2/", "/gettoken", "/auth/", "/getAccessToken", "AuthService", "/v2/oauth")
+
+
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One fault. `times`: how often it strikes (null: until cleared); `skip`: matching requests let through first;
     `every`: strikes every n-th matching request only. Times in seconds."""
@@ -52,12 +56,34 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     met: int = 0
 
 
+def _throttled(fault: Fault) -> web.Response:
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    return web.json_response({"code": 429, "message": "too many requests"}, status=429, headers=headers)
+
+
+def _business(fault: Fault) -> web.Response:
+    return web.json_response({"code": fault.code, "message": fault.message, "data": None})
+
+
+def _denied(fault: Fault) -> web.Response:
+    denied = {
+        "error": "access_denied",
+        "error_description": "The resource owner or authorization server denied the request.",
+        "message": "access_denied",
+    }
+    return web.json_response(denied, status=fault.answer_as)
+
+
 @dataclass
 class Faults:
-    """The faults in force."""
+    """The faults in force. `expire` makes every token that was given out invalid; the others are the answers of the
+    vendor to requests beyond its limits, that it refuses, and with a token that is no longer valid."""
 
     active: list[Fault] = field(default_factory=list)
     expire: Callable[[], None] = lambda: None
+    throttled: Callable[[Fault], web.Response] = _throttled
+    business: Callable[[Fault], web.Response] = _business
+    denied: Callable[[Fault], web.Response] = _denied
 
     def add(self, raw: Any) -> None:
         """Put faults in force; raises `ValueError` for an unknown kind or key."""
@@ -85,7 +111,7 @@ class Faults:
     def _meets(fault: Fault, path: str, body: bytes) -> bool:
         if fault.path:
             return path.startswith(fault.path)
-        return "/oauth2/" not in path
+        return not any(part in path for part in _TOKENS)
 
     def middleware(self) -> Any:
         """The aiohttp middleware that applies the faults which any server can have."""
@@ -119,8 +145,7 @@ class Faults:
     async def _answer(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
         match fault.kind:
             case "throttle":
-                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                return web.json_response({"code": 429, "message": "too many requests"}, status=429, headers=headers)
+                return self.throttled(fault)
             case "status":
                 return web.Response(status=fault.status, text=fault.body)
             case "html":
@@ -130,15 +155,10 @@ class Faults:
             case "empty":
                 return web.Response(body=b"", content_type="application/json")
             case "business":
-                return web.json_response({"code": fault.code, "message": fault.message, "data": None})
+                return self.business(fault)
             case "expire":
                 self.expire()
-                denied = {
-                    "error": "access_denied",
-                    "error_description": "The resource owner or authorization server denied the request.",
-                    "message": "access_denied",
-                }
-                return web.json_response(denied, status=fault.answer_as)
+                return self.denied(fault)
             case "after_status":
                 await handler(request)
                 return web.Response(status=fault.status, text=fault.body)

@@ -6,6 +6,7 @@ an expired token answers HTTP 401, `count` above 500 is refused, both ends of a 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -18,7 +19,7 @@ import msgspec
 from aiohttp import web
 
 from noria.simulators.faults import Faults
-from noria.simulators.okki_data import Account, Money
+from noria.simulators.okki_data import Account, Money, make_account
 from noria.simulators.okki_motion import Motion, Mover, shown_time
 
 SCOPES = (
@@ -389,3 +390,33 @@ def _bound(text: str | None, end: bool) -> str:
     if text is None:
         return "9999" if end else ""
     return text if len(text) > 10 else text + (" 23:59:59" if end else " 00:00:00")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the program `okki` takes."""
+    counts = {"users": 50, "departments": 8, "companies": 0, "orders": 0, "leads": 0, "invalid": 0}
+    for name, default in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--shape", choices=("okki", "article"), default="okki", help="the vendor's API or the article's"
+    )
+    parser.add_argument("--client-id", default="demo-client")
+    parser.add_argument("--client-secret", default="demo-secret")
+    parser.add_argument("--token", default="demo-token", help="the fixed token of --shape article")
+    parser.add_argument("--token-seconds", type=float, default=28800, help="how long a token lives")
+    parser.add_argument("--no-expires-in", action="store_true", help="leave expires_in out of token replies")
+
+
+def from_arguments(chosen: argparse.Namespace) -> Okki:
+    """The account that the arguments describe."""
+    names = ("users", "departments", "companies", "orders", "leads", "invalid")
+    return Okki(
+        make_account(chosen.seed, **{name: getattr(chosen, name) for name in names}),
+        client_id=chosen.client_id,
+        client_secret=chosen.client_secret,
+        token_seconds=chosen.token_seconds,
+        expires_in=not chosen.no_expires_in,
+        article=chosen.shape == "article",
+        token=chosen.token,
+    )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
 import hmac
@@ -168,3 +169,15 @@ async def _body(request: web.Request) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the program `robots` takes."""
+    parser.add_argument("--token", default="demo0123456789", help="of every robot")
+    parser.add_argument("--secret", default="SECdemo0123456789", help="what messages must be signed with")
+    parser.add_argument("--bearer", default="", help="what the webhook wants to see")
+
+
+def from_arguments(chosen: argparse.Namespace) -> Robots:
+    """The robots that the arguments describe."""
+    return Robots(token=chosen.token, secret=chosen.secret, bearer=chosen.bearer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import json
@@ -168,3 +169,21 @@ def _rows(body: Any) -> list[Any] | None:
         if isinstance(only, list):
             return only
     return [body]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the program `sink` takes."""
+    parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--no-keys", action="store_true", help="ignore idempotency keys")
+    parser.add_argument("--no-results", action="store_true", help="answer without a result a row")
+    parser.add_argument("--id-field", default="", help="the field that holds a row's id")
+
+
+def from_arguments(chosen: argparse.Namespace) -> Sink:
+    """The target that the arguments describe."""
+    return Sink(
+        keys=not chosen.no_keys,
+        results=not chosen.no_results,
+        latency=chosen.latency_ms / 1000,
+        id_field=chosen.id_field,
+    )
