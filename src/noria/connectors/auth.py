@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,24 +16,27 @@ from noria.connectors.failures import Failure
 from noria.connectors.settings import Auth
 from noria.messages import Message
 from noria.metadata.clock import Clock
+from noria.metadata.paths import at
 from noria.metadata.secrets import Redactor
 
 if TYPE_CHECKING:
-    from noria.connectors.transport import Transport
+    from noria.connectors.transport import Request, Transport
 
 # A token is renewed this long before it runs out, or after nine tenths of a short life.
 _MARGIN_SECONDS = 60.0
+# Where answers say why a token is not given out.
+_SAID = ("error", "error_description", "errcode", "errmsg", "code", "message", "msg")
 
 
 class Authentication(Protocol):
     """`token` makes sure that one is at hand and gives it; `renew` forgets a refused one, when another can be had;
-    `apply` gives the headers and query parameters of a request."""
+    `dress` gives a request as it leaves at a time (epoch seconds): with the token, or signed."""
 
     async def token(self, transport: Transport) -> str | None: ...
 
     def renew(self, refused: str | None) -> bool: ...
 
-    def apply(self) -> tuple[dict[str, str], dict[str, str]]: ...
+    def dress(self, request: Request, now: float) -> Request: ...
 
 
 class Fixed:
@@ -57,19 +63,34 @@ class Fixed:
         """There is no other."""
         return False
 
-    def apply(self) -> tuple[dict[str, str], dict[str, str]]:
+    def dress(self, request: Request, now: float) -> Request:
         """The same for every request."""
-        return self._headers, self._params
+        return with_added(request, self._headers, self._params)
 
 
-class ClientCredentials:
-    """OAuth 2.0 client credentials: one token for all requests of the connection, fetched by one of them."""
+def with_added(
+    request: Request, headers: Mapping[str, str], params: Mapping[str, Any] = MappingProxyType({})
+) -> Request:
+    """A request with further headers and query parameters; headers that it has itself go first."""
+    return replace(request, headers={**headers, **request.headers}, params={**request.params, **params})
 
-    def __init__(self, auth: Auth, redactor: Redactor, clock: Clock) -> None:
-        self.auth = auth
+
+@dataclass(frozen=True)
+class Token:
+    """A token that was given out: its text, and for how many seconds it holds, where that is known."""
+
+    text: str
+    seconds: float | None
+
+
+class Fetched:
+    """One token for all requests of a connection, fetched by one of them. Who uses it says how it is asked for."""
+
+    def __init__(self, redactor: Redactor, clock: Clock, lifetime: float) -> None:
+        """`lifetime`: how many seconds a token holds where its answer names none."""
         self.redactor = redactor
         self.clock = clock
-        self._body: str = auth.body
+        self.lifetime = lifetime
         self._token: str | None = None
         self._expires = 0.0
         self._fetching = asyncio.Lock()
@@ -88,71 +109,61 @@ class ClientCredentials:
             self._token = None
         return True
 
-    def apply(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The bearer header."""
-        return {"Authorization": f"Bearer {self._token}"}, {}
+    def dress(self, request: Request, now: float) -> Request:
+        """The bearer header, unless who uses it says otherwise."""
+        return with_added(request, {"Authorization": f"Bearer {self._token}"})
+
+    async def asked(self, transport: Transport) -> Token:
+        """A new token; raises `Failure`."""
+        raise NotImplementedError
 
     async def _fetch(self, transport: Transport) -> None:
-        bodies = ("json", "form") if self._body == "auto" else (self._body,)
-        for body in bodies:
-            try:
-                await self._ask(transport, body)
-            except Failure as failure:
-                # Documents differ on the body's format: one that can't be read is tried again in the other.
-                unread = failure.status == 415 or b"invalid_request" in (failure.answer or b"")
-                if body == bodies[-1] or not unread:
-                    raise
-            else:
-                self._body = body
-                return
-
-    async def _ask(self, transport: Transport, format_: str) -> None:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self.auth.client_id,
-            "client_secret": self.auth.client_secret,
-        }
-        if self.auth.scope:
-            form["scope"] = self.auth.scope
-        if format_ == "json":
-            body, content_type = msgspec.json.encode(form), "application/json"
-        else:
-            body, content_type = urlencode(form).encode(), "application/x-www-form-urlencoded"
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
-        url = transport.url(self.auth.token_url)
-        try:
-            answer = await transport.raw("POST", url, body=body, headers=headers, writes=False)
-        except Failure as failure:
-            if failure.status in (400, 401, 403):
-                raise self._refused(failure.answer or b"", failure) from failure
-            raise
-        try:
-            reply = msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
-            raise transport.not_json(answer, writes=False) from None
-        token = reply.get("access_token") if isinstance(reply, dict) else None
-        if not isinstance(token, str) or not token:
-            raise self._refused(answer.body, None)
-        self.redactor.hide(token)
-        lifetime = reply.get("expires_in")
-        try:
-            seconds = float(lifetime) if lifetime is not None else float(self.auth.expires_in)
-        except (TypeError, ValueError):
-            seconds = float(self.auth.expires_in)
-        self._token = token
+        token = await self.asked(transport)
+        self.redactor.hide(token.text)
+        seconds = self.lifetime if token.seconds is None else token.seconds
+        self._token = token.text
         self._expires = self.clock.steady() + max(seconds - _MARGIN_SECONDS, seconds * 0.9)
 
-    def _refused(self, body: bytes, failure: Failure | None) -> Failure:
+    async def reply(
+        self, transport: Transport, method: str, path: str, form: Mapping[str, Any], format_: str = "json"
+    ) -> Any:
+        """What the server answers to a request for a token, decoded; raises `Failure`. `format_` of the body: json or
+        form; with GET the parameters go into the query."""
+        body, headers = None, {"Accept": "application/json"}
+        if method == "GET":
+            url = transport.url(path, form)
+        else:
+            url = transport.url(path)
+            body, headers["Content-Type"] = encoded(form, format_)
+        try:
+            answer = await transport.raw(method, url, body=body, headers=headers, writes=False)
+        except Failure as failure:
+            if failure.status in (400, 401, 403):
+                raise self.refused(failure.answer or b"", failure) from failure
+            raise
+        try:
+            return msgspec.json.decode(answer.body)
+        except msgspec.DecodeError:
+            raise transport.not_json(answer, writes=False) from None
+
+    def token_in(self, reply: Any, path: str, seconds_path: str) -> Token:
+        """The token in an answer; raises `Failure` where there is none."""
+        text = at(reply, path)
+        if not isinstance(text, str) or not text:
+            raise self.refused(msgspec.json.encode(reply), None)
+        try:
+            seconds = float(at(reply, seconds_path))
+        except (TypeError, ValueError):
+            return Token(text, None)
+        return Token(text, seconds)
+
+    def refused(self, body: bytes, failure: Failure | None) -> Failure:
         """The token request was refused: say what the server said of it, never what was sent."""
         try:
             reply = msgspec.json.decode(body)
         except msgspec.DecodeError:
             reply = {}
-        words = (
-            [str(reply[key]) for key in ("error", "error_description", "message") if reply.get(key)]
-            if isinstance(reply, dict)
-            else []
-        )
+        words = [str(reply[key]) for key in _SAID if reply.get(key)] if isinstance(reply, dict) else []
         said = self.redactor.clean(" · ".join(dict.fromkeys(words)))[:300]
         return Failure(
             "auth",
@@ -163,8 +174,72 @@ class ClientCredentials:
         )
 
 
+class ClientCredentials(Fetched):
+    """OAuth 2.0 client credentials."""
+
+    def __init__(self, auth: Auth, redactor: Redactor, clock: Clock) -> None:
+        super().__init__(redactor, clock, float(auth.expires_in))
+        self.auth = auth
+        self._body: str = auth.body
+
+    async def asked(self, transport: Transport) -> Token:
+        """Of the token endpoint, in the format of the body that it reads."""
+        bodies = ("json", "form") if self._body == "auto" else (self._body,)
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.auth.client_id,
+            "client_secret": self.auth.client_secret,
+        }
+        if self.auth.scope:
+            form["scope"] = self.auth.scope
+        for body in bodies:
+            try:
+                reply = await self.reply(transport, "POST", self.auth.token_url, form, body)
+            except Failure as failure:
+                # Documents differ on the body's format: one that can't be read is tried again in the other.
+                unread = failure.status == 415 or b"invalid_request" in (failure.answer or b"")
+                if body == bodies[-1] or not unread:
+                    raise
+            else:
+                self._body = body
+                break
+        return self.token_in(reply, "access_token", "expires_in")
+
+
+class Declared(Fetched):
+    """A token that is asked for, and sent along, as the connection's settings say."""
+
+    def __init__(self, auth: Auth, redactor: Redactor, clock: Clock) -> None:
+        super().__init__(redactor, clock, float(auth.expires_in))
+        self.auth = auth
+
+    async def asked(self, transport: Transport) -> Token:
+        """With the declared parameters."""
+        auth = self.auth
+        format_ = "form" if auth.body == "form" else "json"
+        reply = await self.reply(transport, auth.token_method, auth.token_url, auth.request, format_)
+        return self.token_in(reply, auth.token_path, auth.expires_path)
+
+    def dress(self, request: Request, now: float) -> Request:
+        """In the declared header or query parameter; as a bearer token where neither is declared."""
+        if self.auth.sent_in == "query":
+            return with_added(request, {}, {self.auth.name: self._token})
+        if self.auth.sent_in == "header":
+            return with_added(request, {self.auth.name: str(self._token)})
+        return super().dress(request, now)
+
+
+def encoded(form: Mapping[str, Any], format_: str) -> tuple[bytes, str]:
+    """Parameters as a body, and its content type."""
+    if format_ == "json":
+        return msgspec.json.encode(form), "application/json"
+    return urlencode(form).encode(), "application/x-www-form-urlencoded"
+
+
 def authentication_for(auth: Auth, redactor: Redactor, clock: Clock) -> Authentication:
     """The authentication that a connection's `auth` table describes."""
     if auth.type == "oauth2":
         return ClientCredentials(auth, redactor, clock)
+    if auth.type == "token":
+        return Declared(auth, redactor, clock)
     return Fixed(auth)

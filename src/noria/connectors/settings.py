@@ -17,7 +17,7 @@ class Auth(msgspec.Struct, kw_only=True):
     """How requests prove who they are."""
 
     type: Annotated[
-        Literal["none", "bearer", "basic", "header", "query", "oauth2"], Meta(description="认证方式 | kind")
+        Literal["none", "bearer", "basic", "header", "query", "oauth2", "token"], Meta(description="认证方式 | kind")
     ] = "none"
     token: Annotated[str, Meta(description="bearer：令牌 | the token")] = ""
     expires: Annotated[
@@ -28,17 +28,37 @@ class Auth(msgspec.Struct, kw_only=True):
     ] = ""
     username: Annotated[str, Meta(description="basic：用户名 | user")] = ""
     password: Annotated[str, Meta(description="basic：密码 | password")] = ""
-    name: Annotated[str, Meta(description="header、query：名称 | name of the header or parameter")] = ""
+    name: Annotated[
+        str, Meta(description="header、query、token：请求头或参数的名称 | name of the header or parameter")
+    ] = ""
     value: Annotated[str, Meta(description="header、query：值 | its value")] = ""
-    token_url: Annotated[str, Meta(description="oauth2：取令牌的地址 | where tokens are given out")] = ""
+    token_url: Annotated[str, Meta(description="oauth2、token：取令牌的地址 | where tokens are given out")] = ""
+    token_method: Annotated[
+        Literal["GET", "POST"], Meta(description="token：取令牌的方法 | method of the token request")
+    ] = "POST"  # noqa: S105 - a method
+    request: Annotated[
+        dict[str, Any],
+        Meta(description="token：取令牌的参数，密钥写 env:名称 | parameters of the token request; secrets as env:NAME"),
+    ] = msgspec.field(default_factory=dict)
+    token_path: Annotated[str, Meta(description="token：令牌在回答中的路径 | where the answer has the token")] = (
+        "access_token"  # noqa: S105 - a path
+    )
+    expires_path: Annotated[
+        str, Meta(description="token：有效秒数在回答中的路径 | where the answer says how many seconds it holds")
+    ] = "expires_in"
+    sent_in: Annotated[
+        Literal["bearer", "header", "query"],
+        Meta(description="token：放在哪里发送 | where it is sent: Authorization, another header, or the query"),
+    ] = "bearer"
     client_id: Annotated[str, Meta(description="oauth2")] = ""
     client_secret: Annotated[str, Meta(description="oauth2")] = ""
     scope: Annotated[str, Meta(description="oauth2：范围 | scopes, separated by blanks")] = ""
     body: Annotated[
-        Literal["auto", "form", "json"], Meta(description="oauth2：请求体格式 | body of the token request")
+        Literal["auto", "form", "json"],
+        Meta(description="oauth2、token：请求体格式 | body of the token request"),
     ] = "form"
     expires_in: Annotated[
-        Number, Meta(description="oauth2：未返回有效期时的默认值 | lifetime where the answer names none")
+        Number, Meta(description="oauth2、token：未返回有效期时的默认值 | lifetime where the answer names none")
     ] = 3600
 
 
@@ -50,6 +70,7 @@ AUTH_NEEDS: dict[str, tuple[str, ...]] = {
     "header": ("name", "value"),
     "query": ("name", "value"),
     "oauth2": ("token_url", "client_id", "client_secret"),
+    "token": ("token_url",),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -27,6 +27,18 @@ ANSWER_KEPT = 1024 * 1024
 # What a body is sent as, unless the connection says otherwise.
 JSON = "application/json; charset=utf-8"
 _SHOWN = 160
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request before it leaves: its query and its body, to which `dress` of an authentication adds what proves who
+    sends it."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any]
+    body: bytes | None
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,11 @@ class Transport:
         authentication: Authentication,
         redactor: Redactor,
         clock: Clock,
+        hosts: Iterable[str] = (),
     ) -> None:
         self.base_url = base_url.rstrip("/")
+        # Addresses of the same system on other hosts, which requests may go to.
+        self._hosts = {urlsplit(one)[:2] for one in (base_url, *hosts)}
         self.gate = gate
         self.clock = clock
         self.redactor = redactor
@@ -78,7 +93,7 @@ class Transport:
     def url(self, path: str, params: Mapping[str, Any] | None = None) -> URL:
         """An address under the base URL (or an absolute one of the same host), with its query."""
         if path.startswith(("http://", "https://")):
-            if urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
+            if urlsplit(path)[:2] not in self._hosts:
                 raise Failure("permanent", Message("http.other_host", {"url": self.redactor.clean(path)}))
             url = URL(path)
         else:
@@ -124,12 +139,11 @@ class Transport:
         before: Callable[[], None],
     ) -> Answer:
         await self.authentication.token(self)
-        own_headers, own_params = self.authentication.apply()
-        sent_headers = {**self._headers, **own_headers, **(headers or {})}
-        if body is not None:
-            sent_headers.setdefault("Content-Type", self.content_type)
-        url = self.url(path, {**(params or {}), **own_params})
-        return await self.raw(method, url, body=body, headers=sent_headers, writes=writes, before=before)
+        request = Request(method, path, params or {}, body, {**self._headers, **(headers or {})})
+        shown = self.redactor.clean(f"{method} {self.url(path, request.params).human_repr()}")
+        return await self._held(
+            self.url(path).path, shown, writes, before, lambda: self.authentication.dress(request, self.clock.now())
+        )
 
     async def raw(
         self,
@@ -142,24 +156,24 @@ class Transport:
         before: Callable[[], None] = lambda: None,
     ) -> Answer:
         """One request as it is, without authentication; raises `Failure`."""
-        request = self.redactor.clean(f"{method} {url.human_repr()}")
+        request = Request(method, str(url), {}, body, headers)
+        shown = self.redactor.clean(f"{method} {url.human_repr()}")
+        return await self._held(url.path, shown, writes, before, lambda: request)
+
+    async def _held(
+        self, place: str, shown: str, writes: bool, before: Callable[[], None], made: Callable[[], Request]
+    ) -> Answer:
+        """One request, once there is a place for it. `made` gives it then: a signature holds for a short time."""
         try:
-            return await self._placed(method, url, body, headers, request, writes, before)
+            return await self._placed(place, shown, writes, before, made)
         except Held as held:
             message = Message("http.held", {"seconds": round(held.seconds)})
-            raise Failure("throttled", message, retry_after=held.seconds, request=request) from None
+            raise Failure("throttled", message, retry_after=held.seconds, request=shown) from None
 
     async def _placed(
-        self,
-        method: str,
-        url: URL,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        request: str,
-        writes: bool,
-        before: Callable[[], None],
+        self, place: str, shown: str, writes: bool, before: Callable[[], None], made: Callable[[], Request]
     ) -> Answer:
-        async with self.gate.place(url.path):
+        async with self.gate.place(place):
             if self._session is None:
                 self._session = aiohttp.ClientSession(
                     timeout=self._timeout,
@@ -169,18 +183,23 @@ class Transport:
                 # By itself aiohttp sends a PUT or DELETE once more when a connection is lost, unseen by the ledger.
                 self._session._retry_connection = False
             before()
+            request = made()
+            headers = dict(request.headers)
+            if request.body is not None:
+                headers.setdefault("Content-Type", self.content_type)
+            url = self.url(request.path, request.params)
             self.requests += 1
             started = time.perf_counter()
             try:
                 async with self._session.request(
-                    method, url, data=body, headers=headers, allow_redirects=not writes
+                    request.method, url, data=request.body, headers=headers, allow_redirects=not writes
                 ) as response:
                     content = await response.read()
             except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
-                raise self._broken(error, request, writes) from error
+                raise self._broken(error, shown, writes) from error
         if response.status < 300:
-            return Answer(response.status, response.headers, content, request, time.perf_counter() - started)
-        raise self._refused(response.status, response.headers, content, request, writes)
+            return Answer(response.status, response.headers, content, shown, time.perf_counter() - started)
+        raise self._refused(response.status, response.headers, content, shown, writes)
 
     def _broken(self, error: Exception, request: str, writes: bool) -> Failure:
         """A request that got no whole answer."""

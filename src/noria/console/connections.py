@@ -35,6 +35,12 @@ from noria.metadata.secrets import is_reference, is_secret_key, literal_secrets,
 
 # Where a connector is described by its settings, these come first with what every connection has.
 _DESCRIBING = "auth.type envelope.records envelope.code envelope.message paging.type".split()
+# What a kind of authentication can be told besides what it needs.
+_ALSO_OF_AUTH = {
+    "basic": ("password",),
+    "oauth2": ("scope", "body", "expires_in"),
+    "token": ("token_method", "request", "body", "token_path", "expires_path", "expires_in", "sent_in", "name"),
+}
 # What stands in the field of a secret that is set: it isn't shown.
 _KEPT = ""
 
@@ -282,8 +288,7 @@ def _matters(form: Form, place: str) -> bool:
     if group != "auth" or name == "type":
         return True
     kind = str(_at(form.table, "auth.type") or "none")
-    wanted = {"basic": ("password",), "oauth2": ("scope", "body", "expires_in")}.get(kind, ())
-    return name in (*AUTH_NEEDS.get(kind, ()), *wanted)
+    return name in (*AUTH_NEEDS.get(kind, ()), *_ALSO_OF_AUTH.get(kind, ()))
 
 
 def _comes_first(form: Form, one: Field) -> bool:

@@ -19,7 +19,7 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 # Settings whose names contain such a word but hold a place, a name or a duration, not a secret.
-_NOT_SECRET = re.compile(r"(_url|_path|_param|_field|_header|_seconds|_type|_body|_ttl|_in)$", re.IGNORECASE)
+_NOT_SECRET = re.compile(r"(_url|_path|_method|_param|_field|_header|_seconds|_type|_body|_ttl|_in)$", re.IGNORECASE)
 _REFERENCE = re.compile(r"^(env|file):(.+)$", re.DOTALL)
 _MASK = "***"
 
