@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from noria.connectors.auth import authentication_for
-from noria.connectors.declaration import Connector
+from noria.connectors.declaration import Connector, Listed
+from noria.connectors.envelope import judge_of
 from noria.connectors.limits import Gate, Places
 from noria.connectors.registry import connector_named
-from noria.connectors.settings import HttpSettings
 from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Transport
@@ -31,26 +32,28 @@ class Connection:
         self,
         name: str,
         connector: Connector,
-        settings: HttpSettings,
+        own: Any,
         redactor: Redactor,
         clock: Clock,
         places: Places | None = None,
     ) -> None:
         self.name = name
         self.connector = connector
-        self.settings = settings
+        self.settings = settings = connector.to_http(own)
         self.zone = zone(settings.timezone)
         self.transport = Transport(
             settings.base_url,
             headers=settings.headers,
             limits=settings.limits,
             gate=Gate(name, settings.limits, clock, places),
-            authentication=authentication_for(settings.auth, redactor, clock),
+            authentication=connector.authenticate(own, settings, redactor, clock),
             redactor=redactor,
             clock=clock,
+            hosts=connector.hosts(own),
+            judge=judge_of(settings.envelope),
         )
 
-    def source(self, metadata: Metadata, build: BuildRequest) -> Source:
+    def source(self, metadata: Metadata, build: BuildRequest) -> Listed:
         """A plan's list on this system; `build` makes the request of a page."""
         return self.connector.source(self.transport, self.settings, metadata, build)
 
@@ -59,8 +62,9 @@ class Connection:
         endpoint = self.connector.endpoint(api)
         return endpoint.split if endpoint is not None else None
 
-    def target(self, plan: Plan) -> Target | None:
-        """The plan's way into this system; None for 写入空操作 without an endpoint, which writes nothing outside."""
+    def target(self, plan: Plan, apart: Mapping[str, Any] = MappingProxyType({})) -> Target | None:
+        """The plan's way into this system; None for 写入空操作 without an endpoint, which writes nothing outside.
+        `apart`: what is said once in a request, where the connector sends that apart from the rows."""
         metadata, options = plan.target.metadata, plan.options
         api = metadata.api
         if api == EMPTY_OPERATION:
@@ -80,6 +84,7 @@ class Connection:
             method=metadata.method,
             batch_size=size,
             batch_key=operation.rowsKey if operation is not None and batches else None,
+            options=apart,
         )
 
     def listing(self) -> Source | None:
@@ -128,7 +133,7 @@ def open_connection(
     problems = [problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"]
     if problems:
         raise InvalidDocument(problems)
-    return Connection(name, connector, connector.settings(resolved), redactor, clock or SystemClock(), places)
+    return Connection(name, connector, connector.own(resolved), redactor, clock or SystemClock(), places)
 
 
 def merged(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from noria.connectors.settings import HttpSettings
+from noria.connectors.auth import Authentication, authentication_for
+from noria.connectors.details import Detailed
+from noria.connectors.settings import HttpSettings, Paging, Write
 from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Transport
 from noria.messages import Message
+from noria.metadata.clock import Clock
 from noria.metadata.documents import EMPTY_OPERATION, Metadata
 from noria.metadata.errors import Problem
 from noria.metadata.plan import Split
-from noria.metadata.secrets import is_reference
+from noria.metadata.secrets import Redactor, is_reference
 from noria.metadata.times import zone
 from noria.metadata.validation import BLANK, is_web_address, nearest, problems_in, shown
 
 
+class Detail(msgspec.Struct, frozen=True, kw_only=True):
+    """A call for each row of a list that gives the whole record. `param`: takes the row's id, which is at `value` in
+    the row (empty: the row is the id); `records`: where the answer has the record; `gone`: codes that mean that there
+    is none any more."""
+
+    api: str
+    param: str
+    method: str = "POST"
+    value: str = ""
+    records: str = ""
+    gone: tuple[int | str, ...] = ()
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """An operation of a system. `reads`: "array" or "list" when it lists records; `parameters`: name to type; `split`:
-    in which parts its list is read, where it shows no more at once."""
+    in which parts its list is read, where it shows no more at once. `records`, `total`, `paging`, `write`: where it is
+    otherwise than elsewhere in the system. `list`: the list that is asked for instead, where this gives one record
+    only, and `detail`: what is then asked for each of its rows. `id`, `number`: of its records."""
 
     path: str
     method: str
@@ -31,11 +50,30 @@ class Endpoint(msgspec.Struct, frozen=True):
     parameters: dict[str, str] = msgspec.field(default_factory=dict)
     reads: str = ""
     split: Split | None = None
+    records: str = ""
+    total: str = ""
+    paging: Paging | None = None
+    write: Write | None = None
+    list: str = ""
+    detail: Detail | None = None
+    id: str = ""
+    number: str = ""
+
+
+# A list as it is read.
+Listed = Source | Detailed
+
+
+def _authenticated(own: Any, settings: HttpSettings, redactor: Redactor, clock: Clock) -> Authentication:
+    return authentication_for(settings.auth, redactor, clock)
 
 
 @dataclass(frozen=True)
 class Connector:
-    """A vendor, declared. `to_http` turns its own settings into those of the HTTP machinery."""
+    """A vendor, declared. `to_http` turns its own settings into those of the HTTP machinery; `authenticate` says how
+    requests prove who sends them, where that is more than settings can say; `hosts`: further addresses of the system.
+    `source`, `target`: how it is read and written, where its answers or bodies are of a form of their own;
+    `options_apart`: what a target's `otherRequest` has is no part of a row, but said once in a request."""
 
     name: str
     title: tuple[str, str]
@@ -48,6 +86,11 @@ class Connector:
     inside: bool = False  # reads and writes nothing outside
     upserts: bool = False  # a write with a known id changes that record and makes no other
     strict_parameters: Callable[[HttpSettings], bool] = field(default=lambda settings: False)
+    authenticate: Callable[[Any, HttpSettings, Redactor, Clock], Authentication] = _authenticated
+    hosts: Callable[[Any], tuple[str, ...]] = field(default=lambda own: ())
+    source_type: type[Source] = Source
+    target_type: type[Target] = Target
+    options_apart: bool = False
 
     def problems(self, name: str, table: dict[str, Any], path: str) -> list[Problem]:
         """What is wrong with a connection's table."""
@@ -58,36 +101,47 @@ class Connector:
         common = [] if self.inside else _common_problems(settings, path)
         return [*found, *common, *self.check(settings, name, path)]
 
+    def own(self, table: dict[str, Any]) -> Any:
+        """A checked table as the connector's own settings."""
+        return msgspec.convert(table, self.settings_type)
+
     def settings(self, table: dict[str, Any]) -> HttpSettings:
         """A checked table as the HTTP machinery's settings."""
-        return self.to_http(msgspec.convert(table, self.settings_type))
+        return self.to_http(self.own(table))
 
     def endpoint(self, path: str) -> Endpoint | None:
-        """The endpoint of that path that reads, else any of that path."""
-        same = [endpoint for endpoint in self.endpoints if endpoint.path == path]
-        return next((endpoint for endpoint in same if endpoint.method == "GET"), same[0] if same else None)
+        """The endpoint of that path that reads, else any of that path; a first stroke and capitals don't matter."""
+        wanted = _plain(path)
+        same = [endpoint for endpoint in self.endpoints if _plain(endpoint.path) == wanted]
+        reading = [one for one in same if one.reads] or [one for one in same if one.method == "GET"] or same
+        return reading[0] if reading else None
 
-    def source(self, transport: Transport, settings: HttpSettings, metadata: Metadata, build: BuildRequest) -> Source:
+    def source(self, transport: Transport, settings: HttpSettings, metadata: Metadata, build: BuildRequest) -> Listed:
         """A plan's list on this system; `build` makes the request of a page."""
         endpoint = self.endpoint(metadata.api)
         parameters = None
-        if endpoint is not None and self.strict_parameters(settings):
-            parameters = frozenset(endpoint.parameters)
-        if self.paged_by:
+        if endpoint is not None:
+            if self.strict_parameters(settings):
+                parameters = frozenset(endpoint.parameters)
+            settings = _as_declared(settings, endpoint)
+            method = endpoint.method if endpoint.list else metadata.method
+            metadata = msgspec.structs.replace(metadata, api=endpoint.list or endpoint.path, method=method)
+        if self.paged_by and (endpoint is None or endpoint.paging is None):
             asked = {item.field for item in metadata.items()}
             pages = self.paged_by in (endpoint.parameters if endpoint else asked)
             if not pages:
                 paging = msgspec.structs.replace(settings.paging, type="none", size_param="")
                 settings = msgspec.structs.replace(settings, paging=paging)
-        return Source(
+        made = self.source_type(
             transport,
             settings,
             metadata,
             build,
-            method=metadata.method or (endpoint.method if endpoint else None),
+            method=endpoint.method if endpoint else None,
             parameters=parameters,
             auth_codes=self.auth_codes,
         )
+        return Detailed(made, endpoint.detail) if endpoint is not None and endpoint.detail is not None else made
 
     def target(
         self,
@@ -98,12 +152,24 @@ class Connector:
         method: str | None,
         batch_size: int | None,
         batch_key: str | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> Target:
-        """A plan's way into this system. `batch_key`: the array's key in the body, where the plan says so."""
+        """A plan's way into this system. `batch_key`: the array's key in the body, where the plan says so; `options`:
+        what is said once in a request, where the connector sends these apart from the rows."""
+        endpoint = self.endpoint(api)
+        if endpoint is not None and endpoint.write is not None:
+            settings = msgspec.structs.replace(settings, write=endpoint.write)
         if batch_key is not None:
             write = msgspec.structs.replace(settings.write, batch_key=batch_key)
             settings = msgspec.structs.replace(settings, write=write)
-        return Target(transport, settings, api=api, method=method, batch_size=batch_size)
+        return self.target_type(
+            transport,
+            settings,
+            api=endpoint.path if endpoint is not None else api,
+            method=method,
+            batch_size=batch_size,
+            options=options,
+        )
 
     def plan_problems(self, metadata: Metadata, settings: HttpSettings, base: str, side: str) -> list[Problem]:
         """What a plan asks of this system that it doesn't have."""
@@ -119,7 +185,7 @@ class Connector:
             hint = Message("valid.did_you_mean", {"name": meant}) if meant else None
             message = Message("connection.unknown_api", {"connector": self.name, "api": metadata.api})
             return [Problem(message, f"{base}.api", hint, "warning")]
-        methods = [one.method for one in self.endpoints if one.path == metadata.api]
+        methods = [one.method for one in self.endpoints if _plain(one.path) == _plain(metadata.api)]
         found = []
         if metadata.method and metadata.method.upper() not in methods:
             values = {"api": metadata.api, "expected": ", ".join(methods), "method": metadata.method}
@@ -145,6 +211,20 @@ class Connector:
                             )
                         )
         return found
+
+
+def _plain(path: str) -> str:
+    return path.strip("/").lower()
+
+
+def _as_declared(settings: HttpSettings, endpoint: Endpoint) -> HttpSettings:
+    """The settings with what is otherwise at an endpoint."""
+    envelope, paging = settings.envelope, endpoint.paging or settings.paging
+    if endpoint.records:
+        envelope = msgspec.structs.replace(envelope, records=endpoint.records)
+    if endpoint.total:
+        envelope = msgspec.structs.replace(envelope, total=endpoint.total)
+    return msgspec.structs.replace(settings, envelope=envelope, paging=paging)
 
 
 def _common_problems(settings: Any, path: str) -> list[Problem]:

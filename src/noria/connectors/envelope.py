@@ -9,7 +9,7 @@ import msgspec
 from noria.connectors.failures import Failure, Kind
 from noria.connectors.flags import says_no, says_nothing
 from noria.connectors.settings import Envelope
-from noria.connectors.transport import Answer, Transport
+from noria.connectors.transport import Answer, Judge, Transport
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at, put
 from noria.metadata.validation import shown
@@ -159,20 +159,53 @@ def refuse_code(
     said = _readable(text) if text is not None else transport.excerpt(answer.body)
     values = {"code": shown(code), "answer": transport.redactor.clean(str(said))[:300]}
     kind: Kind = "permanent"
-    if _refuses_token(answer, code, envelope, auth_codes):
+    wait = None
+    if error_word(answer) in auth_codes:
         kind = "auth"
-    elif any(same_code(code, one) for one in envelope.throttled):
-        kind = "throttled"
-    elif any(same_code(code, one) for one in envelope.doubt):
-        kind = "doubt" if writes else "transient"
+    elif (known := _kind_of(code, envelope)) is not None:
+        kind, wait = known
+        if kind == "doubt" and not writes:
+            kind = "transient"
+        if wait is not None:
+            transport.gate.hold(wait)
     raise Failure(
         kind,
         Message("http.business", values),
         status=answer.status,
+        retry_after=wait,
         answer=transport.kept(answer.body),
         request=answer.request,
         code=code,
     )
+
+
+def _kind_of(code: Any, envelope: Envelope) -> tuple[Kind, float | None] | None:
+    """How a request failed by its business code, and how long nobody is to send; None for a code of no such list."""
+    if any(same_code(code, one) for one in envelope.expired):
+        return "auth", None
+    if any(same_code(code, one) for one in envelope.throttled):
+        wait = envelope.waits.get(str(code))
+        return "throttled", None if wait is None else float(wait)
+    if any(same_code(code, one) for one in envelope.doubt):
+        return "doubt", None
+    return None
+
+
+def judge_of(envelope: Envelope) -> Judge:
+    """What the body of an answer with an error's status says, by the codes that the envelope declares. Such a request
+    was refused: nobody is in doubt of it."""
+
+    def judge(content: bytes) -> tuple[Kind, float | None] | None:
+        if not envelope.code:
+            return None
+        try:
+            raw = _step_down(_OBJECT.decode(content), envelope.code)
+        except UNREADABLE:
+            return None
+        known = _kind_of(_readable(raw), envelope) if raw is not None else None
+        return known if known is not None and known[0] != "doubt" else None
+
+    return judge
 
 
 def refuse_error_object(answer: Answer, id_paths: list[str], transport: Transport, *, deep: bool = False) -> None:
@@ -264,11 +297,6 @@ _TOLD = frozenset(("message", "msg", "errmsg", "submsg", "sub_msg", "code", "err
 _WRAPPERS = frozenset(("result", "responsestatus", "response"))
 _FAILED = frozenset(("failure", "failed", "fail", "error"))
 _DEPTH = 2
-
-
-def _refuses_token(answer: Answer, code: Any, envelope: Envelope, auth_codes: frozenset[str]) -> bool:
-    """Whether an answer says that the token is no longer valid."""
-    return any(same_code(code, one) for one in envelope.expired) or error_word(answer) in auth_codes
 
 
 def error_word(answer: Answer) -> str | None:

@@ -89,6 +89,10 @@ class Envelope(msgspec.Struct, kw_only=True):
     throttled: Annotated[list[Any], Meta(description="表示限流的业务码 | codes that mean too many requests")] = (
         msgspec.field(default_factory=lambda: [429, 42901])
     )
+    waits: Annotated[
+        dict[str, Number],
+        Meta(description="限流业务码之后等待的秒数 | how many seconds nobody sends after a code of too many requests"),
+    ] = msgspec.field(default_factory=dict)
     doubt: Annotated[
         list[Any],
         Meta(description="表示结果不明的业务码，如超时 | codes that mean nobody knows, such as a time-out behind it"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -15,7 +15,7 @@ from noria.connectors.envelope import Shape, refuse_error_object, unwrapped
 from noria.connectors.failures import Failure
 from noria.connectors.paging import Contradiction, Pager, Place, Seen
 from noria.connectors.settings import HttpSettings
-from noria.connectors.transport import Answer, Transport
+from noria.connectors.transport import Answer, Transport, web_method
 from noria.messages import Message
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.expression_tree import Macro, atoms
@@ -61,7 +61,7 @@ class Source:
         self.settings = settings
         self.metadata = metadata
         self.build = build
-        self.method = (method or metadata.method or "GET").upper()
+        self.method = web_method(metadata.method) or method or "GET"
         self.parameters = parameters
         self.auth_codes = auth_codes
         self._items = metadata.items()
@@ -110,7 +110,20 @@ class Source:
 
     async def peek(self) -> Answer:
         """The first page's answer as it came, whatever it is; raises `Failure` where there is none."""
-        return await self._send(Place())
+        return (await self._send(Place()))[0]
+
+    def sibling(self, settings: HttpSettings, api: str, method: str) -> Source:
+        """Another list of the same system, read in the same way."""
+        metadata = Metadata(api=api, method=method)
+        return type(self)(self.transport, settings, metadata, lambda _: {}, method=method, auth_codes=self.auth_codes)
+
+    async def once(self, request: dict[str, Any]) -> bytes:
+        """The one record that the answer to a request has; raises `Failure`."""
+        answer, records, _, _ = await self._renewing(lambda: self._asked(request))
+        if len(records) != 1:
+            values = {"path": self.settings.envelope.records or "$", "answer": self.transport.excerpt(answer.body)}
+            raise Failure("permanent", Message("http.no_records", values), request=answer.request)
+        return records[0]
 
     def _is_behind_the_end(self, place: Place, failure: Failure) -> bool:
         """Whether the refusal of a page says no more than that the list ended before it."""
@@ -142,16 +155,30 @@ class Source:
         return self._pager.kind in ("cursor", "link") and not self._counting
 
     async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
-        """A page's answer, taken apart; once more with a new token when it says that the token is no longer valid."""
+        """A page's answer, taken apart."""
+        return await self._renewing(lambda: self._send(place))
+
+    async def _renewing(
+        self, send: Callable[[], Awaitable[tuple[Answer, dict[str, Any]]]]
+    ) -> tuple[Answer, list[bytes], int | None, Any]:
+        """An answer, taken apart; once more with a new token when it says that the token is no longer valid."""
         used = await self.transport.authentication.token(self.transport)
-        answer = await self._send(place)
+        answer, request = await send()
         try:
-            return answer, *self._unwrapped(answer)
+            return answer, *self._unwrapped(self.read(answer, request))
         except Failure as failure:
             if failure.kind != "auth" or not await self.transport.renewed(used):
                 raise
-        answer = await self._send(place)
-        return answer, *self._unwrapped(answer)
+        answer, request = await send()
+        return answer, *self._unwrapped(self.read(answer, request))
+
+    def read(self, answer: Answer, request: dict[str, Any]) -> Answer:
+        """The answer to a request in the form that the settings describe: for vendors whose own is another."""
+        return answer
+
+    def asks(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The path and the parameters of a request: for vendors who want them in a form of their own."""
+        return self.metadata.api, request
 
     def _unwrapped(self, answer: Answer) -> tuple[list[bytes], int | None, Any]:
         envelope = self.settings.envelope
@@ -160,15 +187,18 @@ class Source:
             refuse_error_object(answer, self.metadata.id_paths(), self.transport)
         return records, total, body
 
-    async def _send(self, place: Place) -> Answer:
+    async def _send(self, place: Place) -> tuple[Answer, dict[str, Any]]:
         if self._pager.kind == "link" and place.token is not None:
-            return await self.transport.send(self.method, place.token)
+            return await self.transport.send(self.method, place.token), {}
         request = self._request(place)
         self._pager.apply(request, place)
+        return await self._asked(request)
+
+    async def _asked(self, request: dict[str, Any]) -> tuple[Answer, dict[str, Any]]:
+        path, asked = self.asks(request)
         if self.method in ("GET", "DELETE", "HEAD"):
-            return await self.transport.send(self.method, self.metadata.api, params=request)
-        body = msgspec.json.encode(request)
-        return await self.transport.send(self.method, self.metadata.api, body=body)
+            return await self.transport.send(self.method, path, params=asked), request
+        return await self.transport.send(self.method, path, body=msgspec.json.encode(asked)), request
 
     def _request(self, place: Place) -> dict[str, Any]:
         """The request's parameters; values that are null or absent are left out."""

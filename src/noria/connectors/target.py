@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from noria.connectors.envelope import (
 from noria.connectors.failures import Failure
 from noria.connectors.flags import says_no
 from noria.connectors.settings import HttpSettings
-from noria.connectors.transport import Answer, Transport
+from noria.connectors.transport import Answer, Transport, web_method
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at
 
@@ -60,12 +61,14 @@ class Target:
         api: str,
         method: str | None,
         batch_size: int | None,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.transport = transport
+        self.options = options
         self.settings = settings
         self.write = settings.write
         self.api = api
-        self.method = (method or "POST").upper()
+        self.method = web_method(method) or "POST"
         self.batch_size = batch_size or self.write.batch_size
         # How many answers showed that a row is there, and not with which content.
         self.unseen = 0
@@ -123,8 +126,12 @@ class Target:
     ) -> tuple[Answer, list[Message | None]]:
         sent = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True, before=before)
         # What it says matters more than how it is encoded: results with texts in GBK are results.
-        answer = replace(sent, body=in_utf8(sent.body))
+        answer = self.read(replace(sent, body=in_utf8(sent.body)))
         return answer, self._results(answer, rows)
+
+    def read(self, answer: Answer) -> Answer:
+        """The answer in the form that the settings describe: for vendors whose own is another."""
+        return answer
 
     def _results(self, answer: Answer, rows: Sequence[Row]) -> list[Message | None]:
         """Each row's result; a target that gives none wrote them all."""

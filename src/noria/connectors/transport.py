@@ -27,6 +27,7 @@ ANSWER_KEPT = 1024 * 1024
 # What a body is sent as, unless the connection says otherwise.
 JSON = "application/json; charset=utf-8"
 _SHOWN = 160
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Answer:
     seconds: float
 
 
+# What the code in the body of an answer says of how the request failed, and for how many seconds nobody is to send;
+# None where it says nothing.
+Judge = Callable[[bytes], tuple[Kind, float | None] | None]
+
+
 class Transport:
     """Sends requests for one connection. Use as an async context manager."""
 
@@ -66,6 +72,7 @@ class Transport:
         redactor: Redactor,
         clock: Clock,
         hosts: Iterable[str] = (),
+        judge: Judge = lambda content: None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         # Addresses of the same system on other hosts, which requests may go to.
@@ -74,6 +81,7 @@ class Transport:
         self.clock = clock
         self.redactor = redactor
         self.authentication = authentication
+        self.judge = judge
         self.requests = 0
         self._headers = dict(headers)
         self._timeout = aiohttp.ClientTimeout(total=float(limits.timeout) or None, sock_connect=30)
@@ -216,7 +224,12 @@ class Transport:
         """An answer whose status is not 2xx, classed."""
         wait = self._retry_after(headers.get("Retry-After"))
         kind: Kind
-        if status == 429 or (status == 503 and wait is not None):
+        judged = self.judge(content)
+        if judged is not None:
+            kind, wait = judged[0], wait if wait is not None else judged[1]
+            if kind == "throttled":
+                self.gate.hold(wait if wait is not None else 1.0)
+        elif status == 429 or (status == 503 and wait is not None):
             kind = "throttled"
             self.gate.hold(wait if wait is not None else 1.0)
         elif status == 401:
@@ -268,6 +281,12 @@ class Transport:
             answer=self.kept(answer.body),
             request=answer.request,
         )
+
+
+def web_method(method: str | None) -> str | None:
+    """A plan's method where it is one of HTTP; the platform writes QUERY and EXECUTE for what its adapters know."""
+    found = (method or "").strip().upper()
+    return found if found in _METHODS else None
 
 
 def _query_text(value: Any) -> str:

@@ -19,6 +19,7 @@ from noria.engine.job import PIECE, Job
 from noria.engine.partitions import split_of
 from noria.engine.parts import PartReader
 from noria.engine.sending import DOUBTED, Sender
+from noria.engine.targets import target_of
 from noria.ledger.reasons import stored
 from noria.mapping import grouping_of
 from noria.monitoring.progress import Counts
@@ -90,7 +91,7 @@ class _Assisting:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.shares = job.workspace.ledger.shares
-        target, split = job.target.target(job.plan), split_of(job.workspace, job.plan)
+        target, split = target_of(job.workspace, job.plan), split_of(job.workspace, job.plan)
         self.sender = _Assistant(job, target) if target is not None else None
         self.reader = PartReader(job, split) if split is not None else None
         self.sending: set[asyncio.Task[None]] = set()

@@ -16,6 +16,7 @@ from noria.connectors.settings import Write
 from noria.connectors.source import SourcePage
 from noria.connectors.target import Row
 from noria.engine.answers import decoded, rules_of
+from noria.engine.targets import target_of
 from noria.engine.workspace import Workspace
 from noria.ledger.delivery import Delivery
 from noria.ledger.records import rows_of
@@ -149,7 +150,7 @@ class CallbackSource:
 
     def _own(self, plan: Plan, results: list[Any], batch: Any, groups: list[list[int]]) -> list[Any]:
         """Which result is whose, as it was found when the answer came."""
-        target = self.workspace.connection(plan, "target").target(plan)
+        target = target_of(self.workspace, plan)
         if target is None or batch.body is None:
             return results if len(results) == len(groups) else [MISSING] * len(groups)
         ledger = self.workspace.ledger

@@ -16,6 +16,7 @@ from noria.engine.outgoing import Prepared, Preparer
 from noria.engine.partitions import split_of
 from noria.engine.sending import Sender
 from noria.engine.sharing import Sharing
+from noria.engine.targets import target_of
 from noria.ledger.delivery import Due, Exempt
 from noria.messages import Message
 from noria.metadata.macros import Moment
@@ -32,7 +33,7 @@ async def deliver(job: Job) -> None:
     First the batches whose outcome an earlier run did not learn, then records whose retry or wait is over, then new
     ones in the order they were staged. Raises `Failure` (`auth`) when the target refuses the credentials.
     """
-    target = job.target.target(job.plan)
+    target = target_of(job.workspace, job.plan)
     await _Delivery(job, target).run()
 
 

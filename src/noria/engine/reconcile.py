@@ -27,6 +27,7 @@ from noria.engine.motion import Signs
 from noria.engine.reading import Reading, Taken
 from noria.engine.requests import Readable
 from noria.engine.sweep import Sweep, swept_lists
+from noria.engine.targets import target_of
 from noria.ledger.arrivals import Arrivals
 from noria.ledger.comparing import CHANGED, MISSING, SAME
 from noria.mapping import DECODER
@@ -184,7 +185,7 @@ async def _target(
     job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: Reconciliation, differences: Differences
 ) -> None:
     """The target, as far as it can be asked: its list, else record by record, else how many it has."""
-    target, listed = job.target.target(job.plan), job.target.settings.write.listing
+    target, listed = target_of(job.workspace, job.plan), job.target.settings.write.listing
     if target is None or (listed is None and not target.can_verify):
         return
     if listed is not None and listed.only_total:
