@@ -89,7 +89,7 @@ async def test_from_nothing_to_the_first_records_and_the_last_failure(project: P
             assert made["source"]["metadata"]["request"][0]["field"] == "enable_flag"
             assert len(sink.rows) == 28 and all(row["title"] == f"U-{key}" for key, row in sink.rows.items())
             # The alert is on the page and at the receiver.
-            await page.get_by_role("link", name="告警").click()
+            await page.get_by_role("navigation", name="页面", exact=True).get_by_role("link", name="告警").click()
             await expect(page.get_by_role("heading", level=1)).to_contain_text("users", timeout=30_000)
             await expect(page.locator("table.rows tbody tr").first).to_contain_text("已发送", timeout=30_000)
             assert any("users" in one.text or "小满用户" in one.text for one in robots.messages)

@@ -278,7 +278,7 @@ class _Delivery:
 
     def _free(self) -> int:
         """How many more batches this process may send at once."""
-        elsewhere = len(self.sharing.offers) if self.sharing is not None else 0
+        elsewhere = self.sharing.elsewhere() if self.sharing is not None else 0
         return self.job.plan.options.concurrency - len(self.sending) + elsewhere
 
     async def _wait(self, tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -56,6 +56,10 @@ class Sharing:
         self._looked = float("-inf")
         self._watching: asyncio.Task[None] | None = None
 
+    def elsewhere(self) -> int:
+        """How many batches wait for other processes; not those that were just taken back, to be sent here."""
+        return sum(1 for offer in self.offers.values() if not offer.news.done())
+
     def room(self) -> bool:
         """Whether another batch may be offered: there are processes that could take it."""
         options = self.job.plan.options
