@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -37,9 +37,13 @@ class Running:
 
 
 @asynccontextmanager
-async def serve(simulator: Simulator, port: int = 0) -> AsyncIterator[Running]:
-    """Answer on 127.0.0.1 until the block is left."""
-    app = web.Application(middlewares=[_counting(simulator), simulator.faults.middleware()], client_max_size=64 << 20)
+async def serve(
+    simulator: Simulator, port: int = 0, answered: Callable[[str], None] = lambda path: None
+) -> AsyncIterator[Running]:
+    """Answer on 127.0.0.1 until the block is left. `answered` is told of every request's path when it has been
+    answered: there a test may change what the system has."""
+    counting = _counting(simulator, answered)
+    app = web.Application(middlewares=[counting, simulator.faults.middleware()], client_max_size=64 << 20)
     app.add_routes([*_control(simulator), *simulator.routes()])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -78,7 +82,7 @@ async def _parent_gone(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _counting(simulator: Any) -> Any:
+def _counting(simulator: Any, answered: Callable[[str], None]) -> Any:
     @web.middleware
     async def count(request: web.Request, handler: Any) -> web.StreamResponse:
         if request.path.startswith("/_control"):
@@ -92,6 +96,7 @@ def _counting(simulator: Any) -> Any:
             return cast(web.StreamResponse, await handler(request))
         finally:
             simulator.concurrent -= 1
+            answered(request.path)
 
     return count
 
