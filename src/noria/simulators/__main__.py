@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from noria.simulators import dingtalk, okki, robots, sink, wecom
+from noria.simulators import dingtalk, feishu, okki, robots, sink, wecom
 from noria.simulators.server import run
 
 # Each tells its arguments (`add_arguments`), and is made of them (`from_arguments`).
@@ -14,6 +14,7 @@ SYSTEMS = {
     "sink": ("a target that stores what it is sent", sink),
     "dingtalk": ("钉钉: contacts, approvals, work notifications", dingtalk),
     "wecom": ("企业微信: contacts, approvals, messages", wecom),
+    "feishu": ("飞书: contacts", feishu),
     "robots": ("group robots of 钉钉, 企业微信, 飞书, and a webhook", robots),
 }
 
