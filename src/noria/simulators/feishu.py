@@ -174,14 +174,14 @@ class Feishu:
             rows = below(parent, self.departments, "open_department_id", "parent")
         else:
             rows = [row for row in self.departments if row["parent"] == parent]
-        return self._page(request, [self._shown_department(row, kind) for row in rows])
+        return self._page(request, rows, lambda row: self._shown_department(row, kind))
 
     def _people(self, request: web.Request) -> Row:
         kind = _one_of(request, "department_id_type", _DEPARTMENT_TYPES)
         _one_of(request, "user_id_type", _PERSON_TYPES)
         wanted = self._find(request.query.get("department_id", ""), kind)
         rows = [row for row in self.users if wanted in row["department_ids"]]
-        return self._page(request, [self._shown_person(row, kind) for row in rows])
+        return self._page(request, rows, lambda row: self._shown_person(row, kind))
 
     def _find(self, number: str, kind: str) -> str:
         """The open id of a department."""
@@ -199,7 +199,7 @@ class Feishu:
                 return str(row[kind])
         return number
 
-    def _page(self, request: web.Request, rows: list[Row]) -> Row:
+    def _page(self, request: web.Request, rows: list[Row], show: Callable[[Row], Row]) -> Row:
         size = request.query.get("page_size", "10")
         if not (size.isascii() and size.isdecimal() and 1 <= int(size) <= 50):
             raise Refused(40011, "page size is invalid")
@@ -210,7 +210,7 @@ class Feishu:
         if known != query:
             raise Refused(40012, "page token is invalid")
         end = start + int(size)
-        answer: Row = {"has_more": end < len(rows), "items": rows[start:end]}
+        answer: Row = {"has_more": end < len(rows), "items": [show(row) for row in rows[start:end]]}
         if end < len(rows):
             answer["page_token"] = self._page_token(query, end)
         return answer

@@ -132,11 +132,12 @@ def _name(chance: random.Random, number: int) -> str:
 def below(number: object, rows: list[dict[str, Any]], key: str, parent: str) -> list[dict[str, Any]]:
     """Every department below one, nearest first; `key`, `parent`: the fields of their numbers."""
     found: list[dict[str, Any]] = []
-    level = [number]
+    seen, level = {number}, {number}
     while level:
-        children = [row for row in rows if row[parent] in level and row not in found]
+        children = [row for row in rows if row[parent] in level and row[key] not in seen]
         found += children
-        level = [row[key] for row in children]
+        level = {row[key] for row in children}
+        seen |= level
     return found
 
 
