@@ -1,0 +1,71 @@
+"""Access tokens that a simulator gives out, and how often it lets itself be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+
+
+class Tokens:
+    """Tokens that live `seconds` of `clock`; whoever asks again while one holds gets the same."""
+
+    def __init__(self, seed: str, seconds: float, clock: Callable[[], float]) -> None:
+        self.seed = seed
+        self.seconds = seconds
+        self.clock = clock
+        self.issued = 0
+        self.current = ""
+        self._until: dict[str, float] = {}
+
+    def give(self, *, renew: bool = False, spare: float = 0.0) -> tuple[str, int]:
+        """A token and the seconds it has left. `renew`: asking again makes it live its whole life again; `spare`: one
+        with no more than so many seconds left is not given again, but holds until its end."""
+        now = self.clock()
+        if self._until.get(self.current, now) - now <= spare:
+            self.issued += 1
+            self.current = hashlib.sha256(f"{self.seed}/{self.issued}".encode()).hexdigest()[:32]
+            self._until[self.current] = now + self.seconds
+        elif renew:
+            self._until[self.current] = now + self.seconds
+        return self.current, int(self._until[self.current] - now)
+
+    def holds(self, token: str) -> bool:
+        """Whether the token was given out and has not expired."""
+        return self.clock() < self._until.get(token, float("-inf"))
+
+    def gave(self, token: str) -> bool:
+        """Whether the token was ever given out."""
+        return token in self._until
+
+    def expire(self) -> None:
+        """No token that was given out holds any longer."""
+        self._until = dict.fromkeys(self._until, float("-inf"))
+
+
+class Pace:
+    """At most `most` calls of one API within `seconds` (0: any number); more, and it answers nobody for `blocked`."""
+
+    def __init__(self, most: int, seconds: float, clock: Callable[[], float], *, blocked: float = 0.0) -> None:
+        self.most = most
+        self.seconds = seconds
+        self.blocked = blocked
+        self.clock = clock
+        self._calls: dict[str, deque[float]] = {}
+        self._until: dict[str, float] = {}
+
+    def takes(self, api: str) -> bool:
+        """Count a call; False when it is one too many."""
+        if not self.most:
+            return True
+        now = self.clock()
+        if now < self._until.get(api, float("-inf")):
+            return False
+        calls = self._calls.setdefault(api, deque())
+        while calls and calls[0] <= now - self.seconds:
+            calls.popleft()
+        if len(calls) >= self.most:
+            self._until[api] = now + self.blocked
+            return False
+        calls.append(now)
+        return True
