@@ -29,10 +29,10 @@ _SAID = ("error", "error_description", "errcode", "errmsg", "code", "message", "
 
 
 class Authentication(Protocol):
-    """`token` makes sure that one is at hand and gives it; `renew` forgets a refused one, when another can be had;
-    `dress` gives a request as it leaves at a time (epoch seconds): with the token, or signed."""
+    """`token` makes sure that one for requests to a path is at hand and gives it; `renew` forgets a refused one, when
+    another can be had; `dress` gives a request as it leaves at a time (epoch seconds): with the token, or signed."""
 
-    async def token(self, transport: Transport) -> str | None: ...
+    async def token(self, transport: Transport, path: str) -> str | None: ...
 
     def renew(self, refused: str | None) -> bool: ...
 
@@ -55,7 +55,7 @@ class Fixed:
         elif auth.type == "query":
             self._params[auth.name] = auth.value
 
-    async def token(self, transport: Transport) -> str | None:
+    async def token(self, transport: Transport, path: str) -> str | None:
         """Nothing to fetch."""
         return None
 
@@ -95,7 +95,7 @@ class Fetched:
         self._expires = 0.0
         self._fetching = asyncio.Lock()
 
-    async def token(self, transport: Transport) -> str | None:
+    async def token(self, transport: Transport, path: str) -> str | None:
         """The current token; while one request fetches it, the others wait for that one."""
         if self._token is None or self.clock.steady() >= self._expires:
             async with self._fetching:

@@ -11,7 +11,7 @@ import msgspec
 
 from noria.connectors.auth import Authentication, authentication_for
 from noria.connectors.details import Detailed
-from noria.connectors.settings import HttpSettings, Paging, Write
+from noria.connectors.settings import Envelope, HttpSettings, Paging, Write
 from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Transport
@@ -27,22 +27,23 @@ from noria.metadata.validation import BLANK, is_web_address, nearest, problems_i
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True):
     """A call for each row of a list that gives the whole record. `param`: takes the row's id, which is at `value` in
-    the row (empty: the row is the id); `records`: where the answer has the record; `gone`: codes that mean that there
-    is none any more."""
+    the row (empty: the row is the id); `records`: where the answer has the record; `named`: the record lacks its id,
+    which is put in; `gone`: codes that mean that there is none any more."""
 
     api: str
     param: str
     method: str = "POST"
     value: str = ""
     records: str = ""
+    named: bool = False
     gone: tuple[int | str, ...] = ()
 
 
 class Endpoint(msgspec.Struct, frozen=True):
     """An operation of a system. `reads`: "array" or "list" when it lists records; `parameters`: name to type; `split`:
-    in which parts its list is read, where it shows no more at once. `records`, `total`, `paging`, `write`: where it is
-    otherwise than elsewhere in the system. `list`: the list that is asked for instead, where this gives one record
-    only, and `detail`: what is then asked for each of its rows. `id`, `number`: of its records."""
+    in which parts its list is read, where it shows no more at once. `records`, `total`, `envelope`, `paging`, `write`:
+    where it is otherwise than elsewhere in the system. `list`: the list that is asked for instead, where this gives one
+    record only, and `detail`: what is then asked for each of its rows. `id`, `number`: of its records."""
 
     path: str
     method: str
@@ -52,6 +53,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     split: Split | None = None
     records: str = ""
     total: str = ""
+    envelope: Envelope | None = None
     paging: Paging | None = None
     write: Write | None = None
     list: str = ""
@@ -157,8 +159,8 @@ class Connector:
         """A plan's way into this system. `batch_key`: the array's key in the body, where the plan says so; `options`:
         what is said once in a request, where the connector sends these apart from the rows."""
         endpoint = self.endpoint(api)
-        if endpoint is not None and endpoint.write is not None:
-            settings = msgspec.structs.replace(settings, write=endpoint.write)
+        if endpoint is not None:
+            settings = _as_declared(settings, endpoint)
         if batch_key is not None:
             write = msgspec.structs.replace(settings.write, batch_key=batch_key)
             settings = msgspec.structs.replace(settings, write=write)
@@ -219,12 +221,13 @@ def _plain(path: str) -> str:
 
 def _as_declared(settings: HttpSettings, endpoint: Endpoint) -> HttpSettings:
     """The settings with what is otherwise at an endpoint."""
-    envelope, paging = settings.envelope, endpoint.paging or settings.paging
+    envelope, paging = endpoint.envelope or settings.envelope, endpoint.paging or settings.paging
     if endpoint.records:
         envelope = msgspec.structs.replace(envelope, records=endpoint.records)
     if endpoint.total:
         envelope = msgspec.structs.replace(envelope, total=endpoint.total)
-    return msgspec.structs.replace(settings, envelope=envelope, paging=paging)
+    write = endpoint.write or settings.write
+    return msgspec.structs.replace(settings, envelope=envelope, paging=paging, write=write)
 
 
 def _common_problems(settings: Any, path: str) -> list[Problem]:

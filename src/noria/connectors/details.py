@@ -82,7 +82,16 @@ class Detailed:
                     # It was there when the list was made: what the list says of it is all there is.
                     return raw if isinstance(row, dict) else _named(self.detail.param, wanted)
                 raise
-        return found
+        return with_id(found, self.detail.param, wanted) if self.detail.named else found
+
+
+def with_id(raw: bytes, name: str, value: Any) -> bytes:
+    """An object's bytes with a field more, where it lacks that."""
+    body = raw.strip()
+    if not body.startswith(b"{") or name in msgspec.json.decode(body, type=dict[str, msgspec.Raw]):
+        return raw
+    rest = body[1:].lstrip()
+    return _named(name, value)[:-1] + (b"," if rest != b"}" else b"") + rest
 
 
 def _named(name: str, value: Any) -> bytes:

@@ -28,7 +28,7 @@ class Shape:
 
     def __init__(self, envelope: Envelope) -> None:
         self.records = envelope.records.split("|")[0]
-        self.code = envelope.code
+        self.code = envelope.code.split("|")[0]
         self.totals = [path for path in envelope.total.split("|") if path]
         tree: dict[str, Any] = {}
         for path in (*self.totals, self.code):
@@ -151,12 +151,11 @@ def refuse_code(
     """Raise `Failure` when the business code inside an HTTP 200 is not one of success."""
     if not envelope.code:
         return
-    raw = _step_down(body, envelope.code)
-    code = _readable(raw) if raw is not None else None
+    code = _first_in(body, envelope.code)
     if _succeeded(code, envelope):
         return
-    text = _step_down(body, envelope.message) if envelope.message else None
-    said = _readable(text) if text is not None else transport.excerpt(answer.body)
+    text = _first_in(body, envelope.message) if envelope.message else None
+    said = text if text is not None else transport.excerpt(answer.body)
     values = {"code": shown(code), "answer": transport.redactor.clean(str(said))[:300]}
     kind: Kind = "permanent"
     wait = None
@@ -179,6 +178,12 @@ def refuse_code(
     )
 
 
+def _first_in(body: dict[str, msgspec.Raw], paths: str) -> Any:
+    """The value at the first of several paths (separated by `|`) that leads anywhere; None where none does."""
+    raw = next((found for path in paths.split("|") if (found := _step_down(body, path)) is not None), None)
+    return _readable(raw) if raw is not None else None
+
+
 def _kind_of(code: Any, envelope: Envelope) -> tuple[Kind, float | None] | None:
     """How a request failed by its business code, and how long nobody is to send; None for a code of no such list."""
     if any(same_code(code, one) for one in envelope.expired):
@@ -199,10 +204,9 @@ def judge_of(envelope: Envelope) -> Judge:
         if not envelope.code:
             return None
         try:
-            raw = _step_down(_OBJECT.decode(content), envelope.code)
+            known = _kind_of(_first_in(_OBJECT.decode(content), envelope.code), envelope)
         except UNREADABLE:
             return None
-        known = _kind_of(_readable(raw), envelope) if raw is not None else None
         return known if known is not None and known[0] != "doubt" else None
 
     return judge

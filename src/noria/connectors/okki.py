@@ -58,7 +58,7 @@ def _to_http(settings: OkkiSettings) -> HttpSettings:
     else:
         auth = Auth(
             type="oauth2",
-            token_url="/v1/oauth2/access_token",  # noqa: S106 - a path
+            token_url="/v1/oauth2/access_token",
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             scope=settings.scope,

@@ -100,7 +100,10 @@ class Pager:
         elif self.kind == "offset":
             _put_like(request, settings.offset_param, self.start + place.row)
         elif place.token is not None:
-            put(request, settings.cursor_param, place.token)
+            counted = isinstance(settings.cursor_start, int) and place.token.isdigit()
+            put(request, settings.cursor_param, int(place.token) if counted else place.token)
+        elif settings.cursor_start is not None:
+            put(request, settings.cursor_param, settings.cursor_start)
 
     def after(self, place: Place, seen: Seen) -> Place | None:
         """The next page's place, or None when the list has ended. Raises `Contradiction`."""

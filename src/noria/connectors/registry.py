@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from noria.connectors.declaration import Connector
+from noria.connectors.dingtalk import DINGTALK
 from noria.connectors.http import HTTP
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
@@ -16,7 +17,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI)}
+CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK)}
 
 
 def connector_named(name: object, connection: str, path: str) -> Connector:

@@ -35,13 +35,13 @@ class Auth(msgspec.Struct, kw_only=True):
     token_url: Annotated[str, Meta(description="oauth2、token：取令牌的地址 | where tokens are given out")] = ""
     token_method: Annotated[
         Literal["GET", "POST"], Meta(description="token：取令牌的方法 | method of the token request")
-    ] = "POST"  # noqa: S105 - a method
+    ] = "POST"
     request: Annotated[
         dict[str, Any],
         Meta(description="token：取令牌的参数，密钥写 env:名称 | parameters of the token request; secrets as env:NAME"),
     ] = msgspec.field(default_factory=dict)
     token_path: Annotated[str, Meta(description="token：令牌在回答中的路径 | where the answer has the token")] = (
-        "access_token"  # noqa: S105 - a path
+        "access_token"
     )
     expires_path: Annotated[
         str, Meta(description="token：有效秒数在回答中的路径 | where the answer says how many seconds it holds")
@@ -111,6 +111,12 @@ class Paging(msgspec.Struct, kw_only=True):
     size: Annotated[int, Meta(ge=1, description="每页条数 | rows a page")] = 100
     offset_param: Annotated[str, Meta(description="行偏移参数 | parameter of the row offset")] = "offset"
     cursor_param: Annotated[str, Meta(description="游标参数 | parameter of the cursor")] = "cursor"
+    cursor_start: Annotated[
+        int | str | None,
+        Meta(
+            description="首页的游标，缺省不发送；是数字时都按数字发送 | the first page's cursor; a number: all are numbers"
+        ),
+    ] = None
     next: Annotated[str, Meta(description="下一游标的路径 | where the next cursor is")] = "next_cursor"
     more: Annotated[str, Meta(description="是否还有下一页的路径 | where it says whether there is more")] = ""
     restart: Annotated[

@@ -162,7 +162,7 @@ class Source:
         self, send: Callable[[], Awaitable[tuple[Answer, dict[str, Any]]]]
     ) -> tuple[Answer, list[bytes], int | None, Any]:
         """An answer, taken apart; once more with a new token when it says that the token is no longer valid."""
-        used = await self.transport.authentication.token(self.transport)
+        used = await self.transport.token(self.metadata.api)
         answer, request = await send()
         try:
             return answer, *self._unwrapped(self.read(answer, request))

@@ -110,7 +110,7 @@ class Target:
         """Send a body; raises `Failure`. `key` is the batch's idempotency key; `before` is called right before it
         leaves, and may keep it back by raising."""
         headers = {self.write.idempotency_header: key} if self.honours_keys else {}
-        used = await self.transport.authentication.token(self.transport)
+        used = await self.transport.token(self.api)
         try:
             answer, results = await self._sent(body, headers, rows, before)
         except Failure as failure:

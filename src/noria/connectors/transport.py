@@ -124,13 +124,17 @@ class Transport:
 
         Raises `Failure`. With `writes`, a request that may have been carried out fails as `doubt`.
         """
-        used = await self.authentication.token(self)
+        used = await self.token(path)
         try:
             return await self._once(method, path, params, body, headers, writes, before)
         except Failure as failure:
             if failure.kind != "auth" or not self.authentication.renew(used):
                 raise
         return await self._once(method, path, params, body, headers, writes, before)
+
+    async def token(self, path: str) -> str | None:
+        """The token for requests to a path, fetched if there is none; raises `Failure`."""
+        return await self.authentication.token(self, path)
 
     async def renewed(self, used: str | None) -> bool:
         """Whether a new token can be had in place of `used`, which the server called expired inside a 200."""
@@ -146,7 +150,7 @@ class Transport:
         writes: bool,
         before: Callable[[], None],
     ) -> Answer:
-        await self.authentication.token(self)
+        await self.token(path)
         request = Request(method, path, params or {}, body, {**self._headers, **(headers or {})})
         shown = self.redactor.clean(f"{method} {self.url(path, request.params).human_repr()}")
         return await self._held(

@@ -11,7 +11,7 @@ async def probe(connection: Connection) -> Message:
     """Ask a system for a token, where it gives out such, and for its first address. Says what came of it; raises
     `Failure` where nothing is there or the credentials are refused."""
     transport = connection.transport
-    token = await transport.authentication.token(transport)
+    token = await transport.token("")
     try:
         answer = await transport.send("GET", "")
     except Failure as failure:

@@ -29,6 +29,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在 [connections.{name}.auth] 中补上 {key}",
         "add {key} to [connections.{name}.auth]",
     ),
+    "connection.credentials": (
+        "连接器 {connector} 需要 {keys}",
+        "connector {connector} needs {keys}",
+    ),
     "connection.okki_credentials": (
         "小满连接需要 client_id 和 client_secret，或 token",
         "an OKKI connection needs client_id and client_secret, or a token",

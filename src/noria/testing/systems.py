@@ -55,8 +55,9 @@ class Writes:
 class System:
     """A simulated system and a connection to it. `table`: the connection's table, of the address it answers at;
     `wrong`: the same with credentials that are refused; `secrets`: texts that must never show up; `expires`: whether it
-    gives out tokens or sessions that can run out; `business`: the code and text of an error that it answers with; its
-    `limited` says how often it refused a request for being too many."""
+    gives out tokens or sessions that can run out; `names_waits`: whether it says in `Retry-After` how long to wait when
+    it refuses a request for coming too soon; `business`: the code and text of an error that it answers with; `limited`:
+    how often it refused a request for coming too soon."""
 
     simulator: Any
     table: Callable[[str], dict[str, Any]]
@@ -65,5 +66,6 @@ class System:
     reads: Reads | None = None
     writes: Writes | None = None
     expires: bool = True
+    names_waits: bool = True
     business: tuple[int | str, str] = (500, "simulated failure")
     limited: Callable[[], int] | None = None
