@@ -114,7 +114,8 @@ class Paging(msgspec.Struct, kw_only=True):
     cursor_start: Annotated[
         int | str | None,
         Meta(
-            description="首页的游标，缺省不发送；是数字时都按数字发送 | the first page's cursor; a number: all are numbers"
+            description="首页的游标，缺省不发送；是数字时都按数字发送"
+            " | the first page's cursor; where it is a number, all are"
         ),
     ] = None
     next: Annotated[str, Meta(description="下一游标的路径 | where the next cursor is")] = "next_cursor"
