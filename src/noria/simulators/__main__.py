@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from noria.simulators import jushuitan, okki, robots, sink
+from noria.simulators import jushuitan, okki, robots, sink, wangdian
 from noria.simulators.server import run
 
 # Each tells its arguments (`add_arguments`), and is made of them (`from_arguments`).
@@ -13,6 +13,7 @@ SYSTEMS = {
     "okki": ("小满 OKKI CRM", okki),
     "sink": ("a target that stores what it is sent", sink),
     "jushuitan": ("聚水潭", jushuitan),
+    "wangdian": ("旺店通 企业版 and 旗舰版", wangdian),
     "robots": ("group robots of 钉钉, 企业微信, 飞书, and a webhook", robots),
 }
 
