@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from noria.simulators import jushuitan, okki, robots, sink, wangdian
+from noria.simulators import jushuitan, kingdee, okki, robots, sink, wangdian
 from noria.simulators.server import run
 
 # Each tells its arguments (`add_arguments`), and is made of them (`from_arguments`).
@@ -14,6 +14,7 @@ SYSTEMS = {
     "sink": ("a target that stores what it is sent", sink),
     "jushuitan": ("聚水潭", jushuitan),
     "wangdian": ("旺店通 企业版 and 旗舰版", wangdian),
+    "kingdee": ("金蝶云星空", kingdee),
     "robots": ("group robots of 钉钉, 企业微信, 飞书, and a webhook", robots),
 }
 

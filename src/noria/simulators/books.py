@@ -41,6 +41,13 @@ class Books:
         self.write(number, row)
         self._made.setdefault(identity, []).append(number)
 
+    def drop(self, number: str) -> None:
+        """A document was deleted: it is none of two any more."""
+        self.stored.pop(number, None)
+        for numbers in self._made.values():
+            if number in numbers:
+                numbers.remove(number)
+
     def duplicates(self) -> list[dict[str, Any]]:
         """What became more than one document."""
         return [{"id": i, "times": len(n), "numbers": n} for i, n in self._made.items() if len(n) > 1]

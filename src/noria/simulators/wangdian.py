@@ -13,8 +13,7 @@ chg_count, error_list: [{goods_no, error}]}`, code 0 even when some rows are ref
 closed, 30 days for trades and 60 minutes for stock-outs; the body is an array of one object; pages have at most
 100 rows; the list is called `order_list`; without `calc_total=1` there is no `total_count`.
 
-A fault whose path is `/openapi` answers in the form of 旗舰版; any other in that of 企业版. There are no tokens:
-`expire` answers once as to an unknown appkey.
+There are no tokens: the fault `expire` answers once as to an unknown appkey.
 """
 
 from __future__ import annotations
@@ -303,7 +302,7 @@ def _status(status: int, message: str) -> web.Response:
 
 
 def _form(fault: Fault) -> Callable[[int, str], web.Response]:
-    return _status if fault.path.rstrip("/") == "/openapi" else _code
+    return _status if fault.at == "/openapi" else _code
 
 
 def _throttled(fault: Fault) -> web.Response:
