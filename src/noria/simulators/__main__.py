@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from noria.simulators import jushuitan, kingdee, okki, robots, sink, wangdian
+from noria.simulators import jackyun, jushuitan, kingdee, okki, robots, sink, wangdian
 from noria.simulators.server import run
 
 # Each tells its arguments (`add_arguments`), and is made of them (`from_arguments`).
@@ -15,6 +15,7 @@ SYSTEMS = {
     "jushuitan": ("聚水潭", jushuitan),
     "wangdian": ("旺店通 企业版 and 旗舰版", wangdian),
     "kingdee": ("金蝶云星空", kingdee),
+    "jackyun": ("吉客云", jackyun),
     "robots": ("group robots of 钉钉, 企业微信, 飞书, and a webhook", robots),
 }
 
