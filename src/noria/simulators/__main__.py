@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from noria.simulators import jackyun, jushuitan, kingdee, okki, robots, sink, wangdian, yonsuite
+from noria.simulators import jackyun, jushuitan, kingdee, okki, qeasy, robots, sink, wangdian, yonsuite
 from noria.simulators.server import run
 
 # Each tells its arguments (`add_arguments`), and is made of them (`from_arguments`).
@@ -17,6 +17,7 @@ SYSTEMS = {
     "kingdee": ("金蝶云星空", kingdee),
     "jackyun": ("吉客云", jackyun),
     "yonsuite": ("用友 YonSuite", yonsuite),
+    "qeasy": ("轻易云", qeasy),
     "robots": ("group robots of 钉钉, 企业微信, 飞书, and a webhook", robots),
 }
 

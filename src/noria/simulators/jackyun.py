@@ -1,6 +1,6 @@
 """吉客云 as its clients know it: one address, signed forms, a page base and a shape of the answer for every method.
 
-Source: `reference/apis.md` 6.4 (three clients). What those leave open is chosen here, as strictly as can
+Source: three clients of open.jackyun.com. What those leave open is chosen here, as strictly as can
 be: a timestamp may be 5 minutes off and is refused as a wrong signature is; signatures are lower-case
 hex; refusals of the gateway have `code` 0 and a `subCode`; wrong parameters have `code` 500 and an empty
 one. Parameters are those named here and nothing else. Windows are closed and of `gmtModified`.

@@ -1,6 +1,6 @@
 """聚水潭 as its documents say: signed forms, windows of seven days, and a limit that answers with code 199 or 200.
 
-Sources: `reference/apis.md` 6.2 (clients that restate openweb.jushuitan.com). What those leave open is chosen here, as
+Sources: clients that restate openweb.jushuitan.com. What those leave open is chosen here, as
 strictly as can be: a timestamp may be 5 minutes off; an unknown or expired token is code 100, a wrong signature, key or
 clock 101, a wrong parameter 102, an unknown path 103; a token lives 30 days; a refresh gives a new access token and
 ends the old one, and leaves the refresh token as it is (`rotate`: replaces that too); `biz` may hold what is named here

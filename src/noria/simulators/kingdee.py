@@ -1,6 +1,6 @@
 """金蝶云星空 as its documents say: sessions or signed requests, queries that answer arrays, bills saved row by row.
 
-Sources: `reference/apis.md` 6.1, the vendor's SDK (PyPI `kingdee.cdp.webapi.sdk` 8.2.0). What those leave open is
+Sources: vip.kingdee.com, the vendor's SDK (PyPI `kingdee.cdp.webapi.sdk` 8.2.0). What those leave open is
 chosen here, as strictly as can be: a session is lost when unused for 20 minutes; a signed request's timestamp may be 5
 minutes off; a wrong signature is ErrorCode 500 with MsgCode 0; `Limit` above 2000 is refused, and without `Limit` at
 most 10,000 rows come; a FilterString has comparisons (`>= <= = > <` and `in`) joined by `and`, nothing else; forms

@@ -1,6 +1,6 @@
 """旺店通 as its documents say: 企业版 at `/openapi2/<name>.php`, 旗舰版 (qjb) at `/openapi`, each with its signature.
 
-Sources: `reference/apis.md` 6.3. What those leave open is chosen here, as strictly as can be.
+Sources: open.wangdian.cn (Y, qjb), ports of the PHP SDK. What those leave open is chosen here, as strictly as can be.
 
 企业版: the lengths in a signature count characters; a timestamp may be 5 minutes off; code 1001 sid or appkey, 1002
 signature, 1003 clock, 2900 a parameter that is missing, wrong or unknown, 2160 a time that is missing or wrong or a

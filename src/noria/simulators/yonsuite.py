@@ -1,17 +1,17 @@
 """用友 YonSuite as its clients know it: gateway lookup, signed token, lists with conditions, saves that fail in part.
 
-Source: `reference/apis.md` 6.5. What that leaves open is chosen here, as strictly as can be: a token's timestamp may
-be 5 minutes off; a wrong signature or clock is code 10019, an unknown tenant 10017, a wrong parameter 310400; each
-token is a new one, and the older ones live on; the code of lists is the text "200", that of saves the number 200;
-requests beyond the limit answer 310032, and only those of the sales-order list are limited; pages have at most 500
-rows; conditions (`simpleVOs`) name a field of the head with `egt`, `elt`, `eq` or `between`; bodies hold what is named
-here and nothing else.
+Source: clients of apigateway.yonyoucloud.com. What those leave open is chosen here, as strictly as can be: a
+token's timestamp may be 5 minutes off; a wrong signature or clock is code 10019, an unknown tenant 10017, a
+wrong parameter 310400; each token is a new one, and the older ones live on; the code of lists is the text
+"200", that of saves the number 200; requests beyond the limit answer 310032, and only those of the
+sales-order list are limited; pages have at most 500 rows; conditions (`simpleVOs`) name a field of the head
+with `egt`, `elt`, `eq` or `between`; bodies hold what is named here and nothing else.
 
-A save takes `{"data": {...}}` or `{"data": [...]}` of at most 100 documents and answers `data: {count, sucessCount,
-failCount, messages: [{key, message}], infos: [{id, code}]}`; `key` is the code of the document, else its
-`resubmitCheckKey`, else its place. A key of more than 32 characters is refused; one that was saved before answers
-what it answered then. A code that is taken is refused; a document without one is given one. Lines are the lists in it;
-none may be empty, and `num`, `qty`, `price` and `amount` in them must be numbers.
+A save takes `{"data": {...}}` or `{"data": [...]}` of at most 100 documents and answers `data: {count,
+sucessCount, failCount, messages: [{key, message}], infos: [{id, code}]}`; `key` is the code of the document,
+else its `resubmitCheckKey`, else its place. A key of more than 32 characters is refused; one that was saved
+before answers what it answered then. A code that is taken is refused; a document without one is given one.
+Lines are the lists in it; none may be empty, and `num`, `qty`, `price` and `amount` in them must be numbers.
 """
 
 from __future__ import annotations
