@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import signal
@@ -15,6 +16,7 @@ import aiohttp
 import pytest
 
 import noria.simulators
+from noria.simulators.__main__ import SYSTEMS
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
 from noria.simulators.server import serve
@@ -199,6 +201,16 @@ async def test_the_sinks_account(http: aiohttp.ClientSession) -> None:
                 assert answer.status == status
         async with http.post(running.url + "/x", data=b"{}", headers={"Content-Type": "text/plain"}) as answer:
             assert answer.status == 415
+
+
+@pytest.mark.parametrize("name", sorted(SYSTEMS))
+async def test_every_simulator_is_made_of_its_arguments(http: aiohttp.ClientSession, name: str) -> None:
+    parser = argparse.ArgumentParser()
+    SYSTEMS[name][1].add_arguments(parser)
+    simulator = SYSTEMS[name][1].from_arguments(parser.parse_args([]))
+    assert simulator.name == name
+    async with serve(simulator) as running:
+        assert set(await (await http.get(running.control + "/state")).json()) == set(simulator.state())
 
 
 @pytest.mark.parametrize("name", ["okki", "sink"])

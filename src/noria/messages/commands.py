@@ -89,7 +89,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "help.export": ("导出数据和映射结果到标准输出", "records with payloads, on stdout"),
     "help.format": ("jsonl 或 csv", "jsonl or csv"),
     "help.simulate": ("在本机启动厂商模拟服务", "start a vendor's simulator on a local port"),
-    "help.simulator": ("okki 或 sink", "okki or sink"),
+    "help.simulator": (
+        "系统，如 okki、kingdee；写错时列出全部",
+        "a system, such as okki or kingdee; a wrong name lists all",
+    ),
     "help.demo": (
         "在本机模拟服务上跑完主流程并展示结果",
         "the whole main job on local simulators, then what happened",

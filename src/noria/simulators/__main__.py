@@ -5,7 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from noria.simulators import dingtalk, feishu, okki, robots, sink, wecom
+from noria.simulators import (
+    dingtalk,
+    feishu,
+    jackyun,
+    jushuitan,
+    kingdee,
+    okki,
+    qeasy,
+    robots,
+    sink,
+    wangdian,
+    wecom,
+    yonsuite,
+)
 from noria.simulators.server import run
 
 # Each tells its arguments (`add_arguments`), and is made of them (`from_arguments`).
@@ -15,6 +28,12 @@ SYSTEMS = {
     "dingtalk": ("钉钉: contacts, approvals, work notifications", dingtalk),
     "wecom": ("企业微信: contacts, approvals, messages", wecom),
     "feishu": ("飞书: contacts", feishu),
+    "jushuitan": ("聚水潭", jushuitan),
+    "wangdian": ("旺店通 企业版 and 旗舰版", wangdian),
+    "kingdee": ("金蝶云星空", kingdee),
+    "jackyun": ("吉客云", jackyun),
+    "yonsuite": ("用友 YonSuite", yonsuite),
+    "qeasy": ("轻易云", qeasy),
     "robots": ("group robots of 钉钉, 企业微信, 飞书, and a webhook", robots),
 }
 

@@ -31,12 +31,12 @@ KINDS = (
 
 
 # Where tokens are given out: a fault that names no path leaves that alone.
-_TOKENS = ("/oauth2/", "/gettoken", "/auth/", "/getAccessToken", "AuthService", "/v2/oauth")
+_TOKENS = ("/oauth2/", "/gettoken", "/auth/", "/open-auth/", "/getAccessToken", "AuthService", "/v2/oauth")
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One fault. `times`: how often it strikes (null: until cleared); `skip`: matching requests let through first;
-    `every`: strikes every n-th matching request only. Times in seconds."""
+    `every`: strikes every n-th matching request only; `at`: the path it struck last. Times in seconds."""
 
     kind: str
     path: str = ""
@@ -54,6 +54,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ids: list[str] = msgspec.field(default_factory=list)
     fired: int = 0
     met: int = 0
+    at: str = ""
 
 
 def _throttled(fault: Fault) -> web.Response:
@@ -104,6 +105,7 @@ class Faults:
             if fault.times is not None and 0 <= fault.times <= fault.fired:
                 continue
             fault.fired += 1
+            fault.at = path
             return fault
         return None
 
