@@ -117,6 +117,7 @@ class TestHttp(ConnectorContract):
                 refuse=lambda ids: shop.faults.add(
                     {"kind": "reject", "path": "/items", "times": None, "ids": ids, "message": "部门不存在"}
                 ),
+                refusal="部门不存在",
             ),
             business=(500, "no such list"),
         )

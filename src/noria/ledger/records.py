@@ -17,7 +17,6 @@ from noria.ledger.pages import Pages
 from noria.ledger.store import Store, Transaction
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
-from noria.metadata.paths import MISSING, at
 from noria.metadata.times import iso
 
 STATES = ("pending", "sending", "delivered", "failed", "dead", "skipped", "invalid", "held")
@@ -425,10 +424,11 @@ def _shown(raw: bytes) -> msgspec.Raw | None:
 
 
 def rows_of(body: bytes, path: str) -> list[msgspec.Raw]:
-    """The payloads in a body as sent: an array, an array under `path` (a batch key), or one object."""
+    """The payloads in a body as sent: an array, what is under `path` (an array, or one object), or one object."""
     if path == ".":
         return [msgspec.Raw(body)]
-    if path:
-        inner = at(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), path)
-        body = bytes(inner) if inner is not MISSING else b"[]"
+    for step in path.split(".") if path else ():
+        body = bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(step, b"[]"))
+    if path and body.lstrip().startswith(b"{"):
+        return [msgspec.Raw(body)]
     return msgspec.json.decode(body, type=list[msgspec.Raw])

@@ -40,13 +40,14 @@ class Writes:
     """How rows are written. `metadata`: a plan's target metadata, which maps records that `record` makes from a number
     (`id`, `name`, `amount` and `code` among their fields); `stored`: by a record's id how often it was written, and the
     row as the system keeps it; `path`: how the paths of its requests begin; `refuse`: has the system refuse records of
-    these ids. `once`: a send whose answer was lost is not carried out twice, because the system knows its key or can be
-    asked."""
+    these ids, of which it says `refusal`. `once`: a send whose answer was lost is not carried out twice, because the
+    system knows its key or can be asked."""
 
     metadata: dict[str, Any]
     stored: Callable[[], dict[str, tuple[int, Any]]]
     path: str
     refuse: Callable[[list[str]], None] | None = None
+    refusal: str = "simulated failure"
     once: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
