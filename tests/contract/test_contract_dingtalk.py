@@ -60,6 +60,7 @@ class TestDingTalk(ConnectorContract):
                 stored=stored,
                 path="/topapi/message",
                 once=False,
+                batch=1,
             ),
             names_waits=False,
             limited=lambda: sum("90018" in one for one in made.refused),

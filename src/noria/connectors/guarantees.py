@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import msgspec
 
 from noria.connectors.declaration import Connector
-from noria.connectors.settings import HttpSettings
+from noria.connectors.settings import HttpSettings, Write
+from noria.connectors.target import Target
 from noria.messages import Message, t
 
 
@@ -29,7 +30,8 @@ def guarantees(connector: Connector) -> list[Guarantee]:
     """The promises of a connector with its default settings."""
     if connector.inside:
         return [Guarantee("order", "yes", Message("guarantee.order_how"))]
-    given = {"connector": connector.name, "base_url": "http://localhost"}
+    needed = {one.encode_name: "x" for one in msgspec.structs.fields(connector.settings_type) if one.required}
+    given = {**needed, "connector": connector.name, "base_url": "http://localhost"}
     settings = connector.to_http(msgspec.convert(given, connector.settings_type))
     return [*_writing(connector, settings), *_reading(settings)]
 
@@ -37,10 +39,12 @@ def guarantees(connector: Connector) -> list[Guarantee]:
 def _writing(connector: Connector, settings: HttpSettings) -> list[Guarantee]:
     write = settings.write
     keys = Message("guarantee.keys_how", {"header": write.idempotency_header or "write.idempotency_header"})
-    verify = Message("guarantee.verify_how", {"api": write.verify.api if write.verify else "write.verify"})
+    asks = connector.target_type.has is not Target.has
+    own = Message("guarantee.verify_own")
+    verify = own if asks else Message("guarantee.verify_how", {"api": _verifying(write)})
     found = [
         Guarantee("keys", "yes" if write.idempotency_header else "setting", keys),
-        Guarantee("verify", "yes" if write.verify else "setting", verify),
+        Guarantee("verify", "yes" if write.verify or asks else "setting", verify),
         Guarantee("on_doubt", "yes", Message("guarantee.on_doubt_how")),
         Guarantee("results", "yes" if write.results else "setting", Message("guarantee.results_how")),
         Guarantee("bisect", "yes" if write.batch_size > 1 else "setting", Message("guarantee.bisect_how")),
@@ -51,6 +55,10 @@ def _writing(connector: Connector, settings: HttpSettings) -> list[Guarantee]:
     ]
     upserts = Guarantee("upsert", "yes", Message("guarantee.upsert_how"))
     return [upserts, *found] if connector.upserts else found
+
+
+def _verifying(write: Write) -> str:
+    return write.verify.api if write.verify else "write.verify"
 
 
 def _reading(settings: HttpSettings) -> list[Guarantee]:

@@ -130,6 +130,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{header}: one a batch, the same over retries and restarts",
     ),
     "guarantee.verify": ("核实", "verification"),
+    "guarantee.verify_own": (
+        "结果不明时逐条查询目标，不用设置",
+        "after a send in doubt the target is asked for each record, without any setting",
+    ),
     "guarantee.verify_how": (
         "{api}：结果不明时逐条查询目标",
         "{api}: after a send in doubt the target is asked for each record",

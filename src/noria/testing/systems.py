@@ -41,7 +41,7 @@ class Writes:
     (`id`, `name`, `amount` and `code` among their fields); `stored`: by a record's id how often it was written, and the
     row as the system keeps it; `path`: how the paths of its requests begin; `refuse`: has the system refuse records of
     these ids, of which it says `refusal`. `once`: a send whose answer was lost is not carried out twice, because the
-    system knows its key or can be asked."""
+    system knows its key or can be asked. `batch`: a small number of records that it takes at once."""
 
     metadata: dict[str, Any]
     stored: Callable[[], dict[str, tuple[int, Any]]]
@@ -49,6 +49,7 @@ class Writes:
     refuse: Callable[[list[str]], None] | None = None
     refusal: str = "simulated failure"
     once: bool = True
+    batch: int = 2
     options: dict[str, Any] = field(default_factory=dict)
 
 
