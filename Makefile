@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test coverage soak bench screenshots lint serve format clean
+.PHONY: demo test coverage soak bench matrix screenshots lint serve format clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -45,6 +45,10 @@ soak: $(STAMP)
 screenshots: $(STAMP)
 	@sh tests/needs.sh
 	@$(BIN)/python docs/screenshots.py
+
+# Which tests of the contract each connector passes, and how many lines it took.
+matrix: $(STAMP)
+	@$(BIN)/python docs/matrix.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench

@@ -20,8 +20,10 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     # Help texts are put into words when the commands are defined, so the language has to be chosen first.
     for name in [name for name in sys.modules if name == "noria.cli" or name.startswith("noria.cli.")]:
         del sys.modules[name]
-    from noria.connectors import CONNECTORS
+    from docs.matrix import table as matrix
+
     from noria.connectors.guarantees import guarantees
+    from noria.connectors.registry import CONNECTORS, OWN
     from noria.metadata.declared import options_of
     from noria.metadata.documents import (
         FilterCondition,
@@ -61,7 +63,16 @@ def pages(lang: str) -> Iterator[tuple[str, str]]:
     yield "metadata.md", "\n".join(parts)
     yield "language.md", f"# {'元数据语言' if zh else 'The metadata language'}\n\n{made}\n\n" + "\n".join(_language(zh))
     yield "openapi.json", json.dumps(_api(), ensure_ascii=False, indent=1)
-    for connector in CONNECTORS.values():
+    kept = (
+        "✓：连接器对着模拟系统必须通过这项测试（`tests/contract`）。–：这个系统没有这种事，例如不写入、没有令牌。\n\n"
+        "下表是每个连接器的声明和代码行数，不含空行、注释和文档字符串。"
+        if zh
+        else "✓: the connector has to pass this test against the simulated system (`tests/contract`). –: the system has"
+        " nothing of the kind, such as writing, or tokens.\n\nBelow: each connector's lines of declaration and code,"
+        " without blank ones, comments and docstrings."
+    )
+    yield "contract.md", f"# {'连接器合约' if zh else 'The contract of connectors'}\n\n{made}\n\n{kept}\n\n{matrix()}\n"
+    for connector in (CONNECTORS[name] for name in OWN):
         options = _table(head, options_of(connector.settings_type))
         promises = "\n".join(f"| {' | '.join(one.words())} |" for one in guarantees(connector))
         text = (

@@ -210,7 +210,7 @@ def test_init_overwrites_nothing(folder: Path, called: Any) -> None:
 
 def test_connectors_are_described(called: Any) -> None:
     code, out, _ = called("connectors", "--json")
-    assert code == 0 and {one["name"] for one in json.loads(out)} == {"http", "noria", "okki"}
+    assert code == 0 and {one["name"] for one in json.loads(out)} >= {"http", "noria", "okki"}
     _, out, _ = called("connectors", "okki", "--json")
     described = json.loads(out)
     paths = {e["path"]: e for e in described["endpoints"]}

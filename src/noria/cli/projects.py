@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 from noria.cli.options import HERE, JsonOption, OptionalPlans, ProjectOption
 from noria.cli.output import console, print_json, problem_lines, table
 from noria.connectors.guarantees import guarantees
-from noria.connectors.registry import CONNECTORS, connector_named
+from noria.connectors.registry import BROKEN, CONNECTORS, OWN, connector_named
 from noria.engine.checking import check_project
 from noria.messages import LANGUAGES, Message, language, t
 from noria.metadata.declared import options_of
@@ -27,6 +28,9 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=t("help.check"))(check)
     app.command(help=t("help.connectors"))(connectors)
     app.command(help=t("help.schema"))(schema)
+    group = typer.Typer(help=t("help.new"), no_args_is_help=True)
+    group.command("connector", help=t("help.new_connector"))(new_connector)
+    app.add_typer(group, name="new")
 
 
 def init(
@@ -72,6 +76,41 @@ def write_template(folder: Path, replaced: dict[str, str]) -> list[str]:
     return written
 
 
+def new_connector(
+    name: Annotated[str, typer.Argument(help=t("help.new_name"), show_default=False)],
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help=t("help.new_dir"), show_default=False)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A package with a connector that keeps the contract with its simulator, to be changed into another. Raises
+    `NoriaError` for a name that is none, or is taken."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in OWN:
+        raise NoriaError("usage", Message("new.bad_name", {"name": name}), hint=Message("new.bad_name_hint"))
+    folder = folder if folder is not None else Path(f"noria-{name}")
+    if folder.exists() and any(folder.iterdir()):
+        raise NoriaError("exists", Message("new.exists", {"path": str(folder)}), path=str(folder))
+    module = f"noria_{name}"
+    template = resources.files("noria.cli").joinpath("connector_template")
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"src/{module}/__init__.py": "package.py",
+        f"src/{module}/connector.py": "connector.py",
+        f"src/{module}/simulator.py": "simulator.py",
+        "tests/test_contract.py": "test_contract.py",
+    }
+    for path, source in files.items():
+        text = template.joinpath(source).read_text("utf-8").replace("NAME", name).replace("MODULE", module)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"folder": str(folder), "written": list(files)})
+        return
+    out = console()
+    out.print(t("new.done", folder=folder), markup=False)
+    for path in files:
+        out.print(f"  {path}", style="green", markup=False)
+
+
 def check(plans: OptionalPlans = None, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Plans, connections and schedules, without network."""
     alone = bool(plans) and not (project / PROJECT_FILE).is_file()
@@ -101,11 +140,14 @@ def connectors(
     if name is None:
         titles = {one.name: one.title[LANGUAGES.index(language())] for one in CONNECTORS.values()}
         if as_json:
-            print_json([{"name": key, "title": title} for key, title in titles.items()])
+            broken = [{"name": key, "error": reason} for key, reason in BROKEN.items()]
+            print_json([*({"name": key, "title": title} for key, title in titles.items()), *broken])
             return
         shown = table(t("column.name"), t("column.title"), t("column.endpoints"))
         for key, title in titles.items():
             shown.add_row(key, title, str(len(CONNECTORS[key].endpoints) or "-"))
+        for key, reason in BROKEN.items():
+            shown.add_row(key, reason, "-", style="red")
         console().print(shown)
         return
     connector = connector_named(name, name, "$")

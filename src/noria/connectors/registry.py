@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
@@ -19,6 +20,33 @@ from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE)}
+# What is noria's own; other packages bring theirs under this group of entry points.
+OWN = tuple(CONNECTORS)
+GROUP = "noria.connectors"
+# Connectors of other packages that can't be used, and why.
+BROKEN: dict[str, str] = {}
+
+
+def add(connector: Connector) -> None:
+    """Make a connector known; raises `ValueError` for the name of another one."""
+    known = CONNECTORS.setdefault(connector.name, connector)
+    if known is not connector:
+        raise ValueError(f"there is another connector {connector.name}")
+
+
+def _add_installed() -> None:
+    """Add the connectors that other packages bring; one that can't be used is no reason not to start."""
+    for point in entry_points(group=GROUP):
+        try:
+            made = point.load()
+            if not isinstance(made, Connector) or made.name != point.name:
+                raise ValueError(f"{point.value} is no connector named {point.name}")
+            add(made)
+        except Exception as error:  # noqa: BLE001 - told whoever uses it
+            BROKEN[point.name] = f"{type(error).__name__}: {error}"
+
+
+_add_installed()
 
 
 def connector_named(name: object, connection: str, path: str) -> Connector:
@@ -27,6 +55,9 @@ def connector_named(name: object, connection: str, path: str) -> Connector:
     if name is None:
         message = Message("connection.no_connector", {"name": connection})
         raise NoriaError("unknown_connector", message, path=f"{path}.connector", hint=choices)
+    if isinstance(name, str) and name in BROKEN and name not in OWN:
+        message = Message("connection.broken_connector", {"connector": name, "reason": BROKEN[name]})
+        raise NoriaError("unknown_connector", message, path=f"{path}.connector")
     if not isinstance(name, str) or name not in CONNECTORS:
         meant = nearest(str(name), list(CONNECTORS))
         hint = Message("valid.did_you_mean", {"name": meant}) if meant else choices

@@ -89,6 +89,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "help.export": ("导出数据和映射结果到标准输出", "records with payloads, on stdout"),
     "help.format": ("jsonl 或 csv", "jsonl or csv"),
     "help.simulate": ("在本机启动厂商模拟服务", "start a vendor's simulator on a local port"),
+    "help.new": ("新建", "make something new"),
+    "help.new_connector": (
+        "新建一个连接器包：声明、模拟器和合约测试，先能通过，再改成你的系统",
+        "a package with a connector, its simulator and its contract tests: it passes, and is changed into yours",
+    ),
+    "help.new_dir": ("目录，缺省 noria-NAME", "folder, noria-NAME if not said"),
+    "help.new_name": ("连接器名称：小写字母、数字、下划线", "its name: lower-case letters, digits, underscores"),
+    "new.bad_name": ("{name} 不能作为连接器名称", "{name} can't be a connector's name"),
+    "new.bad_name_hint": (
+        "小写字母开头，只用小写字母、数字和下划线，且不是已有的连接器",
+        "lower-case letters, digits and underscores, a letter first, and no connector's that there is",
+    ),
+    "new.done": ("已新建到 {folder}：", "made in {folder}:"),
+    "new.exists": ("{path} 不是空目录", "{path} is not an empty folder"),
     "help.simulator": (
         "系统，如 okki、kingdee；写错时列出全部",
         "a system, such as okki or kingdee; a wrong name lists all",

@@ -29,6 +29,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在 [connections.{name}.auth] 中补上 {key}",
         "add {key} to [connections.{name}.auth]",
     ),
+    "connection.broken_connector": (
+        "连接器 {connector} 无法加载：{reason}",
+        "connector {connector} can't be loaded: {reason}",
+    ),
     "connection.credentials": (
         "连接器 {connector} 需要 {keys}",
         "connector {connector} needs {keys}",

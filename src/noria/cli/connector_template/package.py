@@ -1,0 +1,1 @@
+"""Connector NAME for noria."""
