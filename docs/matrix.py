@@ -51,9 +51,9 @@ def lines() -> Iterator[tuple[str, int]]:
 def _code(text: str) -> int:
     documented: set[int] = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                documented |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        kind = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kind) and ast.get_docstring(node, clean=False) is not None:
+            documented |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     blank = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
     held: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
