@@ -10,6 +10,7 @@ import msgspec
 from noria.connectors.declaration import Connector
 from noria.connectors.dingtalk import DINGTALK
 from noria.connectors.http import HTTP
+from noria.connectors.jushuitan import JUSHUITAN
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.connectors.settings import Limits
@@ -17,7 +18,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK)}
+CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN)}
 
 
 def connector_named(name: object, connection: str, path: str) -> Connector:
