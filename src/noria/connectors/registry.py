@@ -14,11 +14,14 @@ from noria.connectors.jushuitan import JUSHUITAN
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.connectors.settings import Limits
+from noria.connectors.wangdian import WANGDIAN, WANGDIAN_QJB
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN)}
+CONNECTORS: dict[str, Connector] = {
+    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB)
+}
 
 
 def connector_named(name: object, connection: str, path: str) -> Connector:
