@@ -33,7 +33,7 @@ def company(clock: FakeClock, **more: Any) -> Jushuitan:
 
 def table(url: str) -> dict[str, Any]:
     # One request at a time: on a clock that jumps, those under way would arrive with the next second's.
-    limits = {"vendor": "jushuitan", "concurrent": 1}
+    limits = {"concurrent": 1}
     return {"connector": "jushuitan", "base_url": url, "app_key": "demo-key", "limits": limits, **SECRETS}
 
 

@@ -47,8 +47,8 @@ class JushuitanSettings(msgspec.Struct, kw_only=True):
         Meta(description="refresh_token，access_token 失效后用它换新的 | gets a new access token when that is refused"),
     ] = ""
     timezone: Annotated[str, Meta(description="时区 | zone of times without one")] = "Asia/Shanghai"
-    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(
-        default_factory=lambda: Limits(vendor="jushuitan")
+    limits: Annotated[Limits, Meta(description="限制，缺省为厂商的 | limits; the vendor's if not said")] = (
+        msgspec.field(default_factory=Limits)
     )
 
 
@@ -114,7 +114,7 @@ def _to_http(own: JushuitanSettings) -> HttpSettings:
         paging=Paging(
             type="page", page_param="page_index", size_param="page_size", first=1, size=50, more="data.has_next"
         ),
-        limits=own.limits,
+        limits=msgspec.structs.replace(own.limits, vendor=own.limits.vendor or "jushuitan"),
         write=Write(batch_size=1),
     )
 
