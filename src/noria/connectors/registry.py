@@ -10,6 +10,7 @@ import msgspec
 from noria.connectors.declaration import Connector
 from noria.connectors.dingtalk import DINGTALK
 from noria.connectors.http import HTTP
+from noria.connectors.jackyun import JACKYUN
 from noria.connectors.jushuitan import JUSHUITAN
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
@@ -20,7 +21,7 @@ from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB)
+    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN)
 }
 
 
