@@ -18,8 +18,8 @@ from noria.testing import ConnectorContract, Reads, System, Writes
 from noria.testing.trial import giving, trial
 
 DOCUMENTS = Path(__file__).parents[1] / "documents"
-# Before the time of the clock that tests turn.
-START, BEFORE = "2023-10-20 08:00:00", "2023-10-19 00:00:00"
+# More than one window before the time of the clock that tests turn.
+START, BEFORE, DAYS = "2023-09-20 08:00:00", "2023-09-19 00:00:00", 50
 SECRET, SALT = "hush-hush-wdt", "sa-lt-of-wdt"
 WINDOW = [
     {"field": "start_time", "value": "{{LAST_SYNC_TIME|datetime}}"},
@@ -30,7 +30,7 @@ INSIDE = {"inside": {"connector": "noria"}}
 
 def company(clock: FakeClock, **more: Any) -> Wangdian:
     secrets = {"appsecret": SECRET, "qjb_secret": f"{SECRET}:{SALT}"}
-    return Wangdian(**{"start": START, **secrets, **more}, clock=clock.steady, now=clock.now)
+    return Wangdian(**{"start": START, "days": DAYS, **secrets, **more}, clock=clock.steady, now=clock.now)
 
 
 def table(url: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class TestWangdian(ConnectorContract):
     connector = "wangdian"
 
     def system(self, clock: FakeClock) -> System:
-        made = company(clock, window_days=7)
+        made = company(clock)
 
         def grow() -> None:
             rows = made.rows["trades"]
@@ -91,7 +91,7 @@ class TestWangdian(ConnectorContract):
                 truth=lambda: {str(row["trade_id"]): encoded(row) for row in made.truth("trades")},
                 path="/openapi2/trade_query.php",
                 grow=grow,
-                options={"start": BEFORE, "split": {"window": "7d"}},
+                options={"start": BEFORE},
             ),
             writes=Writes(
                 metadata={
