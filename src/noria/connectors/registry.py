@@ -11,15 +11,19 @@ import msgspec
 from noria.connectors.declaration import Connector
 from noria.connectors.dingtalk import DINGTALK
 from noria.connectors.http import HTTP
+from noria.connectors.jackyun import JACKYUN
+from noria.connectors.jushuitan import JUSHUITAN
 from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.connectors.settings import Limits
+from noria.connectors.wangdian import WANGDIAN, WANGDIAN_QJB
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE)}
+_OURS = (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN, KINGDEE)
+CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _OURS}
 # What is noria's own; other packages bring theirs under this group of entry points.
 OWN = tuple(CONNECTORS)
 GROUP = "noria.connectors"

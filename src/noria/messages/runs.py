@@ -81,6 +81,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "mapping.lookup_empty": ("{field} 查找不到：{key}", "the look-up of {field} finds nothing: {key}"),
     "http.other_host": ("拒绝访问连接之外的地址 {url}", "{url} is outside of the connection's host"),
     "http.bad_request": ("请求无法发出：{reason}", "the request can't be sent: {reason}"),
+    "http.rows_differ": (
+        "同一请求中各条的 {field} 不同，须分开发送",
+        "the rows of one request differ in {field}: they have to be sent apart",
+    ),
     "http.no_connection": ("连接不上：{reason}", "no connection: {reason}"),
     "http.timeout": ("等待回答超时：{reason}", "timed out: {reason}"),
     "http.cut": ("连接中断：{reason}", "the connection was cut: {reason}"),
