@@ -41,7 +41,8 @@ class Connection:
         self.connector = connector
         self.settings = settings = connector.to_http(own)
         self.zone = zone(settings.timezone)
-        self.transport = Transport(
+        made = Transport if connector.reached is None else connector.reached(own)
+        self.transport: Transport = made(
             settings.base_url,
             headers=settings.headers,
             limits=settings.limits,

@@ -93,6 +93,8 @@ class Connector:
     source_type: type[Source] = Source
     target_type: type[Target] = Target
     options_apart: bool = False
+    # How it is reached, where that is not HTTP; such a system has no web address, and its own methods.
+    reached: Callable[[Any], Callable[..., Transport]] | None = None
 
     def problems(self, name: str, table: dict[str, Any], path: str) -> list[Problem]:
         """What is wrong with a connection's table."""
@@ -100,7 +102,7 @@ class Connector:
         if any(problem.severity == "error" for problem in found):
             return found
         settings = msgspec.convert(table, self.settings_type)
-        common = [] if self.inside else _common_problems(settings, path)
+        common = [] if self.inside or self.reached is not None else _common_problems(settings, path)
         return [*found, *common, *self.check(settings, name, path)]
 
     def own(self, table: dict[str, Any]) -> Any:
@@ -177,9 +179,9 @@ class Connector:
         """What a plan asks of this system that it doesn't have."""
         if metadata.api == EMPTY_OPERATION or self.inside:
             return []
-        if (metadata.method or "").strip().upper() == "SQL":
+        if (metadata.method or "").strip().upper() == "SQL" and self.reached is None:
             return [Problem(Message("connection.sql"), f"{base}.method", Message("connection.sql_hint"))]
-        if not self.endpoints:
+        if not self.endpoints or self.reached is not None:
             return []
         endpoint = self.endpoint(metadata.api)
         if endpoint is None:

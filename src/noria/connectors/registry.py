@@ -17,12 +17,13 @@ from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.connectors.settings import Limits
+from noria.connectors.sql import SQL
 from noria.connectors.wangdian import WANGDIAN, WANGDIAN_QJB
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-_OURS = (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN, KINGDEE)
+_OURS = (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN, KINGDEE, SQL)
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _OURS}
 # What is noria's own; other packages bring theirs under this group of entry points.
 OWN = tuple(CONNECTORS)

@@ -136,6 +136,19 @@ class Transport:
         """The token for requests to a path, fetched if there is none; raises `Failure`."""
         return await self.authentication.token(self, path)
 
+    async def probe(self) -> Message:
+        """Ask for a token, where the system gives out such, and for its first address. Says what came of it; raises
+        `Failure` where nothing is there or the credentials are refused."""
+        token = await self.token("")
+        try:
+            status: int | None = (await self.send("GET", "")).status
+        except Failure as failure:
+            # It is there: what it answers to an address that no plan asks for says nothing else.
+            status = failure.status
+            if status is None or failure.kind not in ("permanent", "throttled"):
+                raise
+        return Message("probe.token" if token else "probe.there", {"status": status})
+
     async def renewed(self, used: str | None) -> bool:
         """Whether a new token can be had in place of `used`, which the server called expired inside a 200."""
         return self.authentication.renew(used)

@@ -25,7 +25,6 @@ from noria.console.endpoints import Endpoint, body_of, does, shows
 from noria.console.fields import Field, default_of, worded
 from noria.console.planfiles import Conflict
 from noria.console.render import as_json, page, wants_json
-from noria.engine.probing import probe
 from noria.messages import LANGUAGES, Message, language, t
 from noria.metadata.declared import options_of
 from noria.metadata.errors import NoriaError, Problem
@@ -185,7 +184,7 @@ class Connections:
             form.said.append(("bad", clean(str(error.message))))
             return
         try:
-            form.said.append(("", str(await probe(connection))))
+            form.said.append(("", str(await connection.transport.probe())))
         except Failure as failure:
             form.said.append(("bad", clean(str(failure.message))))
         finally:

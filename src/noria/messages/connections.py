@@ -29,6 +29,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在 [connections.{name}.auth] 中补上 {key}",
         "add {key} to [connections.{name}.auth]",
     ),
+    "sql.bad_name": ("{name} 不是表名或列名", "{name} is no name of a table or column"),
+    "sql.bad_url": ("{url} 不是数据库地址", "{url} is no address of a database"),
+    "sql.url_hint": (
+        "写作 postgresql://主机/库、mysql://主机/库 或 sqlite:///路径",
+        "write postgresql://host/database, mysql://host/database or sqlite:///path",
+    ),
+    "sql.failed": ("数据库：{reason}", "the database: {reason}"),
+    "sql.no_driver": (
+        "缺少数据库驱动：{reason}；pip install noria[mysql] 或 noria[postgres]",
+        "a driver is missing: {reason}; pip install noria[mysql] or noria[postgres]",
+    ),
+    "sql.no_statement": ("缺少 {name}", "{name} is missing"),
+    "sql.there": ("数据库可用（{database}）", "the database answers ({database})"),
+    "sql.too_many": (
+        "语句没有 LIMIT，结果超过 {most} 行；用 :limit、:offset 分页，或用接口 table",
+        "the statement has no LIMIT and gives more than {most} rows; page by :limit and :offset, or use api table",
+    ),
     "connection.broken_connector": (
         "连接器 {connector} 无法加载：{reason}",
         "connector {connector} can't be loaded: {reason}",
