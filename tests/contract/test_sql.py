@@ -180,7 +180,7 @@ async def test_a_table_is_read_on_from_where_it_was(db: Db) -> None:
         ],
     }
     clock = FakeClock(1_710_000_000.0)
-    with reading(db, clock, metadata, start="2024-01-01") as tried:
+    with reading(db, clock, metadata, start="2024-01-01", on_change="deliver") as tried:
         first = await tried.run()
         assert (first.status, first.counts.staged, first.counts.pages) == ("done", 2300, 3), str(first.error)
         clock.time += 3600
