@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from noria.connectors import open_connection
 from noria.connectors.failures import Failure
 from noria.connectors.sql import Database, SqlSettings, address
+from noria.connectors.target import Row
 from noria.messages import Message
 from noria.metadata.clock import FakeClock
+from noria.metadata.secrets import Redactor
 from noria.testing.trial import Trial, giving, trial
 from tests.differential import server
 
@@ -294,6 +297,19 @@ async def test_columns_are_those_that_the_statement_names(db: Db) -> None:
     assert exactly(db)[3:] == [(BIG + n, f"货 {n} 😀", MONEY) for n in range(3, 7)]
 
 
+async def test_a_number_keeps_its_digits(db: Db) -> None:
+    goods(db)
+    connection = open_connection("db", {"connector": "sql", "url": db.url}, Path(), redactor=Redactor())
+    said = {"table": "goods", "key": "sku"}
+    target = connection.connector.target(
+        connection.transport, connection.settings, api="upsert", method=None, batch_size=None, options=said
+    )
+    body = f'[{{"sku": 1, "name": "a", "price": {MONEY}}}]'.encode()
+    await target.send(body, "key", [Row("1", body[1:-1])])
+    await connection.close()
+    assert exactly(db) == [(1, "a", MONEY)]
+
+
 async def test_an_upsert_changes_what_is_there(db: Db) -> None:
     goods(db)
     db.run(f"INSERT INTO goods VALUES ({BIG + 2}, 'there', '1')")
@@ -324,7 +340,7 @@ async def test_a_commit_that_nobody_heard_of(db: Db, marks: str, monkeypatch: py
         tried.clock.time += 7200
         await tried.run()
         states = [one["state"] for one in tried.records()]
-    assert lost and states.count("held") == (0 if marks else 3)
+    assert lost and states.count("held") == (0 if marks else 3) and states.count("delivered") == (7 if marks else 4)
     assert exactly(db) == [(BIG + n, f"货 {n} 😀", MONEY) for n in range(7)]
 
 
