@@ -10,6 +10,7 @@ import msgspec
 
 from noria.connectors.declaration import Connector
 from noria.connectors.dingtalk import DINGTALK
+from noria.connectors.files import FILE
 from noria.connectors.http import HTTP
 from noria.connectors.jackyun import JACKYUN
 from noria.connectors.jushuitan import JUSHUITAN
@@ -23,7 +24,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-_OURS = (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN, KINGDEE, SQL)
+_OURS = (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN, KINGDEE, SQL, FILE)
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _OURS}
 # What is noria's own; other packages bring theirs under this group of entry points.
 OWN = tuple(CONNECTORS)
