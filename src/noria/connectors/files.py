@@ -76,7 +76,7 @@ class Folder(Transport):
             try:
                 from fsspec.core import url_to_fs
             except ImportError as error:
-                raise Failure("permanent", Message("file.no_driver", {"reason": str(error)})) from None
+                raise Failure("permanent", Message("files.no_driver", {"reason": str(error)})) from None
             folder = self.own.folder if "://" in self.own.folder else str(Path(self.own.folder).absolute())
             # What was listed is not to be remembered: files come and go.
             self._opened = url_to_fs(folder, use_listings_cache=False, **self.own.storage)
@@ -90,19 +90,19 @@ class Folder(Transport):
             try:
                 return await asyncio.to_thread(work)
             except FileNotFoundError as error:
-                reason = Message("file.missing", {"reason": self.redactor.clean(str(error))[:300]})
+                reason = Message("files.missing", {"reason": self.redactor.clean(str(error))[:300]})
                 raise Failure("permanent", reason, request=shown) from None
             except ImportError as error:
-                raise Failure("permanent", Message("file.no_driver", {"reason": str(error)}), request=shown) from None
+                raise Failure("permanent", Message("files.no_driver", {"reason": str(error)}), request=shown) from None
             except (OSError, EOFError) as error:
-                reason = Message("file.failed", {"reason": self.redactor.clean(str(error))[:300]})
+                reason = Message("files.failed", {"reason": self.redactor.clean(str(error))[:300]})
                 kind = "permanent" if isinstance(error, PermissionError | IsADirectoryError) else "transient"
                 raise Failure(kind, reason, request=shown) from None  # type: ignore[arg-type]
 
     async def probe(self) -> Message:
         """Whether the folder is there; raises `Failure`."""
         files = await self.do(self.own.folder, lambda: len(self.named("*")))
-        return Message("file.there", {"count": files})
+        return Message("files.there", {"count": files})
 
     def named(self, pattern: str, since: float | None = None) -> list[str]:
         """Files by a pattern of their paths in the folder, in order; those that have changed since a time."""
@@ -205,10 +205,10 @@ def rows_in(name: str, content: bytes, own: FileSettings) -> Iterator[dict[str, 
             lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else own.delimiter)
             yield from _named(islice(lines, own.header - 1, None))
         else:
-            raise Failure("permanent", Message("file.kind", {"name": name, "kinds": ", ".join(FORMATS)}))
+            raise Failure("permanent", Message("files.kind", {"name": name, "kinds": ", ".join(FORMATS)}))
     except (ValueError, msgspec.MsgspecError, csv.Error, KeyError, BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Failure("permanent", Message("file.unreadable", {"name": name, "reason": reason})) from None
+        raise Failure("permanent", Message("files.unreadable", {"name": name, "reason": reason})) from None
 
 
 def _named(lines: Iterator[Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -308,7 +308,7 @@ def content_of(name: str, rows: list[dict[str, msgspec.Raw]], own: FileSettings)
         kept = io.BytesIO()
         book.save(kept)
         return kept.getvalue()
-    raise Failure("permanent", Message("file.kind", {"name": name, "kinds": ", ".join(FORMATS)}))
+    raise Failure("permanent", Message("files.kind", {"name": name, "kinds": ", ".join(FORMATS)}))
 
 
 def _shown(raw: msgspec.Raw | None) -> str:
@@ -321,7 +321,7 @@ def _check(own: FileSettings, name: str, path: str) -> list[Problem]:
     try:
         "".encode(own.encoding or "utf-8")
     except LookupError:
-        return [Problem(Message("file.encoding", {"name": own.encoding}), f"{path}.encoding")]
+        return [Problem(Message("files.encoding", {"name": own.encoding}), f"{path}.encoding")]
     return []
 
 

@@ -29,16 +29,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在 [connections.{name}.auth] 中补上 {key}",
         "add {key} to [connections.{name}.auth]",
     ),
-    "file.encoding": ("没有编码 {name}", "there is no encoding {name}"),
-    "file.failed": ("文件：{reason}", "the file system: {reason}"),
-    "file.kind": ("{name} 的格式不支持；可以是 {kinds}", "{name} is of no known kind; there are {kinds}"),
-    "file.missing": ("没有 {reason}", "there is no {reason}"),
-    "file.no_driver": (
+    "files.encoding": ("没有编码 {name}", "there is no encoding {name}"),
+    "files.failed": ("文件：{reason}", "the file system: {reason}"),
+    "files.kind": ("{name} 的格式不支持；可以是 {kinds}", "{name} is of no known kind; there are {kinds}"),
+    "files.missing": ("没有 {reason}", "there is no {reason}"),
+    "files.no_driver": (
         "缺少库：{reason}；pip install noria[files]，对象存储另装 fsspec 的驱动，如 s3fs",
         "a library is missing: {reason}; pip install noria[files], and for an object store fsspec's driver, such as s3fs",
     ),
-    "file.there": ("目录可用，{count} 个文件", "the folder is there; files: {count}"),
-    "file.unreadable": ("{name} 读不通：{reason}", "{name} can't be read: {reason}"),
+    "files.there": ("目录可用，{count} 个文件", "the folder is there; files: {count}"),
+    "files.unreadable": ("{name} 读不通：{reason}", "{name} can't be read: {reason}"),
     "sql.bad_name": ("{name} 不是表名或列名", "{name} is no name of a table or column"),
     "sql.bad_url": ("{url} 不是数据库地址", "{url} is no address of a database"),
     "sql.url_hint": (
