@@ -221,6 +221,41 @@ async def test_an_answer_that_is_lost_leaves_no_second_document(
     trading.judge()
 
 
+@pytest.mark.parametrize("questions", [1, 4, 12])
+@pytest.mark.parametrize("step", ["BatchSave", "Submit", "Audit"])
+async def test_a_lost_answer_that_cannot_be_asked_about_at_once(trading: Trading, step: str, questions: int) -> None:
+    await trading.run("kingdee-customers", "kingdee-materials")
+    trading.fault(step, kind="cut", when="after")
+    trading.fault("ExecuteBillQuery", kind="status", status=503, times=questions)
+    await trading.run(*STEPS[2:])
+    await trading.settle()
+    trading.judge()
+
+
+async def test_a_step_that_somebody_took_by_hand_is_taken(trading: Trading) -> None:
+    """Whoever submits or audits a document in 金蝶 meanwhile has done what the plan was to do."""
+    await trading.run(*STEPS[:3])
+    numbers = sorted(trading.bills())
+    for number in numbers[:3]:
+        trading.kingdee.bills.step("SAL_OUTSTOCK", "Submit", "", number)
+    trading.kingdee.bills.step("SAL_OUTSTOCK", "Audit", "", numbers[0])
+    await trading.run()
+    await trading.settle()
+    trading.judge()
+
+
+async def test_a_delivery_counts_from_when_it_has_left(trading: Trading) -> None:
+    row = trading.wangdian.truth("stockouts")[4]
+    row["status"] = "55"
+    await trading.run()
+    trading.judge(but={row["stockout_no"]})
+    assert [one["number"] for one in trading.project.records("outstock", state="skipped")] == [row["stockout_no"]]
+    row |= {"status": "95", "modified": "2024-02-01 08:30:00"}
+    trading.project.clock.time += 3600
+    await trading.run()
+    trading.judge()
+
+
 async def test_faults_in_every_step_at_once(trading: Trading) -> None:
     refused = trading.wangdian.truth("stockouts")[2]["stockout_no"]
     trading.fault("BatchSave", kind="reject", times=1, ids=[refused], message="库存不足")
