@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import tomllib
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from noria.cli.solutions import SOLUTIONS
 from noria.engine import Finished
 from noria.engine.checking import check_project
 from noria.metadata.project import load_project
@@ -425,3 +428,41 @@ async def test_faults_of_both_systems_change_nothing(matching: Matching, kind: s
     matching.project.clock.time += 3600
     await matching.run()
     assert matching.matches() == matching.wanted() and len(matching.matches()) == 40
+
+
+# --- the command
+
+
+@pytest.mark.parametrize(
+    ("name", "waiting", "whole"), [("dingtalk-okki", [20, 10, 10], 200), ("wangdian-kingdee", [4, 0, 0], 60)]
+)
+def test_a_demo_of_each_solution_proves_itself(
+    name: str, waiting: list[int], whole: int, tmp_path: Path, called: Any
+) -> None:
+    code, out, err = called("demo", "--solution", name, tmp_path / "copy", "--json")
+    result = json.loads(out)
+    assert code == 0 and result["equal"], err
+    assert [proof["waiting"] for proof in result["proofs"]] == waiting
+    assert all(proof["differences"] == [] for proof in result["proofs"])
+    assert [proof.get("people", proof.get("deliveries")) for proof in result["proofs"]] == [whole] * 3
+    assert sum(one["delivered"] for one in result["third"]) == 0
+    text = (tmp_path / "copy" / "noria.toml").read_text("utf-8")
+    assert 'secret = "env:' in text and "demo-secret" not in text
+    code, out, err = called("demo", "--solution", name, tmp_path / "copy", "--json")
+    assert code != 0 and "noria.toml" in err + out, "it overwrites nothing"
+
+
+def test_an_unknown_solution_is_named_with_those_there_are(called: Any) -> None:
+    code, out, err = called("demo", "--solution", "okki-sap")
+    assert code == 2 and "okki-sap" in out + err and "wangdian-kingdee" in out + err
+
+
+def test_solutions_are_shipped_and_hold_no_secret() -> None:
+    settings = tomllib.loads((PLANS.parent / "pyproject.toml").read_text("utf-8"))
+    shipped = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert set(shipped.values()) == {f"noria/solutions/{name}" for name in SOLUTIONS}
+    assert set(shipped) == {f"plans/{folder.parent.name}" for folder in PLANS.glob("*/noria.toml")}
+    for folder in shipped:
+        connections = tomllib.loads((PLANS.parent / folder / "noria.toml").read_text("utf-8"))["connections"]
+        values = [value for one in connections.values() for key, value in one.items() if key != "connector"]
+        assert all(value.startswith("env:") for value in values)
