@@ -39,7 +39,7 @@ class Project:
         self.folder = folder
         self.ledger_url = ledger_url
         self.clock = FakeClock()
-        (folder / "plans").mkdir()
+        (folder / "plans").mkdir(exist_ok=True)
 
     def connections(self, text: str) -> None:
         """Write `noria.toml`."""

@@ -245,7 +245,19 @@ class _Books(Target):
         path = service("DynamicFormService", self.operation)
         sent = await self.transport.send("POST", path, body=body, headers=headers, writes=True, before=before)
         answer = plain(sent)
-        return sent, self._results(answer, rows)
+        results = self._results(answer, rows)
+        if self.operation in _AFTER:
+            results = [await self._reached(row, result) for row, result in zip(rows, results, strict=True)]
+        return sent, results
+
+    async def _reached(self, row: Row, refusal: Message | None) -> Message | None:
+        """A bill's result: one that is refused because it is as far already, which others may have seen to, is done."""
+        if refusal is None or refusal.key != "reason.refused_row":
+            return refusal
+        try:
+            return None if await self.has(row) else refusal
+        except Failure:
+            return refusal
 
     def _results(self, answer: Answer, rows: Sequence[Row]) -> list[Message | None]:
         """Each row's result, by its index in the errors and in what was saved."""

@@ -111,6 +111,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在本机模拟服务上跑完主流程并展示结果",
         "the whole main job on local simulators, then what happened",
     ),
+    "help.solution": (
+        "改跑一套方案：钉钉人员 ↔ 小满用户，或旺店通 → 金蝶销售出库单",
+        "run a solution instead: people of DingTalk ↔ users of OKKI, or Wangdian → documents of Kingdee",
+    ),
     "help.demo_dir": ("演示项目的目录", "the demo project's folder"),
     "help.users": ("用户数", "how many users"),
     "help.departments": ("部门数", "how many departments"),
@@ -235,11 +239,55 @@ TEXTS: dict[str, tuple[str, str]] = {
     "demo.run": ("执行", "run"),
     "demo.first": ("第一次", "first"),
     "demo.second": ("第二次", "second"),
+    "demo.third": ("第三次", "third"),
     "demo.seconds": ("秒", "seconds"),
     "demo.faults": (
         "第一次执行中注入了 {source} 个源端故障（令牌过期、限流、截断的 JSON）和 {target} 个目标故障（503、限流、写入后断线、写入后 504）",
         "{source} faults at the source (expired token, throttling, truncated JSON) and {target} at the target"
         " (503, throttling, a connection cut after the write, a 504 after the write) struck the first run",
+    ),
+    "demo.no_solution": (
+        "这次安装里没有方案 {name}，也不在 {folder}",
+        "the solution {name} is neither in this installation nor at {folder}",
+    ),
+    "demo.solution": (
+        "[bold]noria[/] · {name}，项目在 {folder}\n模拟服务：{systems}",
+        "[bold]noria[/] · {name}, the project is in {folder}\nsimulators: {systems}",
+    ),
+    "demo.solution_faults": (
+        "第一次执行中注入了 {count} 个故障（令牌或会话失效、截断的回答、写入后断线或 504）",
+        "{count} faults struck the first run (tokens or sessions that are gone, truncated answers,"
+        " a cut connection or a 504 after the write)",
+    ),
+    "demo.waiting": ("第一次之后在等待的（其中几条）", "what waits after the first run (some of it)"),
+    "demo.users_come": ("之后：小满里多了 {count} 个用户", "then: OKKI gets {count} more users"),
+    "demo.material_comes": (
+        "之后：金蝶里新建并审核了物料 {number}",
+        "then: Kingdee gets the material {number}, audited",
+    ),
+    "demo.people_proof": (
+        "✓ 钉钉 {people} 人 = 已匹配 {matched} + 等待 {waiting}，逐人核对一致",
+        "✓ {people} people = {matched} matched + {waiting} waiting, compared person by person",
+    ),
+    "demo.people_differ": (
+        "✗ 钉钉 {people} 人，已匹配 {matched}，等待 {waiting}；不一致：{differences}",
+        "✗ {people} people, {matched} matched, {waiting} waiting; different: {differences}",
+    ),
+    "demo.trade_proof": (
+        "✓ 出库单 {deliveries} 张 = 已审核单据 {documents} + 等待 {waiting}，逐行核对一致，合计 {total}；"
+        "编号回写 {written_back} 张，重复 {duplicates} 张",
+        "✓ {deliveries} deliveries = {documents} audited documents + {waiting} waiting, compared line by line, {total} in"
+        " all; {written_back} numbers handed back, {duplicates} documents twice",
+    ),
+    "demo.trade_differs": (
+        "✗ 出库单 {deliveries} 张，单据 {documents}，等待 {waiting}，合计 {total}；编号回写 {written_back} 张，"
+        "重复 {duplicates} 张；不一致：{differences}",
+        "✗ {deliveries} deliveries, {documents} documents, {waiting} waiting, {total} in all; {written_back} numbers"
+        " handed back, {duplicates} documents twice; different: {differences}",
+    ),
+    "demo.solution_end": (
+        "第三次执行：没有变化就没有写入。用时 {seconds} 秒",
+        "third run: nothing changed, nothing sent. {seconds} seconds",
     ),
     "demo.invalid": ("无效的数据（保留，不写入）", "invalid records (kept, never written)"),
     "demo.story": ("一个用户的经过", "one user's story"),

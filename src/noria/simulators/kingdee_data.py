@@ -139,7 +139,8 @@ def _customers(samples: Samples, count: int) -> list[dict[str, Any]]:
             "FCUSTID": 200_000 + n,
             "FNumber": f"KH{10 + n}",
             "FName": f"{samples.shop(n)}·{samples.name()}",
-            "FShortName": samples.shop(n)[:2],
+            # Whoever sells in shops keeps their numbers here.
+            "FShortName": f"S{n:02}",
             "FUseOrgId.FNumber": "100",
             "FCreateOrgId.FNumber": "100",
             "FForbidStatus": "A",
