@@ -33,6 +33,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "连接器 {connector} 需要 {keys}",
         "connector {connector} needs {keys}",
     ),
+    "connection.credentials_hint": (
+        "在 [connections.{name}] 中补上 {key}，密钥写作 env:名称",
+        "add {key} to [connections.{name}]; write env:NAME for a secret",
+    ),
     "connection.okki_credentials": (
         "小满连接需要 client_id 和 client_secret，或 token",
         "an OKKI connection needs client_id and client_secret, or a token",
