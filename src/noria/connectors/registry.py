@@ -14,11 +14,14 @@ from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.connectors.settings import Limits
+from noria.connectors.wecom import WECOM
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE)}
+CONNECTORS: dict[str, Connector] = {
+    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM)
+}
 
 
 def connector_named(name: object, connection: str, path: str) -> Connector:
