@@ -33,7 +33,7 @@ class TestWeCom(ConnectorContract):
     connector = "wecom"
 
     def system(self, clock: FakeClock) -> System:
-        made = WeCom(secret=SECRET, users=60, per_minute=10, clock=clock.steady, now=clock.now)
+        made = WeCom(secret=SECRET, users=60, departments=40, per_minute=20, clock=clock.steady, now=clock.now)
 
         def grow() -> None:
             made.users.insert(0, {**made.users[-1], "userid": f"new-{len(made.users)}", "name": "新人 😀"})
@@ -44,6 +44,7 @@ class TestWeCom(ConnectorContract):
                 "base_url": url,
                 "corpid": "wwdemo",
                 "corpsecret": SECRET,
+                # A request that is under way counts when it arrives.
                 "limits": {"vendor": "wecom", "per_minute": 10},
             },
             wrong={"corpsecret": "not-the-secret-1"},
