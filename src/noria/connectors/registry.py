@@ -9,6 +9,7 @@ import msgspec
 
 from noria.connectors.declaration import Connector
 from noria.connectors.dingtalk import DINGTALK
+from noria.connectors.feishu import FEISHU
 from noria.connectors.http import HTTP
 from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
@@ -20,7 +21,7 @@ from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM)
+    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM, FEISHU)
 }
 
 
