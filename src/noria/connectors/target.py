@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from noria.connectors.agreement import agreement, is_empty
+from noria.connectors.details import with_id
 from noria.connectors.envelope import (
     UNREADABLE,
     failure_in,
@@ -76,7 +78,7 @@ class Target:
     @property
     def honours_keys(self) -> bool:
         """Whether sending again under the same idempotency key is safe."""
-        return bool(self.write.idempotency_header)
+        return bool(self.write.idempotency_header or self.write.idempotency_field)
 
     @property
     def can_verify(self) -> bool:
@@ -86,7 +88,7 @@ class Target:
     def said_of(self, key: str) -> str:
         """The headers of a request that say something of its batch, as JSON; none of them is a secret."""
         headers = {"Content-Type": self.transport.content_type}
-        if self.honours_keys:
+        if self.write.idempotency_header:
             headers[self.write.idempotency_header] = key
         return msgspec.json.encode(headers).decode()
 
@@ -109,7 +111,10 @@ class Target:
     ) -> Written:
         """Send a body; raises `Failure`. `key` is the batch's idempotency key; `before` is called right before it
         leaves, and may keep it back by raising."""
-        headers = {self.write.idempotency_header: key} if self.honours_keys else {}
+        headers = {self.write.idempotency_header: key} if self.write.idempotency_header else {}
+        if self.write.idempotency_field:
+            rows = self.keyed(rows, key)
+            body = self.body([row.payload for row in rows])
         used = await self.transport.token(self.api)
         try:
             answer, results = await self._sent(body, headers, rows, before)
@@ -120,6 +125,15 @@ class Target:
             answer, results = await self._sent(body, headers, rows, before)
         silent = frozenset(i for i, one in enumerate(results) if one is not None and one.key == "reason.no_result")
         return Written(answer, self.transport.kept(answer.body), results, silent)
+
+    def keyed(self, rows: Sequence[Row], key: str) -> list[Row]:
+        """The rows as they leave, each with a key of its own that follows from the batch's and from its place; one that
+        the plan has made stays."""
+        field, found = self.write.idempotency_field, []
+        for place, row in enumerate(rows):
+            own = sha256(f"{key}/{place}".encode()).hexdigest()[:32]
+            found.append(replace(row, payload=with_id(row.payload, field, own)))
+        return found
 
     async def _sent(
         self, body: bytes, headers: dict[str, str], rows: Sequence[Row], before: Callable[[], None]
