@@ -16,12 +16,13 @@ from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
 from noria.connectors.settings import Limits
 from noria.connectors.wecom import WECOM
+from noria.connectors.yonsuite import YONSUITE
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM, FEISHU)
+    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM, FEISHU, YONSUITE)
 }
 
 
