@@ -25,7 +25,7 @@ from noria.connectors.envelope import (
 )
 from noria.connectors.failures import Failure
 from noria.connectors.flags import says_no
-from noria.connectors.settings import HttpSettings
+from noria.connectors.settings import HttpSettings, Verify
 from noria.connectors.transport import Answer, Transport, web_method
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at
@@ -260,15 +260,15 @@ class Target:
         payload = msgspec.json.decode(row.payload) if row.payload else {}
         own = payload.get(verify.param) if isinstance(payload, dict) else None
         asked = row.id if own is None else own
+        used = await self.transport.token(verify.api)
         try:
-            answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
-            answer = replace(answer, body=in_utf8(answer.body))
+            answer, found = await self.shown(verify, row, asked)
         except Failure as failure:
             if failure.status in (404, 410) and not is_html(failure.answer or b""):
                 return False
-            raise
-        envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
-        found, _, _ = unwrapped(answer, envelope, self.transport)
+            if failure.kind != "auth" or failure.status != 200 or not await self.transport.renewed(used):
+                raise
+            answer, found = await self.shown(verify, row, asked)
         try:
             verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
         except UNREADABLE:
@@ -279,6 +279,13 @@ class Target:
             return False
         values = {"answer": self.transport.excerpt(answer.body)}
         raise Failure("permanent", Message("http.not_verified", values), status=answer.status, request=answer.request)
+
+    async def shown(self, verify: Verify, row: Row, asked: Any) -> tuple[Answer, list[bytes]]:
+        """What the target shows of a row by its id: the answer, and the records in it. Raises `Failure`."""
+        answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
+        answer = replace(answer, body=in_utf8(answer.body))
+        envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
+        return answer, unwrapped(answer, envelope, self.transport)[0]
 
     def _shows(self, payload: Any, asked: Any, found: Any, row: Row) -> bool | None:
         """Whether a row that was found is the one that was sent; None where it doesn't show enough."""
