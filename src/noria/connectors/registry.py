@@ -14,6 +14,7 @@ from noria.connectors.http import HTTP
 from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
+from noria.connectors.qeasy import QEASY
 from noria.connectors.settings import Limits
 from noria.connectors.wecom import WECOM
 from noria.connectors.yonsuite import YONSUITE
@@ -22,7 +23,7 @@ from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
 CONNECTORS: dict[str, Connector] = {
-    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM, FEISHU, YONSUITE)
+    connector.name: connector for connector in (HTTP, NORIA, OKKI, DINGTALK, KINGDEE, WECOM, FEISHU, YONSUITE, QEASY)
 }
 
 
