@@ -40,10 +40,11 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An operation of a system. `reads`: "array" or "list" when it lists records; `parameters`: name to type; `split`:
-    in which parts its list is read, where it shows no more at once. `records`, `total`, `envelope`, `paging`, `write`:
-    where it is otherwise than elsewhere in the system. `list`: the list that is asked for instead, where this gives one
-    record only, and `detail`: what is then asked for each of its rows. `id`, `number`: of its records."""
+    """An operation of a system. A segment of `path` that is `{…}` is any. `reads`: "array" or "list" when it lists
+    records; `parameters`: name to type; `split`: in which parts its list is read, where it shows no more at once.
+    `records`, `total`, `envelope`, `paging`, `write`: where it is otherwise than elsewhere in the system. `list`: the
+    list that is asked for instead, where this gives one record only, and `detail`: what is then asked for each of its
+    rows. `id`, `number`: of its records."""
 
     path: str
     method: str
@@ -60,6 +61,19 @@ class Endpoint(msgspec.Struct, frozen=True):
     detail: Detail | None = None
     id: str = ""
     number: str = ""
+
+    def at(self, api: str) -> str | None:
+        """The path of a plan's `api` where it is this endpoint's, its open segments as in the plan; None where it is
+        not. A first stroke and capitals don't matter."""
+        if _plain(self.path) == _plain(api):
+            return self.path
+        mine, given = self.path.strip("/").split("/"), api.strip("/").split("/")
+        if len(mine) != len(given):
+            return None
+        pairs = list(zip(mine, given, strict=True))
+        if any(not _is_open(one) and one.lower() != other.lower() for one, other in pairs):
+            return None
+        return "/" + "/".join(other if _is_open(one) else one for one, other in pairs)
 
 
 # A list as it is read.
@@ -114,11 +128,15 @@ class Connector:
         return self.to_http(self.own(table))
 
     def endpoint(self, path: str) -> Endpoint | None:
-        """The endpoint of that path that reads, else any of that path; a first stroke and capitals don't matter."""
-        wanted = _plain(path)
-        same = [endpoint for endpoint in self.endpoints if _plain(endpoint.path) == wanted]
+        """The endpoint of that path that reads, else any of that path."""
+        same = self.all_at(path)
         reading = [one for one in same if one.reads] or [one for one in same if one.method == "GET"] or same
         return reading[0] if reading else None
+
+    def all_at(self, path: str) -> list[Endpoint]:
+        """The endpoints of a path, of every method; those with open segments where no other has it."""
+        same = [endpoint for endpoint in self.endpoints if endpoint.at(path) is not None]
+        return [one for one in same if _plain(one.path) == _plain(path)] or same
 
     def source(self, transport: Transport, settings: HttpSettings, metadata: Metadata, build: BuildRequest) -> Listed:
         """A plan's list on this system; `build` makes the request of a page."""
@@ -129,7 +147,8 @@ class Connector:
                 parameters = frozenset(endpoint.parameters)
             settings = _as_declared(settings, endpoint)
             method = endpoint.method if endpoint.list else metadata.method
-            metadata = msgspec.structs.replace(metadata, api=endpoint.list or endpoint.path, method=method)
+            api = endpoint.list or endpoint.at(metadata.api) or endpoint.path
+            metadata = msgspec.structs.replace(metadata, api=api, method=method)
         if self.paged_by and (endpoint is None or endpoint.paging is None):
             asked = {item.field for item in metadata.items()}
             pages = self.paged_by in (endpoint.parameters if endpoint else asked)
@@ -162,14 +181,14 @@ class Connector:
         what is said once in a request, where the connector sends these apart from the rows."""
         endpoint = self.endpoint(api)
         if endpoint is not None:
-            settings = _as_declared(settings, endpoint)
+            settings, api = _as_declared(settings, endpoint), endpoint.at(api) or api
         if batch_key is not None:
             write = msgspec.structs.replace(settings.write, batch_key=batch_key)
             settings = msgspec.structs.replace(settings, write=write)
         return self.target_type(
             transport,
             settings,
-            api=endpoint.path if endpoint is not None else api,
+            api=api,
             method=method,
             batch_size=batch_size,
             options=options,
@@ -189,7 +208,7 @@ class Connector:
             hint = Message("valid.did_you_mean", {"name": meant}) if meant else None
             message = Message("connection.unknown_api", {"connector": self.name, "api": metadata.api})
             return [Problem(message, f"{base}.api", hint, "warning")]
-        methods = [one.method for one in self.endpoints if _plain(one.path) == _plain(metadata.api)]
+        methods = [one.method for one in self.all_at(metadata.api)]
         found = []
         if metadata.method and metadata.method.upper() not in methods:
             values = {"api": metadata.api, "expected": ", ".join(methods), "method": metadata.method}
@@ -233,6 +252,10 @@ def needs(connector: str, *keys: str) -> Callable[[Any, str, str], list[Problem]
 
 def _plain(path: str) -> str:
     return path.strip("/").lower()
+
+
+def _is_open(segment: str) -> bool:
+    return segment.startswith("{") and segment.endswith("}")
 
 
 def _as_declared(settings: HttpSettings, endpoint: Endpoint) -> HttpSettings:

@@ -16,12 +16,11 @@ import msgspec
 from msgspec import Meta
 
 from noria.connectors.auth import Authentication, Declared, with_added
+from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Detail, Endpoint
 from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write
 from noria.connectors.transport import Request, Transport
-from noria.messages import Message
 from noria.metadata.clock import Clock
-from noria.metadata.errors import Problem
 from noria.metadata.plan import Split
 from noria.metadata.secrets import Redactor
 
@@ -143,20 +142,6 @@ def _to_http(own: DingTalkSettings) -> HttpSettings:
     )
 
 
-def _check(own: DingTalkSettings, name: str, path: str) -> list[Problem]:
-    if own.robot_token or (own.app_key and own.app_secret):
-        return []
-    key = "app_secret" if own.app_key else "app_key"
-    values = {"connector": "dingtalk", "keys": "app_key, app_secret (robot_token)"}
-    return [
-        Problem(
-            Message("connection.credentials", values),
-            f"{path}.{key}",
-            Message("connection.auth_hint", {"name": name, "key": key}),
-        )
-    ]
-
-
 def _by_department(api: str, **more: Any) -> Endpoint:
     """A list of one department's own people, read for every department there is."""
     split = Split(param="dept_id", values=[_ROOT], api=_DEPARTMENTS, method="POST", value="dept_id", below="dept_id")
@@ -233,7 +218,7 @@ DINGTALK = Connector(
     title=("钉钉", "DingTalk"),
     settings_type=DingTalkSettings,
     to_http=_to_http,
-    check=_check,
+    check=needs("dingtalk", ("app_key", "app_secret"), ("robot_token",)),
     endpoints=ENDPOINTS,
     authenticate=_Keys,
     hosts=lambda own: (own.api_url,),

@@ -74,9 +74,11 @@ def unwrapped(
     auth_codes: frozenset[str] = frozenset(),
     *,
     shape: Shape | None = None,
+    one: bool = False,
 ) -> tuple[list[bytes], int | None, Any]:
     """An answer's records as they came, the total, and the body for cursors; raises `Failure` when the answer is not
-    JSON, says that it failed, or has no list where one should be. `shape` makes the usual answer quick."""
+    JSON, says that it failed, or has no list where one should be. `shape` makes the usual answer quick; `one`: an
+    object where the list should be is the one record that was asked for."""
     if shape is not None:
         try:
             records, code, total = shape.take(answer.body)
@@ -85,11 +87,11 @@ def unwrapped(
         else:
             if (code is MISSING and not envelope.code) or _succeeded(code, envelope):
                 return records, total, None
-    return _taken_apart(answer, envelope, transport, auth_codes)
+    return _taken_apart(answer, envelope, transport, auth_codes, one)
 
 
 def _taken_apart(
-    answer: Answer, envelope: Envelope, transport: Transport, auth_codes: frozenset[str]
+    answer: Answer, envelope: Envelope, transport: Transport, auth_codes: frozenset[str], one: bool
 ) -> tuple[list[bytes], int | None, Any]:
     try:
         if answer.body.lstrip()[:1] == b"[":
@@ -109,7 +111,7 @@ def _taken_apart(
     except msgspec.DecodeError:
         if found.strip() in (b"null", b"{}", b'""'):
             records = []  # how some servers write an empty list
-        elif envelope.records == "":
+        elif envelope.records == "" or (one and found.lstrip().startswith(b"{")):
             records = [found]
         else:
             raise _no_list(answer, transport, envelope.records, found) from None

@@ -38,12 +38,13 @@ def guarantees(connector: Connector) -> list[Guarantee]:
 
 def _writing(connector: Connector, settings: HttpSettings) -> list[Guarantee]:
     write = settings.write
-    keys = Message("guarantee.keys_how", {"header": write.idempotency_header or "write.idempotency_header"})
+    key = write.idempotency_header or write.idempotency_field
+    keys = Message("guarantee.keys_how", {"header": key or "write.idempotency_header"})
     asks = connector.target_type.has is not Target.has
     own = Message("guarantee.verify_own")
     verify = own if asks else Message("guarantee.verify_how", {"api": _verifying(write)})
     found = [
-        Guarantee("keys", "yes" if write.idempotency_header else "setting", keys),
+        Guarantee("keys", "yes" if key else "setting", keys),
         Guarantee("verify", "yes" if write.verify or asks else "setting", verify),
         Guarantee("on_doubt", "yes", Message("guarantee.on_doubt_how")),
         Guarantee("results", "yes" if write.results else "setting", Message("guarantee.results_how")),

@@ -10,6 +10,7 @@ import msgspec
 
 from noria.connectors.declaration import Connector
 from noria.connectors.dingtalk import DINGTALK
+from noria.connectors.feishu import FEISHU
 from noria.connectors.files import FILE
 from noria.connectors.http import HTTP
 from noria.connectors.jackyun import JACKYUN
@@ -17,14 +18,20 @@ from noria.connectors.jushuitan import JUSHUITAN
 from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
+from noria.connectors.qeasy import QEASY
 from noria.connectors.settings import Limits
 from noria.connectors.sql import SQL
 from noria.connectors.wangdian import WANGDIAN, WANGDIAN_QJB
+from noria.connectors.wecom import WECOM
+from noria.connectors.yonsuite import YONSUITE
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 from noria.metadata.validation import nearest, shown
 
-_OURS = (HTTP, NORIA, OKKI, DINGTALK, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN, KINGDEE, SQL, FILE)
+_OURS = (
+    *(HTTP, NORIA, OKKI, DINGTALK, WECOM, FEISHU, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN),
+    *(KINGDEE, YONSUITE, QEASY, SQL, FILE),
+)
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _OURS}
 # What is noria's own; other packages bring theirs under this group of entry points.
 OWN = tuple(CONNECTORS)

@@ -213,6 +213,10 @@ class Write(msgspec.Struct, kw_only=True):
     result_ok_values: Annotated[list[Any] | None, Meta(description="表示成功的值 | values that mean success")] = None
     result_message: Annotated[str, Meta(description="结果中的说明 | a result's text")] = "message"
     idempotency_header: Annotated[str, Meta(description="幂等键请求头 | header of the idempotency key")] = ""
+    idempotency_field: Annotated[
+        str,
+        Meta(description="每行中放幂等键（32 字符）的字段 | field of a row for its idempotency key, 32 characters"),
+    ] = ""
     verify: Annotated[Verify | None, Meta(description="核实方法 | how to verify")] = None
     listing: Annotated[Listing | None, Meta(description="列出目标数据，对账用 | how to list what is there")] = None
 

@@ -119,7 +119,7 @@ class Source:
 
     async def once(self, request: dict[str, Any]) -> bytes:
         """The one record that the answer to a request has; raises `Failure`."""
-        answer, records, _, _ = await self._renewing(lambda: self._asked(request))
+        answer, records, _, _ = await self._renewing(lambda: self._asked(request), one=True)
         if len(records) != 1:
             values = {"path": self.settings.envelope.records or "$", "answer": self.transport.excerpt(answer.body)}
             raise Failure("permanent", Message("http.no_records", values), request=answer.request)
@@ -159,18 +159,18 @@ class Source:
         return await self._renewing(lambda: self._send(place))
 
     async def _renewing(
-        self, send: Callable[[], Awaitable[tuple[Answer, dict[str, Any]]]]
+        self, send: Callable[[], Awaitable[tuple[Answer, dict[str, Any]]]], *, one: bool = False
     ) -> tuple[Answer, list[bytes], int | None, Any]:
         """An answer, taken apart; once more with a new token when it says that the token is no longer valid."""
         used = await self.transport.token(self.metadata.api)
         answer, request = await send()
         try:
-            return answer, *self._unwrapped(self.read(answer, request))
+            return answer, *self._unwrapped(self.read(answer, request), one)
         except Failure as failure:
             if failure.kind != "auth" or not await self.transport.renewed(used):
                 raise
         answer, request = await send()
-        return answer, *self._unwrapped(self.read(answer, request))
+        return answer, *self._unwrapped(self.read(answer, request), one)
 
     def read(self, answer: Answer, request: dict[str, Any]) -> Answer:
         """The answer to a request in the form that the settings describe: for vendors whose own is another."""
@@ -180,9 +180,11 @@ class Source:
         """The path and the parameters of a request: for vendors who want them in a form of their own."""
         return self.metadata.api, request
 
-    def _unwrapped(self, answer: Answer) -> tuple[list[bytes], int | None, Any]:
+    def _unwrapped(self, answer: Answer, one: bool) -> tuple[list[bytes], int | None, Any]:
         envelope = self.settings.envelope
-        records, total, body = unwrapped(answer, envelope, self.transport, self.auth_codes, shape=self._shape)
+        records, total, body = unwrapped(
+            answer, envelope, self.transport, self.auth_codes, shape=None if one else self._shape, one=one
+        )
         if not envelope.code and (not records or (not envelope.records and len(records) == 1)):
             refuse_error_object(answer, self.metadata.id_paths(), self.transport)
         return records, total, body

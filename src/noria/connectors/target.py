@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from noria.connectors.agreement import agreement, is_empty
+from noria.connectors.details import with_id
 from noria.connectors.envelope import (
     UNREADABLE,
     failure_in,
@@ -23,7 +25,7 @@ from noria.connectors.envelope import (
 )
 from noria.connectors.failures import Failure
 from noria.connectors.flags import says_no
-from noria.connectors.settings import HttpSettings
+from noria.connectors.settings import HttpSettings, Verify
 from noria.connectors.transport import Answer, Transport, web_method
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at
@@ -76,7 +78,7 @@ class Target:
     @property
     def honours_keys(self) -> bool:
         """Whether sending again under the same idempotency key is safe."""
-        return bool(self.write.idempotency_header)
+        return bool(self.write.idempotency_header or self.write.idempotency_field)
 
     @property
     def can_verify(self) -> bool:
@@ -86,7 +88,7 @@ class Target:
     def said_of(self, key: str) -> str:
         """The headers of a request that say something of its batch, as JSON; none of them is a secret."""
         headers = {"Content-Type": self.transport.content_type}
-        if self.honours_keys:
+        if self.write.idempotency_header:
             headers[self.write.idempotency_header] = key
         return msgspec.json.encode(headers).decode()
 
@@ -109,7 +111,10 @@ class Target:
     ) -> Written:
         """Send a body; raises `Failure`. `key` is the batch's idempotency key; `before` is called right before it
         leaves, and may keep it back by raising."""
-        headers = {self.write.idempotency_header: key} if self.honours_keys else {}
+        headers = {self.write.idempotency_header: key} if self.write.idempotency_header else {}
+        if self.write.idempotency_field:
+            rows = self.keyed(rows, key)
+            body = self.body([row.payload for row in rows])
         used = await self.transport.token(self.api)
         try:
             answer, results = await self._sent(body, headers, rows, before)
@@ -120,6 +125,15 @@ class Target:
             answer, results = await self._sent(body, headers, rows, before)
         silent = frozenset(i for i, one in enumerate(results) if one is not None and one.key == "reason.no_result")
         return Written(answer, self.transport.kept(answer.body), results, silent)
+
+    def keyed(self, rows: Sequence[Row], key: str) -> list[Row]:
+        """The rows as they leave, each with a key of its own that follows from the batch's and from its place; one that
+        the plan has made stays."""
+        field, found = self.write.idempotency_field, []
+        for place, row in enumerate(rows):
+            own = sha256(f"{key}/{place}".encode()).hexdigest()[:32]
+            found.append(replace(row, payload=with_id(row.payload, field, own)))
+        return found
 
     async def _sent(
         self, body: bytes, headers: dict[str, str], rows: Sequence[Row], before: Callable[[], None]
@@ -246,15 +260,15 @@ class Target:
         payload = msgspec.json.decode(row.payload) if row.payload else {}
         own = payload.get(verify.param) if isinstance(payload, dict) else None
         asked = row.id if own is None else own
+        used = await self.transport.token(verify.api)
         try:
-            answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
-            answer = replace(answer, body=in_utf8(answer.body))
+            answer, found = await self.shown(verify, row, asked)
         except Failure as failure:
             if failure.status in (404, 410) and not is_html(failure.answer or b""):
                 return False
-            raise
-        envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
-        found, _, _ = unwrapped(answer, envelope, self.transport)
+            if failure.kind != "auth" or failure.status != 200 or not await self.transport.renewed(used):
+                raise
+            answer, found = await self.shown(verify, row, asked)
         try:
             verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
         except UNREADABLE:
@@ -265,6 +279,13 @@ class Target:
             return False
         values = {"answer": self.transport.excerpt(answer.body)}
         raise Failure("permanent", Message("http.not_verified", values), status=answer.status, request=answer.request)
+
+    async def shown(self, verify: Verify, row: Row, asked: Any) -> tuple[Answer, list[bytes]]:
+        """What the target shows of a row by its id: the answer, and the records in it. Raises `Failure`."""
+        answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
+        answer = replace(answer, body=in_utf8(answer.body))
+        envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
+        return answer, unwrapped(answer, envelope, self.transport)[0]
 
     def _shows(self, payload: Any, asked: Any, found: Any, row: Row) -> bool | None:
         """Whether a row that was found is the one that was sent; None where it doesn't show enough."""

@@ -108,6 +108,10 @@ class Transport:
             url = URL(self.base_url + "/" + path.lstrip("/")) if path else URL(self.base_url)
         return url.update_query({k: _query_text(v) for k, v in params.items()}) if params else url
 
+    def reaches(self, address: str) -> None:
+        """Requests may go to this address, too: the system has said that it is its own."""
+        self._hosts.add(urlsplit(address)[:2])
+
     async def send(
         self,
         method: str,

@@ -197,14 +197,14 @@ class PlanForm:
         """What the target's operation takes."""
         connector = self._connector("target")
         api = str(at(self.document, "target.metadata.api") or "")
-        same = [one for one in (connector.endpoints if connector else ()) if one.path == api]
+        same = connector.all_at(api) if connector else []
         writing = next((one for one in same if one.method != "GET"), same[0] if same else None)
         return list(writing.parameters) if writing else []
 
     def named(self, side: str) -> str:
         """What the side's operation is called."""
         api = at(self.document, f"{side}.metadata.api")
-        return next((one.name for one in self.endpoints(side) if one.path == api), "")
+        return next((one.name for one in self.endpoints(side) if one.at(str(api or "")) is not None), "")
 
     def problems(self) -> list[dict[str, Any]]:
         """What is wrong, each with the field that it belongs to, and whether it only is still to be filled in."""

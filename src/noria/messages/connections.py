@@ -65,8 +65,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "connector {connector} needs {keys}",
     ),
     "connection.credentials_hint": (
-        "在 [connections.{name}] 中补上 {key}，写作 env:名称",
-        "add {key} to [connections.{name}], as env:NAME",
+        "在 [connections.{name}] 中补上 {key}，密钥写作 env:名称",
+        "add {key} to [connections.{name}]; write env:NAME for a secret",
     ),
     "connection.okki_credentials": (
         "小满连接需要 client_id 和 client_secret，或 token",

@@ -14,7 +14,7 @@ from noria.messages import Message
 from noria.metadata.errors import NoriaError, Problem
 
 _SECRET_KEY = re.compile(
-    r"(secret|password|passwd|pwd|token|api[_-]?key|app[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key"
+    r"(secret|password|passwd|pwd|token|api[_-]?key|app[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|robot[_-]?key"
     r"|authorization|cookie|credential)",
     re.IGNORECASE,
 )
