@@ -236,20 +236,6 @@ class Connector:
         return found
 
 
-def needs(connector: str, *keys: str) -> Callable[[Any, str, str], list[Problem]]:
-    """A check of a connection: these settings must be there."""
-
-    def check(own: Any, name: str, path: str) -> list[Problem]:
-        message = Message("connection.credentials", {"connector": connector, "keys": ", ".join(keys)})
-        missing = [key for key in keys if not getattr(own, key)]
-        return [
-            Problem(message, f"{path}.{key}", Message("connection.credentials_hint", {"name": name, "key": key}))
-            for key in missing[:1]
-        ]
-
-    return check
-
-
 def _plain(path: str) -> str:
     return path.strip("/").lower()
 

@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Meta
 
 from noria.connectors.auth import Fixed
-from noria.connectors.declaration import Connector, Endpoint, needs
+from noria.connectors.credentials import needs
+from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.forms import FORM, asked, encoded, md5, posted
 from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write
 from noria.connectors.source import BuildRequest, Source
@@ -218,7 +219,7 @@ JACKYUN = Connector(
     title=("吉客云", "Jackyun"),
     settings_type=JackyunSettings,
     to_http=_to_http,
-    check=needs("jackyun", "appkey", "appsecret"),
+    check=needs("jackyun", ("appkey", "appsecret")),
     endpoints=ENDPOINTS,
     authenticate=_Form,
     source_type=_Read,

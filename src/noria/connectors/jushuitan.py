@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from noria.connectors.auth import Fetched, Token
-from noria.connectors.declaration import Connector, Endpoint, needs
+from noria.connectors.credentials import needs
+from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.forms import FORM, asked, encoded, md5, posted
 from noria.connectors.joined import Joined
 from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write
@@ -159,7 +160,7 @@ JUSHUITAN = Connector(
     title=("聚水潭", "Jushuitan"),
     settings_type=JushuitanSettings,
     to_http=_to_http,
-    check=needs("jushuitan", "app_key", "app_secret", "access_token"),
+    check=needs("jushuitan", ("app_key", "app_secret", "access_token")),
     endpoints=ENDPOINTS,
     authenticate=_Signed,
     target_type=Joined,

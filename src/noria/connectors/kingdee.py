@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from noria.connectors.auth import Authentication, Fetched, Token, with_added
+from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.envelope import UNREADABLE, refuse_code
 from noria.connectors.failures import Failure
@@ -30,7 +31,6 @@ from noria.connectors.target import Row, Target
 from noria.connectors.transport import Answer, Request, Transport
 from noria.messages import Message
 from noria.metadata.clock import Clock
-from noria.metadata.errors import Problem
 from noria.metadata.paths import MISSING, at
 from noria.metadata.secrets import Redactor
 
@@ -335,21 +335,14 @@ def _to_http(own: KingdeeSettings) -> HttpSettings:
     )
 
 
-def _check(own: KingdeeSettings, name: str, path: str) -> list[Problem]:
-    if own.password or (own.app_id and own.app_secret):
-        return []
-    key = "app_secret" if own.app_id else "password"
-    values = {"connector": "kingdee", "keys": "password, app_id + app_secret"}
-    hint = Message("connection.auth_hint", {"name": name, "key": key})
-    return [Problem(Message("connection.credentials", values), f"{path}.{key}", hint)]
-
+_NEEDS = {False: needs("kingdee", ("password",)), True: needs("kingdee", ("app_id", "app_secret"))}
 
 KINGDEE = Connector(
     name="kingdee",
     title=("金蝶云星空", "Kingdee K3Cloud"),
     settings_type=KingdeeSettings,
     to_http=_to_http,
-    check=_check,
+    check=lambda own, name, path: _NEEDS[bool(own.app_id)](own, name, path),
     endpoints=(
         Endpoint("executeBillQuery", "POST", name="单据查询", reads="list"),
         *(

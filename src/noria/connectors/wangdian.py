@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from noria.connectors.auth import Fixed
-from noria.connectors.declaration import Connector, Endpoint, needs
+from noria.connectors.credentials import needs
+from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.forms import FORM, asked, field, md5, posted
 from noria.connectors.joined import Joined
 from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write
@@ -198,7 +199,7 @@ WANGDIAN = Connector(
     title=("旺店通 企业版", "Wangdian (企业版)"),
     settings_type=WangdianSettings,
     to_http=_enterprise,
-    check=needs("wangdian", *_NEEDED),
+    check=needs("wangdian", _NEEDED),
     endpoints=(
         _list("trade_query.php", "订单查询", "trades", "30d", "trade_id", "trade_no"),
         _list("stockout_order_query_trade.php", "销售出库单查询", "stockout_list", "30d", "stockout_id", "stockout_no"),
@@ -213,7 +214,7 @@ WANGDIAN_QJB = Connector(
     title=("旺店通 旗舰版", "Wangdian (旗舰版)"),
     settings_type=FlagshipSettings,
     to_http=_flagship,
-    check=needs("wangdian_qjb", *_NEEDED),
+    check=needs("wangdian_qjb", _NEEDED),
     endpoints=(
         _list(_TRADES, "订单查询", _ORDERS, "30d", "trade_id", "trade_no"),
         _list(_STOCKOUTS, "销售出库单查询", _ORDERS, "60m", "stockout_id", "order_no"),

@@ -7,10 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Write
-from noria.messages import Message
-from noria.metadata.errors import Problem
 
 
 class Settings(msgspec.Struct, kw_only=True):
@@ -60,20 +59,12 @@ def _to_http(own: Settings) -> HttpSettings:
     )
 
 
-def _check(own: Settings, name: str, path: str) -> list[Problem]:
-    if own.app_key and own.app_secret:
-        return []
-    key = "app_secret" if own.app_key else "app_key"
-    message = Message("connection.credentials", {"connector": "NAME", "keys": "app_key, app_secret"})
-    return [Problem(message, f"{path}.{key}", Message("connection.auth_hint", {"name": name, "key": key}))]
-
-
 CONNECTOR = Connector(
     name="NAME",
     title=("NAME", "NAME"),
     settings_type=Settings,
     to_http=_to_http,
-    check=_check,
+    check=needs("NAME", ("app_key", "app_secret")),
     endpoints=(
         Endpoint("/items", "GET", name="items", reads="list", id="id", number="name"),
         Endpoint("/items/batch", "POST", name="write items"),
