@@ -786,3 +786,28 @@ async def test_no_failure_shows_a_secret(simulated: Any, fault: dict[str, Any]) 
     text = f"{caught.value} {caught.value.request} {caught.value.answer!r}"
     assert "demo-secret" not in text and token not in text
     await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "most"),
+    [
+        ("dingtalk", {}, {"": (20, 0), "/robot/send": (0, 20)}),
+        ("dingtalk", {"concurrent": 2}, {"": (20, 0), "/robot/send": (0, 20)}),
+        (
+            "dingtalk",
+            {"per_second": 5, "endpoints": {"/x": {"per_second": 1}}},
+            {"": (5, 0), "/robot/send": (0, 20), "/x": (1, 0)},
+        ),
+        ("jushuitan", {"per_second": 2}, {"": (2, 100)}),
+        ("jackyun", {"concurrent": 1}, {"": (1, 0)}),
+        ("qeasy", {"timeout": 5}, {"": (0, 60)}),
+        ("wecom", {"concurrent": 9}, {"": (0, 10_000), "/cgi-bin/webhook/send": (0, 20)}),
+    ],
+)
+def test_what_a_vendor_publishes_holds_where_nothing_else_is_said(name: str, given: Any, most: Any) -> None:
+    connector = CONNECTORS[name]
+    needed = {one.encode_name: "x" for one in msgspec.structs.fields(connector.settings_type) if one.required}
+    table = {**needed, "connector": name, "base_url": "http://x", "limits": given}
+    limits = connector.settings(table).limits
+    parts = {"": limits, **limits.endpoints}
+    assert {path: (one.per_second, one.per_minute) for path, one in parts.items()} == most

@@ -18,7 +18,7 @@ from msgspec import Meta
 from noria.connectors.auth import Authentication, Declared, with_added
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Detail, Endpoint
-from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write
+from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write, within
 from noria.connectors.transport import Request, Transport
 from noria.metadata.clock import Clock
 from noria.metadata.plan import Split
@@ -46,7 +46,9 @@ class DingTalkSettings(msgspec.Struct, kw_only=True):
     robot_token: Annotated[str, Meta(description="群机器人的 access_token | a group robot's access_token")] = ""
     robot_secret: Annotated[str, Meta(description="群机器人的加签密钥 | the secret its messages are signed with")] = ""
     timezone: Annotated[str, Meta(description="时区 | zone of times without one")] = "Asia/Shanghai"
-    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(default_factory=lambda: _LIMITS)
+    limits: Annotated[Limits, Meta(description="限制，缺省为厂商公布的 | limits; the vendor's if not said")] = (
+        msgspec.field(default_factory=Limits)
+    )
 
 
 class _Keys(Authentication):
@@ -137,7 +139,7 @@ def _to_http(own: DingTalkSettings) -> HttpSettings:
             waits={"90018": 1, "130101": 600, "1111": 300},
             doubt=[-1],
         ),
-        limits=own.limits,
+        limits=within(own.limits, _LIMITS),
         write=Write(batch_size=1),
     )
 

@@ -18,7 +18,7 @@ from msgspec import Meta
 from noria.connectors.auth import Declared
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
-from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write
+from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write, within
 from noria.connectors.transport import Request, Transport
 from noria.metadata.clock import Clock
 from noria.metadata.plan import Split
@@ -44,7 +44,9 @@ class FeishuSettings(msgspec.Struct, kw_only=True):
     ] = ""
     robot_secret: Annotated[str, Meta(description="群机器人的签名密钥 | the secret its messages are signed with")] = ""
     timezone: Annotated[str, Meta(description="时区 | zone of times without one")] = "Asia/Shanghai"
-    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(default_factory=lambda: _LIMITS)
+    limits: Annotated[Limits, Meta(description="限制，缺省为厂商公布的 | limits; the vendor's if not said")] = (
+        msgspec.field(default_factory=Limits)
+    )
 
 
 class _Keys(Declared):
@@ -112,7 +114,7 @@ def _to_http(own: FeishuSettings) -> HttpSettings:
             size_param="page_size",
             size=50,
         ),
-        limits=own.limits,
+        limits=within(own.limits, _LIMITS),
         write=Write(batch_size=1),
     )
 

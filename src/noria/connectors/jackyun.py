@@ -21,7 +21,7 @@ from noria.connectors.auth import Fixed
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.forms import FORM, asked, encoded, md5, posted
-from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write
+from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write, within
 from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Answer, Request, Transport
@@ -173,7 +173,7 @@ def _to_http(own: JackyunSettings) -> HttpSettings:
             waits={_THROTTLED: 1},
         ),
         paging=Paging(type="page", page_param="pageInfo.pageIndex", size_param="pageInfo.pageSize", first=1, size=50),
-        limits=msgspec.structs.replace(own.limits, per_second=own.limits.per_second or 1),
+        limits=within(own.limits, Limits(per_second=1)),
         write=Write(batch_size=1),
     )
 

@@ -21,7 +21,7 @@ from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.forms import FORM, asked, encoded, md5, posted
 from noria.connectors.joined import Joined
-from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write
+from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write, within
 from noria.connectors.transport import Request, Transport
 from noria.metadata.clock import Clock
 from noria.metadata.paths import at
@@ -115,7 +115,7 @@ def _to_http(own: JushuitanSettings) -> HttpSettings:
         paging=Paging(
             type="page", page_param="page_index", size_param="page_size", first=1, size=50, more="data.has_next"
         ),
-        limits=msgspec.structs.replace(own.limits, vendor=own.limits.vendor or "jushuitan"),
+        limits=within(own.limits, Limits(vendor="jushuitan")),
         write=Write(batch_size=1),
     )
 

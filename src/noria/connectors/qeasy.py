@@ -19,7 +19,7 @@ from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.envelope import unwrapped
 from noria.connectors.failures import Failure
-from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Verify, Write
+from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Verify, Write, within
 from noria.connectors.target import Row, Written
 from noria.connectors.transport import Answer
 from noria.messages import Message
@@ -48,8 +48,8 @@ class QeasySettings(msgspec.Struct, kw_only=True):
         ),
     ] = ""
     timezone: Annotated[str, Meta(description="时区 | zone of times without one")] = "Asia/Shanghai"
-    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(
-        default_factory=lambda: Limits(vendor="qeasy")
+    limits: Annotated[Limits, Meta(description="限制，缺省为厂商公布的 | limits; the vendor's if not said")] = (
+        msgspec.field(default_factory=Limits)
     )
 
 
@@ -128,7 +128,7 @@ def _to_http(own: QeasySettings) -> HttpSettings:
             waits={"42901": 300},
         ),
         paging=Paging(type="page", page_param="page", size_param="pageSize", first=1, size=_SIZE),
-        limits=own.limits,
+        limits=within(own.limits, Limits(vendor="qeasy")),
         write=Write(batch_size=_SIZE if own.id_field else 1, batch_key="content", verify=verify),
     )
 

@@ -181,6 +181,18 @@ class Limits(Rates, kw_only=True):
         self.per_second, self.per_minute = self.per_second or per_second, self.per_minute or per_minute
 
 
+def within(own: Limits, published: Limits) -> Limits:
+    """A connection's limits; where they say nothing, those that its vendor publishes."""
+    return msgspec.structs.replace(
+        own,
+        vendor=own.vendor or published.vendor,
+        per_second=own.per_second or published.per_second,
+        per_minute=own.per_minute or published.per_minute,
+        concurrent=own.concurrent or published.concurrent,
+        endpoints={**published.endpoints, **own.endpoints},
+    )
+
+
 class Verify(msgspec.Struct, kw_only=True):
     """How to ask the target whether it has a record."""
 

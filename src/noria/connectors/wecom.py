@@ -14,7 +14,7 @@ from msgspec import Meta
 from noria.connectors.auth import Declared, with_added
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Detail, Endpoint
-from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write
+from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write, within
 from noria.connectors.source import Source
 from noria.connectors.transport import Request, Transport
 from noria.metadata.clock import Clock
@@ -40,7 +40,9 @@ class WeComSettings(msgspec.Struct, kw_only=True):
     ] = ""
     robot_key: Annotated[str, Meta(description="群机器人 Webhook 地址中的 key | key in a group robot's address")] = ""
     timezone: Annotated[str, Meta(description="时区 | zone of times without one")] = "Asia/Shanghai"
-    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(default_factory=lambda: _LIMITS)
+    limits: Annotated[Limits, Meta(description="限制，缺省为厂商公布的 | limits; the vendor's if not said")] = (
+        msgspec.field(default_factory=Limits)
+    )
 
 
 class _Keys(Declared):
@@ -99,7 +101,7 @@ def _to_http(own: WeComSettings) -> HttpSettings:
             waits={"45009": 60},
             doubt=[-1],
         ),
-        limits=own.limits,
+        limits=within(own.limits, _LIMITS),
         write=Write(batch_size=1),
     )
 

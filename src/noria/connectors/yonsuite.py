@@ -20,7 +20,7 @@ from noria.connectors.auth import Fetched, Token, with_added
 from noria.connectors.batches import Batches
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
-from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write
+from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write, within
 from noria.connectors.target import Row
 from noria.connectors.transport import Answer, Request, Transport
 from noria.messages import Message
@@ -56,8 +56,8 @@ class YonSuiteSettings(msgspec.Struct, kw_only=True):
     app_key: Annotated[str, Meta(description="自建应用的 appKey | the application's appKey")] = ""
     app_secret: Annotated[str, Meta(description="它的 appSecret | its appSecret")] = ""
     timezone: Annotated[str, Meta(description="时区 | zone of times without one")] = "Asia/Shanghai"
-    limits: Annotated[Limits, Meta(description="限制 | limits")] = msgspec.field(
-        default_factory=lambda: Limits(vendor="yonsuite")
+    limits: Annotated[Limits, Meta(description="限制，缺省为厂商公布的 | limits; the vendor's if not said")] = (
+        msgspec.field(default_factory=Limits)
     )
 
 
@@ -155,7 +155,7 @@ def _to_http(own: YonSuiteSettings) -> HttpSettings:
             throttled=[310032, 310039, 310042, 310046],
         ),
         paging=Paging(type="page", page_param="pageIndex", size_param="pageSize", first=1, size=100),
-        limits=own.limits,
+        limits=within(own.limits, Limits(vendor="yonsuite")),
         write=Write(batch_size=1),
     )
 
