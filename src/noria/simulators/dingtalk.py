@@ -26,6 +26,7 @@ from aiohttp import web
 
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Fault, Faults, Handler
+from noria.simulators.pace import Paces
 from noria.simulators.staff import (
     CHINA,
     ROOT,
@@ -38,7 +39,7 @@ from noria.simulators.staff import (
     shown,
     truth_route,
 )
-from noria.simulators.tokens import Pace, Tokens
+from noria.simulators.tokens import Tokens
 
 # What an application may be allowed to do: read departments, read people, send work notifications, use approvals.
 PERMISSIONS = frozenset(("departments", "members", "messages", "approvals"))
@@ -151,7 +152,7 @@ class DingTalk:
         self.concurrent = self.max_concurrent = 0
         self.refused: list[str] = []
         self.tokens = Tokens(f"dingtalk/{seed}", token_seconds, clock)
-        self.pace = Pace(per_second, 1.0, clock)
+        self.pace = Paces(per_second, 1.0, clock)
         self.faults = _Faults(expire=self.tokens.expire)
 
     def routes(self) -> list[web.RouteDef]:

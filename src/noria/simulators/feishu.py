@@ -24,8 +24,9 @@ import msgspec
 from aiohttp import web
 
 from noria.simulators.faults import Fault, Faults, Handler
+from noria.simulators.pace import Paces
 from noria.simulators.staff import ROOT, Person, Unit, below, make_people, make_units, shown, truth_route
-from noria.simulators.tokens import Pace, Tokens
+from noria.simulators.tokens import Tokens
 
 _SIGN_IN = "/open-apis/auth/v3/tenant_access_token/internal"
 _CHILDREN = "/open-apis/contact/v3/departments/{department_id}/children"
@@ -93,7 +94,7 @@ class Feishu:
         self.concurrent = self.max_concurrent = 0
         self.refused: list[str] = []
         self.tokens = Tokens(f"feishu/{seed}", token_seconds, clock)
-        self.pace = Pace(per_second, 1.0, clock)
+        self.pace = Paces(per_second, 1.0, clock)
         self._pages: dict[str, tuple[str, int]] = {}
         self.faults = Faults(
             expire=self.tokens.expire,

@@ -34,3 +34,26 @@ def takes(*paces: Pace) -> int | None:
     for pace in paces:
         pace.count()
     return None
+
+
+class Paces:
+    """The same for each API by itself; after one too many, it answers nobody for `blocked` seconds."""
+
+    def __init__(self, most: int, seconds: float, clock: Callable[[], float], *, blocked: float = 0.0) -> None:
+        self.most = most
+        self.seconds = seconds
+        self.blocked = blocked
+        self.clock = clock
+        self._calls: dict[str, Pace] = {}
+        self._until: dict[str, float] = {}
+
+    def takes(self, api: str) -> bool:
+        """Count a call; False when it is one too many."""
+        if self.clock() < self._until.get(api, float("-inf")):
+            return False
+        calls = self._calls.setdefault(api, Pace(self.most, self.seconds, self.clock))
+        if calls.full():
+            self._until[api] = self.clock() + self.blocked
+            return False
+        calls.count()
+        return True

@@ -1,9 +1,8 @@
-"""Access tokens that a simulator gives out, and how often it lets itself be asked."""
+"""Access tokens that a simulator gives out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable
 
 
@@ -41,31 +40,3 @@ class Tokens:
     def expire(self) -> None:
         """No token that was given out holds any longer."""
         self._until = dict.fromkeys(self._until, float("-inf"))
-
-
-class Pace:
-    """At most `most` calls of one API within `seconds` (0: any number); more, and it answers nobody for `blocked`."""
-
-    def __init__(self, most: int, seconds: float, clock: Callable[[], float], *, blocked: float = 0.0) -> None:
-        self.most = most
-        self.seconds = seconds
-        self.blocked = blocked
-        self.clock = clock
-        self._calls: dict[str, deque[float]] = {}
-        self._until: dict[str, float] = {}
-
-    def takes(self, api: str) -> bool:
-        """Count a call; False when it is one too many."""
-        if not self.most:
-            return True
-        now = self.clock()
-        if now < self._until.get(api, float("-inf")):
-            return False
-        calls = self._calls.setdefault(api, deque())
-        while calls and calls[0] <= now - self.seconds:
-            calls.popleft()
-        if len(calls) >= self.most:
-            self._until[api] = now + self.blocked
-            return False
-        calls.append(now)
-        return True

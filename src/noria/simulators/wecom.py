@@ -28,6 +28,7 @@ from aiohttp import web
 
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Faults, Handler
+from noria.simulators.pace import Paces
 from noria.simulators.staff import (
     CHINA,
     Approval,
@@ -40,7 +41,7 @@ from noria.simulators.staff import (
     shown,
     truth_route,
 )
-from noria.simulators.tokens import Pace, Tokens
+from noria.simulators.tokens import Tokens
 
 TEMPLATES = ("3TkExpenseTemplate0001", "3TkLeaveTemplate0002")
 # What applications made since 2022-06-20 are not told of people.
@@ -117,7 +118,7 @@ class WeCom:
         self.tokens = Tokens(f"wecom/{seed}", token_seconds, clock)
         self.contacts_tokens = Tokens(f"wecom/{seed}/contacts", token_seconds, clock)
         self._secrets = {secret: self.tokens, contacts_secret: self.contacts_tokens}
-        self.pace = Pace(per_minute, 60.0, clock, blocked=60.0)
+        self.pace = Paces(per_minute, 60.0, clock, blocked=60.0)
         self.faults = Faults(
             expire=self._expire,
             throttled=lambda _: _error(45009, "api freq out of limit"),
