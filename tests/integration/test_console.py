@@ -10,6 +10,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -22,10 +23,15 @@ from noria.console.server import serving
 from noria.engine import Workspace
 from noria.metadata.errors import NoriaError
 from noria.scheduler.loop import Scheduler
+from noria.simulators import dingtalk, wecom
+from noria.simulators.callbacks import Keys
 from tests.conftest import EMPTY, USERS, Project, connections
 
 BOTH_LEDGERS = True
 SECRET = base64.b64encode(bytes(range(32))).decode()
+
+
+KEYS = Keys(SECRET, base64.b64encode(bytes(range(32))).decode().rstrip("="), "dingdemo")
 
 
 class Served:
@@ -54,6 +60,8 @@ async def served(project: Project, okki: Any, sink: Any, monkeypatch: pytest.Mon
         ("pushed", {"kind": "hmac", "secret": "env:HOOK_SECRET", "id": "meta.id"}),
         ("timed", {"kind": "hmac", "secret": "env:HOOK_SECRET", "timestamp_header": "X-Time"}),
         ("okki", {"kind": "okki", "secret": "env:HOOK_SECRET"}),
+        ("ding", {"kind": "dingtalk", "secret": KEYS.aes_key, "token": "env:HOOK_SECRET", "owner": KEYS.owner}),
+        ("wecom", {"kind": "wecom", "secret": KEYS.aes_key, "token": "env:HOOK_SECRET", "owner": KEYS.owner}),
         ("none", None),
     ):
         options = {"webhook": hook} if hook else {}
@@ -199,3 +207,47 @@ def test_how_everything_stands(called: Any, project: Project) -> None:
     assert (found["workers"], found["lost"], found["queue"]) == ([], [], 0)
     code, out, _ = called("status", "--project", project.folder)
     assert code == 0 and "p" in out and "0 workers" in out
+
+
+@pytest.mark.parametrize("old_names", [False, True])
+async def test_dingtalks_events_are_decrypted_and_the_answer_is_encrypted(served: Served, old_names: bool) -> None:
+    now = str(int(served.workspace.clock.now() * 1000))
+
+    async def pushed(what: Any, keys: Keys = KEYS, stamp: str = now) -> tuple[int, bytes]:
+        made = dingtalk.event(what, keys, timestamp=stamp, nonce="n1", old_names=old_names)
+        url = f"{served.url}/hooks/ding"
+        async with served.session.post(url, params=made.query, data=made.body) as answer:
+            return answer.status, await answer.read()
+
+    status, body = await pushed({"EventType": "check_url"})
+    assert status == 200 and dingtalk.answered(body, KEYS) == "success" and wanted(served) == set()
+    event = {"EventType": "user_modify_org", "UserId": ["部门 😀"], "TimeStamp": "1"}
+    status, body = await pushed(event)
+    assert status == 200 and dingtalk.answered(body, KEYS) == "success" and wanted(served) == {"ding"}
+    assert len(served.workspace.ledger.store.tuples("SELECT * FROM hooks")) == 1
+    # Sent again with another time, as senders do that had no answer, it is the same message.
+    assert (await pushed(event, stamp=str(int(now) + 5000)))[0] == 200
+    assert len(served.workspace.ledger.store.tuples("SELECT * FROM hooks")) == 1
+    for keys in (replace(KEYS, token="other"), replace(KEYS, owner="other"), replace(KEYS, aes_key="A" * 43)):
+        assert (await pushed({"EventType": "forged"}, keys))[0] == 401
+    assert (await pushed({"EventType": "late"}, stamp=str(int(now) - 4_000_000)))[0] == 401
+    assert len(served.workspace.ledger.store.tuples("SELECT * FROM hooks")) == 1
+
+
+async def test_wecom_asks_for_the_address_and_pushes(served: Served) -> None:
+    now = str(int(served.workspace.clock.now()))
+    made = wecom.echo("1616140317555161061", KEYS, timestamp=now, nonce="n1")
+    async with served.session.get(f"{served.url}/hooks/wecom", params=made.query) as answer:
+        assert (answer.status, await answer.text()) == (200, "1616140317555161061") and wanted(served) == set()
+    xml = "<xml><Event><![CDATA[change_contact]]></Event><Name>部门 😀</Name></xml>"
+    made = wecom.event(xml, KEYS, timestamp=now, nonce="n2")
+    async with served.session.post(f"{served.url}/hooks/wecom", params=made.query, data=made.body) as answer:
+        assert answer.status == 200 and wecom.answered(await answer.read(), KEYS) == "success"
+    assert wanted(served) == {"wecom"}
+    forged = {**made.query, "msg_signature": "0" * 40}
+    for query, body in ((forged, made.body), (made.query, made.body[:-40]), (made.query, b""), ({}, made.body)):
+        async with served.session.post(f"{served.url}/hooks/wecom", params=query, data=body) as answer:
+            assert answer.status == 401, (query, body)
+    # Nobody asks others for their address, and no GET has a plan run.
+    async with served.session.get(f"{served.url}/hooks/pushed") as answer:
+        assert answer.status == 401

@@ -25,7 +25,7 @@ from noria.console.desk import Desk
 from noria.console.door import Door
 from noria.console.editor import Editor
 from noria.console.endpoints import Endpoint, does, shows
-from noria.console.hooks import Refused, event_of
+from noria.console.hooks import Pushed, Refused, event_of
 from noria.console.lists import Lists
 from noria.console.live import Live
 from noria.console.login import Login
@@ -186,6 +186,7 @@ class Operations:
             shows("readyz", "/readyz", self._ready, str, role=None, errors=(503,)),
             shows("metrics", "/metrics", self._metrics, str, role=None),
             does("hook", "/hooks/{plan}", self._hook, dict[str, Any], role=None, errors=(400, 401, 413, 503)),
+            shows("hook_asked", "/hooks/{plan}", self._hook, str, role=None, errors=(400, 401, 413, 503)),
         ]
 
     def close(self) -> None:
@@ -221,16 +222,19 @@ class Operations:
         try:
             secret = resolve(hook.secret, self.workspace.project.folder)
             self.workspace.redactor.hide(secret)
+            token = resolve(hook.token, self.workspace.project.folder)
+            self.workspace.redactor.hide(*([token] if token else []))
             headers = {name.lower(): value for name, value in request.headers.items()}
-            event = event_of(hook, secret, headers, body, clock.now())
+            event = event_of(hook, secret, token, Pushed(request.query_params, headers, body), clock.now())
             ledger = self.workspace.ledger
-            ledger.agenda.hooked(key, event.message, ledger.store.pack(body), clock.now())
+            if not event.asks:
+                ledger.agenda.hooked(key, event.message, ledger.store.pack(body), clock.now())
         except Refused as refused:
             return self._refused(key, refused)
         except NoriaError as error:
             self.workspace.observer.said(key, Message("hook.refused", {"why": str(error)}))
             return JSONResponse({"error": "unavailable"}, status_code=503)
-        return JSONResponse(event.answer)
+        return PlainTextResponse(event.answer) if isinstance(event.answer, str) else JSONResponse(event.answer)
 
     def _refused(self, key: str, refused: Refused) -> Response:
         self.workspace.observer.said(key, Message("hook.refused", {"why": str(refused)}))

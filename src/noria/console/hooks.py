@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from xxhash import xxh3_128_hexdigest
 
+from noria.console.sealed import Seal, Unsealed, as_json, given, in_json, in_xml
 from noria.metadata.paths import MISSING, at
 from noria.metadata.plan import Webhook
 
@@ -34,14 +36,28 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """A genuine one: the message's own id, and what is answered."""
+    """A genuine one: the message's own id, and what is answered: JSON, or a text as it is. `asks`: it only asks whether
+    this is the right address, and nothing has changed."""
 
     message: str
-    answer: dict[str, Any] = field(default_factory=lambda: {"ok": True})
+    answer: dict[str, Any] | str = field(default_factory=lambda: {"ok": True})
+    asks: bool = False
 
 
-def event_of(hook: Webhook, secret: str, headers: dict[str, str], body: bytes, now: float) -> Event:
-    """The event in a request (`headers` by their lower-case names; `now`: epoch seconds); raises `Refused`."""
+@dataclass(frozen=True)
+class Pushed:
+    """A request as it came: `headers` by their lower-case names."""
+
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def event_of(hook: Webhook, secret: str, token: str, pushed: Pushed, now: float) -> Event:
+    """The event in a request (`now`: epoch seconds); raises `Refused`."""
+    headers, body = pushed.headers, pushed.body
+    if hook.kind in ("dingtalk", "wecom"):
+        return _sealed(hook, Seal(token, secret, hook.owner), pushed, now)
     if hook.kind == "okki":
         return _okki(secret, headers, body, now)
     signed = body
@@ -59,7 +75,26 @@ def event_of(hook: Webhook, secret: str, headers: dict[str, str], body: bytes, n
     return Event(xxh3_128_hexdigest(body) if found is MISSING or found is None else str(found))
 
 
-def _okki(secret: str, headers: dict[str, str], body: bytes, now: float) -> Event:
+def _sealed(hook: Webhook, seal: Seal, pushed: Pushed, now: float) -> Event:
+    """钉钉's and 企业微信's: signed with a token and encrypted. 企业微信 asks with a GET whether the address is right,
+    钉钉 with an event."""
+    signature, stamp, nonce = given(pushed.query)
+    _in_time(stamp, now)
+    asks = pushed.query.get("echostr") if hook.kind == "wecom" else None
+    try:
+        encrypted = asks or (in_xml(pushed.body) if hook.kind == "wecom" else in_json(pushed.body))
+        message = seal.opened(encrypted, stamp, nonce, signature)
+    except Unsealed as error:
+        raise Refused(401, str(error)) from None
+    except ValueError as error:
+        raise Refused(503, f"secret is no EncodingAESKey: {type(error).__name__}") from None
+    if hook.kind == "wecom":
+        return Event(xxh3_128_hexdigest(message), message.decode("utf-8", "replace") if asks else "success", bool(asks))
+    checked = b'"check_url"' in message
+    return Event(xxh3_128_hexdigest(message), as_json(seal, "success", str(int(now * 1000)), nonce), checked)
+
+
+def _okki(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> Event:
     """小满's: signed over time and body with the configuration as text, encrypted with it decoded (AES-256-GCM, the tag
     before the text)."""
     stamp = headers.get("x-timestamp", "")

@@ -34,6 +34,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "api.export_chosen": ("导出选中的数据", "chosen records as a file"),
     "api.failures": ("失败的数据，按原因", "records in trouble, by cause"),
     "api.healthz": ("进程是否正常", "whether the process does what it is there for"),
+    "api.hook_asked": ("系统验证推送地址（企业微信）", "whether events may be pushed here (WeCom asks)"),
     "api.hook": ("系统推送的事件（签名）", "an event that a system pushes (signed)"),
     "api.make_plan": ("保存新方案", "save a new plan"),
     "api.mark_done": ("把一条数据标为已写入", "say that a record is in the target"),

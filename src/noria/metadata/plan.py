@@ -71,8 +71,22 @@ class Split(msgspec.Struct, kw_only=True):
 class Webhook(msgspec.Struct, kw_only=True):
     """Events that the source pushes to `/hooks/<plan>`: the plan then reads at once."""
 
-    kind: Annotated[Literal["hmac", "okki"], Meta(description="种类 | kind: HMAC-SHA256, or 小满 OKKI's")] = "hmac"
-    secret: Annotated[str, Meta(min_length=1, description="密钥，写作 env:名称 | the secret, as env:NAME")]
+    kind: Annotated[
+        Literal["hmac", "okki", "dingtalk", "wecom"],
+        Meta(description="种类 | kind: HMAC-SHA256, or that of 小满 OKKI, 钉钉, 企业微信"),
+    ] = "hmac"
+    secret: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="密钥，写作 env:名称；dingtalk、wecom 为 EncodingAESKey"
+            " | the secret, as env:NAME; of dingtalk and wecom the EncodingAESKey",
+        ),
+    ]
+    token: Annotated[
+        str, Meta(description="dingtalk、wecom：签名 Token，写作 env:名称 | the Token that signs, as env:NAME")
+    ] = ""
+    owner: Annotated[str, Meta(description="dingtalk：AppKey 或 CorpId，wecom：CorpID | whose messages they are")] = ""
     header: Annotated[str, Meta(description="hmac：签名所在请求头 | hmac: header of the signature")] = "X-Signature"
     timestamp_header: Annotated[
         str,
