@@ -196,7 +196,7 @@ _NEEDED = ("sid", "appkey", "appsecret")
 
 WANGDIAN = Connector(
     name="wangdian",
-    title=("旺店通 企业版", "Wangdian (企业版)"),
+    title=("旺店通 企业版", "Wangdian Enterprise (openapi2)"),
     settings_type=WangdianSettings,
     to_http=_enterprise,
     check=needs("wangdian", _NEEDED),
@@ -211,7 +211,7 @@ WANGDIAN = Connector(
 )
 WANGDIAN_QJB = Connector(
     name="wangdian_qjb",
-    title=("旺店通 旗舰版", "Wangdian (旗舰版)"),
+    title=("旺店通 旗舰版", "Wangdian Flagship (qjb)"),
     settings_type=FlagshipSettings,
     to_http=_flagship,
     check=needs("wangdian_qjb", _NEEDED),
