@@ -486,6 +486,30 @@ async def test_http_authentication(auth: dict[str, Any], wanted: tuple[str, str]
     assert len(page.records) == 1 and wanted[1] not in page.request
 
 
+async def test_http_a_token_replaces_a_header_of_the_same_name() -> None:
+    seen: list[str] = []
+
+    async def read(request: web.Request) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        return web.json_response([{"id": 1}])
+
+    async with listening([web.get("/list", read)]) as url:
+        table = {"connector": "http", "base_url": url, "headers": {"Authorization": "Bearer old"}}
+        connection = opened({**table, "auth": {"type": "bearer", "token": "t0ken"}})
+        await source(connection, api="/list").fetch(None)
+        await connection.close()
+    assert seen == ["Bearer t0ken"]
+
+
+@pytest.mark.parametrize("sent_in", ["header", "query"])
+def test_http_a_token_that_is_sent_under_a_name_needs_one(sent_in: str) -> None:
+    auth = {"type": "token", "token_url": "/token", "sent_in": sent_in}
+    table = {"connector": "http", "base_url": "https://api.example.com", "auth": auth}
+    found = CONNECTORS["http"].problems("crm", table, "connections.crm")
+    assert [problem.path for problem in found] == ["connections.crm.auth.name"]
+    assert CONNECTORS["http"].problems("crm", {**table, "auth": {**auth, "name": "X-Token"}}, "connections.crm") == []
+
+
 async def test_http_a_link_to_another_host_is_refused() -> None:
     async def read(request: web.Request) -> web.Response:
         return web.json_response([{"id": 1}], headers={"Link": '<http://127.0.0.1:9/list>; rel="next"'})

@@ -71,8 +71,8 @@ class Fixed:
 def with_added(
     request: Request, headers: Mapping[str, str], params: Mapping[str, Any] = MappingProxyType({})
 ) -> Request:
-    """A request with further headers and query parameters; headers that it has itself go first."""
-    return replace(request, headers={**headers, **request.headers}, params={**request.params, **params})
+    """A request with further headers and query parameters, which replace those of the same names."""
+    return replace(request, headers={**request.headers, **headers}, params={**request.params, **params})
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,18 @@ _PAGING_NEEDED = {"page": "page_param", "offset": "offset_param", "cursor": "nex
 
 def _check(settings: HttpSettings, name: str, path: str) -> list[Problem]:
     found = []
-    for key in AUTH_NEEDS[settings.auth.type]:
-        if not getattr(settings.auth, key):
-            message = Message("connection.auth_incomplete", {"type": settings.auth.type, "key": key})
+    auth = settings.auth
+    named = auth.type == "token" and auth.sent_in != "bearer"
+    for key in (*AUTH_NEEDS[auth.type], *(("name",) if named else ())):
+        if not getattr(auth, key):
+            message = Message("connection.auth_incomplete", {"type": auth.type, "key": key})
             hint = Message("connection.auth_hint", {"name": name, "key": key})
             found.append(Problem(message, f"{path}.auth.{key}", hint))
     try:
-        if settings.auth.expires:
-            start_of(settings.auth.expires)
+        if auth.expires:
+            start_of(auth.expires)
     except ValueError:
-        message = Message("check.time", {"value": shown(settings.auth.expires)})
+        message = Message("check.time", {"value": shown(auth.expires)})
         found.append(Problem(message, f"{path}.auth.expires", Message("check.time_hint")))
     needed = _PAGING_NEEDED.get(settings.paging.type)
     if needed and not getattr(settings.paging, needed):
