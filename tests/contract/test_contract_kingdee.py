@@ -165,6 +165,8 @@ async def test_a_bill_is_saved_submitted_and_audited_step_by_step() -> None:
             row = Row("1", b'{"FBillNo": "X\'1", "FNote": "one"}')
             assert await target.has(row) is False
             written = await target.send(target.body([row.payload]), "key", [row])
+            # Also where the session is gone by now.
+            made.faults.add([{"kind": "expire"}])
             assert written.rows == [None] and await target.has(row) is True
             assert made.bills.find("SAL_OUTSTOCK", number="X'1").status == states
             # The number is taken; a step that was taken before, by whomever, is done.

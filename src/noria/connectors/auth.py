@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -83,20 +84,24 @@ class Token:
     seconds: float | None
 
 
-class Fetched:
+class Fetched(ABC):
     """One token for all requests of a connection, fetched by one of them. Who uses it says how it is asked for."""
 
-    def __init__(self, redactor: Redactor, clock: Clock, lifetime: float) -> None:
-        """`lifetime`: how many seconds a token holds where its answer names none."""
+    def __init__(self, redactor: Redactor, clock: Clock, lifetime: float, *, without: str | None = None) -> None:
+        """`lifetime`: how many seconds a token holds where its answer names none. `without`: how paths begin that need
+        no token, as those of robots."""
         self.redactor = redactor
         self.clock = clock
         self.lifetime = lifetime
+        self.without = without
         self._token: str | None = None
         self._expires = 0.0
         self._fetching = asyncio.Lock()
 
     async def token(self, transport: Transport, path: str) -> str | None:
         """The current token; while one request fetches it, the others wait for that one."""
+        if self.without is not None and path.startswith(self.without):
+            return None
         if self._token is None or self.clock.steady() >= self._expires:
             async with self._fetching:
                 if self._token is None or self.clock.steady() >= self._expires:
@@ -107,15 +112,15 @@ class Fetched:
         """Forget the token that was refused, unless another request has already replaced it."""
         if self._token == refused:
             self._token = None
-        return True
+        return refused is not None
 
     def dress(self, request: Request, now: float) -> Request:
         """The bearer header, unless who uses it says otherwise."""
         return with_added(request, {"Authorization": f"Bearer {self._token}"})
 
+    @abstractmethod
     async def asked(self, transport: Transport) -> Token:
         """A new token; raises `Failure`."""
-        raise NotImplementedError
 
     async def _fetch(self, transport: Transport) -> None:
         token = await self.asked(transport)
@@ -209,8 +214,8 @@ class ClientCredentials(Fetched):
 class Declared(Fetched):
     """A token that is asked for, and sent along, as the connection's settings say."""
 
-    def __init__(self, auth: Auth, redactor: Redactor, clock: Clock) -> None:
-        super().__init__(redactor, clock, float(auth.expires_in))
+    def __init__(self, auth: Auth, redactor: Redactor, clock: Clock, *, without: str | None = None) -> None:
+        super().__init__(redactor, clock, float(auth.expires_in), without=without)
         self.auth = auth
 
     async def asked(self, transport: Transport) -> Token:

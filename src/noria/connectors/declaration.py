@@ -88,7 +88,7 @@ def _authenticated(own: Any, settings: HttpSettings, redactor: Redactor, clock: 
 class Connector:
     """A vendor, declared. `to_http` turns its own settings into those of the HTTP machinery; `authenticate` says how
     requests prove who sends them, where that is more than settings can say; `hosts`: further addresses of the system.
-    `source`, `target`: how it is read and written, where its answers or bodies are of a form of their own;
+    `source_type`, `target_type`: how it is read and written, where its answers or bodies are of a form of their own;
     `options_apart`: what a target's `otherRequest` has is no part of a row, but said once in a request."""
 
     name: str
@@ -115,7 +115,7 @@ class Connector:
         found = problems_in(table, self.settings_type, path)
         if any(problem.severity == "error" for problem in found):
             return found
-        settings = msgspec.convert(table, self.settings_type)
+        settings = self.own(table)
         common = [] if self.inside or self.reached is not None else _common_problems(settings, path)
         return [*found, *common, *self.check(settings, name, path)]
 

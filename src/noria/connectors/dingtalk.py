@@ -6,9 +6,6 @@ reference; approvals as public clients have them.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -18,6 +15,7 @@ from msgspec import Meta
 from noria.connectors.auth import Authentication, Declared, with_added
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Detail, Endpoint
+from noria.connectors.forms import hmac_sha256
 from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write, within
 from noria.connectors.transport import Request, Transport
 from noria.metadata.clock import Clock
@@ -56,19 +54,19 @@ class _Keys(Authentication):
 
     def __init__(self, own: DingTalkSettings, settings: HttpSettings, redactor: Redactor, clock: Clock) -> None:
         self.own = own
-        self._old, self._new = (Declared(auth, redactor, clock) for auth in _auths(own))
+        self._old, self._new = (Declared(auth, redactor, clock, without=ROBOT) for auth in _auths(own))
 
     def _of(self, path: str) -> Declared:
         return self._new if _NEW in path else self._old
 
     async def token(self, transport: Transport, path: str) -> str | None:
         """The token of the path's API; a robot has its own."""
-        return None if path.startswith(ROBOT) else await self._of(path).token(transport, path)
+        return await self._of(path).token(transport, path)
 
     def renew(self, refused: str | None) -> bool:
-        """Forget the one that was refused."""
-        renewed = [one.renew(refused) for one in (self._old, self._new)]
-        return refused is not None and any(renewed)
+        """Forget the one that was refused, of whichever API."""
+        self._new.renew(refused)
+        return self._old.renew(refused)
 
     def dress(self, request: Request, now: float) -> Request:
         """With the token where its API wants it, on its API's host; a robot's message with its signature."""
@@ -86,8 +84,7 @@ class _Keys(Authentication):
 
 def robot_sign(secret: str, stamp: str) -> str:
     """A robot's signature at a time (milliseconds), not yet percent-encoded."""
-    digest = hmac.new(secret.encode(), f"{stamp}\n{secret}".encode(), hashlib.sha256).digest()
-    return base64.b64encode(digest).decode()
+    return hmac_sha256(secret, f"{stamp}\n{secret}")
 
 
 def _auths(own: DingTalkSettings) -> tuple[Auth, Auth]:

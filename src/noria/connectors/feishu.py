@@ -6,9 +6,6 @@ contacts (paths, parameters, codes of errors) from its public documents as gener
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from dataclasses import replace
 from typing import Annotated
 
@@ -18,8 +15,9 @@ from msgspec import Meta
 from noria.connectors.auth import Declared
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
+from noria.connectors.forms import hmac_sha256
 from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write, within
-from noria.connectors.transport import Request, Transport
+from noria.connectors.transport import Request
 from noria.metadata.clock import Clock
 from noria.metadata.plan import Split
 from noria.metadata.secrets import Redactor
@@ -53,16 +51,8 @@ class _Keys(Declared):
     """The tenant's token as a bearer; a robot has its own in its address, and messages that are signed."""
 
     def __init__(self, own: FeishuSettings, settings: HttpSettings, redactor: Redactor, clock: Clock) -> None:
-        super().__init__(settings.auth, redactor, clock)
+        super().__init__(settings.auth, redactor, clock, without=ROBOT)
         self.own = own
-
-    async def token(self, transport: Transport, path: str) -> str | None:
-        """A robot needs none."""
-        return None if path.startswith(ROBOT) else await super().token(transport, path)
-
-    def renew(self, refused: str | None) -> bool:
-        """A robot's token has no successor."""
-        return refused is not None and super().renew(refused)
 
     def dress(self, request: Request, now: float) -> Request:
         """With what its path wants; a robot's signature is part of the message."""
@@ -79,7 +69,7 @@ class _Keys(Declared):
 
 def robot_sign(secret: str, stamp: str) -> str:
     """A robot's signature at a time (seconds): time and secret are the key, and nothing is signed with it."""
-    return base64.b64encode(hmac.new(f"{stamp}\n{secret}".encode(), b"", hashlib.sha256).digest()).decode()
+    return hmac_sha256(f"{stamp}\n{secret}", "")
 
 
 def _to_http(own: FeishuSettings) -> HttpSettings:

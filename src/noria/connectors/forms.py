@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -47,3 +49,8 @@ def posted(request: Request, path: str, form: Mapping[str, str]) -> Request:
 def md5(text: str) -> str:
     """Lower-case hex of the MD5 of a text, which is how these vendors sign."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def hmac_sha256(key: str, text: str) -> str:
+    """Base64 of the HMAC-SHA256 of a text, not yet percent-encoded."""
+    return base64.b64encode(hmac.digest(key.encode(), text.encode(), hashlib.sha256)).decode()

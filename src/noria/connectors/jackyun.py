@@ -21,6 +21,7 @@ from noria.connectors.auth import Fixed
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.forms import FORM, asked, encoded, md5, posted
+from noria.connectors.raws import fields_of
 from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write, within
 from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
@@ -32,6 +33,7 @@ from noria.metadata.secrets import Redactor
 from noria.metadata.times import zone
 
 _BIZ = "bizcontent"
+_NULL = msgspec.Raw(b"null")
 _UNSIGNED = ("sign", "token", "contextid")
 # What says that all went well: the code, and the code behind it.
 _GOOD, _GOOD_BELOW = ("200", "0"), ("", "0", "0000000000", "00000000", "200", "0030000004")
@@ -80,10 +82,8 @@ class _Form(Fixed):
 
 def _flat(said: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     """What a plan has in `bizcontent`, and what stands beside it: pages go first."""
-    inner = said.pop(_BIZ, None)
-    if inner is None or bytes(inner)[:1] != b"{":
-        return said
-    return {**msgspec.json.decode(inner, type=dict[str, msgspec.Raw]), **said}
+    inner = fields_of(said.pop(_BIZ, _NULL))
+    return {**inner, **said}
 
 
 def sign(form: Mapping[str, str], secret: str) -> str:
@@ -98,7 +98,7 @@ def declared(answer: Answer) -> Answer:
     try:
         body = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
         code, below = (_text(body.get(name)) for name in ("code", "subCode"))
-        data = _object(body.get("result")).get("data", msgspec.Raw(b"null"))
+        data = fields_of(body.get("result", _NULL)).get("data", _NULL)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return answer
     said = below if below not in _GOOD_BELOW else "200" if code in _GOOD else code
@@ -121,10 +121,6 @@ def _taken_out(data: msgspec.Raw) -> msgspec.Raw:
 def _text(raw: msgspec.Raw | None) -> str:
     found = None if raw is None else msgspec.json.decode(raw)
     return "" if found is None else str(found)
-
-
-def _object(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw]) if raw and bytes(raw)[:1] == b"{" else {}
 
 
 class _Read(Source):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from noria.connectors.failures import Failure
+from noria.connectors.raws import elements_of, fields_of
 from noria.connectors.target import Row, Target, Written
 from noria.messages import Message
 from noria.metadata.paths import MISSING, at
@@ -29,14 +30,14 @@ class Joined(Target):
         name = self.write.batch_key
         whole = msgspec.json.decode(body, type=dict[str, msgspec.Raw]) if name else {}
         # As one object the body is a row by itself, and has the list or is an element.
-        rows = _list(whole[name]) if name in whole else [msgspec.Raw(body)]
+        rows = elements_of(whole[name]) if name in whole else [msgspec.Raw(body)]
         if not name or rows is None:
             return body
         elements: list[msgspec.Raw] = []
         beside = {one: raw for one, raw in whole.items() if one != name} if name in whole else {}
         for row in rows:
-            inner = _object(row)
-            own = _list(inner[name]) if name in inner else None
+            inner = fields_of(row)
+            own = elements_of(inner[name]) if name in inner else None
             elements += [row] if own is None else own
             for one, raw in inner.items() if own is not None else ():
                 if one != name and bytes(beside.setdefault(one, raw)) != bytes(raw):
@@ -69,11 +70,3 @@ class Joined(Target):
         for one in results:
             named.setdefault(str(at(one, self.write.result_id)), []).append(one)
         return named
-
-
-def _list(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
-    return msgspec.json.decode(raw, type=list[msgspec.Raw]) if bytes(raw)[:1] == b"[" else None
-
-
-def _object(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw]) if bytes(raw)[:1] == b"{" else {}

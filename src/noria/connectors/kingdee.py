@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from noria.connectors.auth import Authentication, Fetched, Token, with_added
+from noria.connectors.auth import Authentication, Fetched, Fixed, Token, with_added
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
 from noria.connectors.envelope import UNREADABLE, refuse_code
@@ -87,19 +87,12 @@ class _Session(Fetched):
         return with_added(request, {"kdservice-sessionid": str(self._token)})
 
 
-class _Signed:
+class _Signed(Fixed):
     """Signed requests, without a session."""
 
-    def __init__(self, own: KingdeeSettings) -> None:
+    def __init__(self, own: KingdeeSettings, settings: HttpSettings) -> None:
+        super().__init__(settings.auth)
         self.own = own
-
-    async def token(self, transport: Transport, path: str) -> str | None:
-        """There is none."""
-        return None
-
-    def renew(self, refused: str | None) -> bool:
-        """There is no other."""
-        return False
 
     def dress(self, request: Request, now: float) -> Request:
         """Signed at a time, with a nonce."""
@@ -276,8 +269,7 @@ class _Books(Target):
         if not isinstance(status, dict) or not isinstance(saved, list):
             raise self.transport.not_json(answer, writes=True)
         done = {int(one.get("DIndex") or 0) for one in saved}
-        clean = self.transport.redactor.clean
-        refused = {n: Message("reason.refused_row", {"answer": clean("; ".join(wrong[n]))[:300]}) for n in wrong}
+        refused = {n: self.refusal("; ".join(said)) for n, said in wrong.items()}
         return [None if n in done else refused.get(n, Message("reason.no_result")) for n in range(len(rows))]
 
     def matched(self, results: list[Any], rows: Sequence[Row]) -> list[Any]:
@@ -294,13 +286,16 @@ class _Books(Target):
             raise Failure("permanent", Message("http.not_verified", {"answer": f"{self.form} {number}"}))
         where = f"{key}='{number.replace(chr(39), chr(39) * 2)}'"
         asked = {"FormId": self.form, "FieldKeys": "FDocumentStatus", "FilterString": where, "Limit": 1, "StartRow": 0}
-        body = msgspec.json.encode({"data": asked})
-        sent = await self.transport.send("POST", service("DynamicFormService", _QUERY), body=body)
+        states = await self.transport.renewing(_QUERY, lambda: self._states(msgspec.json.encode({"data": asked})))
+        return bool(states) and (self.operation in _SAVES or states[0] in _AFTER[self.operation])
+
+    async def _states(self, query: bytes) -> list[str]:
+        """How far the bills of a query are."""
+        sent = await self.transport.send("POST", service("DynamicFormService", _QUERY), body=query)
         answer = plain(sent, ("state",))
         fields = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
         refuse_code(answer, fields, self.settings.envelope, self.transport, writes=False)
-        states = [str(one.get("state")) for one in msgspec.json.decode(answer.body)["rows"]]
-        return bool(states) and (self.operation in _SAVES or states[0] in _AFTER[self.operation])
+        return [str(one.get("state")) for one in msgspec.json.decode(answer.body)["rows"]]
 
 
 def number_of(model: Any) -> tuple[str, str]:
@@ -313,7 +308,7 @@ def number_of(model: Any) -> tuple[str, str]:
 
 
 def _authenticated(own: KingdeeSettings, settings: HttpSettings, redactor: Redactor, clock: Clock) -> Authentication:
-    return _Signed(own) if own.app_id else _Session(own, redactor, clock)
+    return _Signed(own, settings) if own.app_id else _Session(own, redactor, clock)
 
 
 def _written(size: int) -> Write:

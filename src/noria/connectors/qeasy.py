@@ -64,7 +64,7 @@ class _Store(Batches):
         if not failed or not isinstance(failed, int):
             return results
         if inserted == 0 or failed >= len(rows):
-            return [self._refused(answer)] * len(rows)
+            return [self.refusal(self.transport.excerpt(answer.body))] * len(rows)
         return [Message("reason.no_result")] * len(rows)
 
     async def send(
@@ -80,11 +80,8 @@ class _Store(Batches):
             return written
         if there.count(False) != at(msgspec.json.decode(written.answer.body), "content.failed"):
             return written
-        refused = self._refused(written.answer)
+        refused = self.refusal(self.transport.excerpt(written.answer.body))
         return replace(written, rows=[None if found else refused for found in there], silent=frozenset())
-
-    def _refused(self, answer: Answer) -> Message:
-        return Message("reason.refused_row", {"answer": self.transport.excerpt(answer.body)})
 
     async def shown(self, verify: Verify, row: Row, asked: Any) -> tuple[Answer, list[bytes]]:
         """What the scheme has of a record; raises `Failure` for one that lacks the field."""

@@ -119,7 +119,7 @@ class Source:
 
     async def once(self, request: dict[str, Any]) -> bytes:
         """The one record that the answer to a request has; raises `Failure`."""
-        answer, records, _, _ = await self._renewing(lambda: self._asked(request), one=True)
+        answer, records, _, _ = await self._taken(lambda: self._asked(request), one=True)
         if len(records) != 1:
             values = {"path": self.settings.envelope.records or "$", "answer": self.transport.excerpt(answer.body)}
             raise Failure("permanent", Message("http.no_records", values), request=answer.request)
@@ -156,21 +156,18 @@ class Source:
 
     async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
         """A page's answer, taken apart."""
-        return await self._renewing(lambda: self._send(place))
+        return await self._taken(lambda: self._send(place))
 
-    async def _renewing(
+    async def _taken(
         self, send: Callable[[], Awaitable[tuple[Answer, dict[str, Any]]]], *, one: bool = False
     ) -> tuple[Answer, list[bytes], int | None, Any]:
-        """An answer, taken apart; once more with a new token when it says that the token is no longer valid."""
-        used = await self.transport.token(self.metadata.api)
-        answer, request = await send()
-        try:
+        """An answer, taken apart: its records, their total, its body."""
+
+        async def taken() -> tuple[Answer, list[bytes], int | None, Any]:
+            answer, request = await send()
             return answer, *self._unwrapped(self.read(answer, request), one)
-        except Failure as failure:
-            if failure.kind != "auth" or not await self.transport.renewed(used):
-                raise
-        answer, request = await send()
-        return answer, *self._unwrapped(self.read(answer, request), one)
+
+        return await self.transport.renewing(self.metadata.api, taken)
 
     def read(self, answer: Answer, request: dict[str, Any]) -> Answer:
         """The answer to a request in the form that the settings describe: for vendors whose own is another."""

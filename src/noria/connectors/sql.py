@@ -272,8 +272,7 @@ class _Rows(Target):
             return results
 
         answer, said = await self.transport.do(f"{self.api} ({len(payloads)})", work, writes=True, before=before)
-        clean = self.transport.redactor.clean
-        results = [None if one is None else Message("reason.refused_row", {"answer": clean(one)[:300]}) for one in said]
+        results = [None if one is None else self.refusal(one) for one in said]
         kept = msgspec.json.encode({"written": sum(one is None for one in said), "refused": [o for o in said if o]})
         return Written(answer, self.transport.kept(kept), results)
 

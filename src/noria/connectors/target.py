@@ -93,13 +93,18 @@ class Target:
         return msgspec.json.encode(headers).decode()
 
     @property
+    def alone(self) -> bool:
+        """Whether a body is one row by itself, and no array."""
+        return self.batch_size == 1
+
+    @property
     def body_path(self) -> str:
         """Where the payloads are in a body: "." for one object, "" for an array, else the array's key."""
-        return "." if self.batch_size == 1 else self.write.batch_key
+        return "." if self.alone else self.write.batch_key
 
     def body(self, payloads: Sequence[bytes]) -> bytes:
         """The body of a request: one object, an array, or an array under its key."""
-        if self.batch_size == 1:
+        if self.alone:
             return payloads[0]
         array = b"[" + b",".join(payloads) + b"]"
         if not self.write.batch_key:
@@ -115,14 +120,8 @@ class Target:
         if self.write.idempotency_field:
             rows = self.keyed(rows, key)
             body = self.body([row.payload for row in rows])
-        used = await self.transport.token(self.api)
-        try:
-            answer, results = await self._sent(body, headers, rows, before)
-        except Failure as failure:
-            # Refused for its token inside a 200: nothing was written, and a new token may help.
-            if failure.kind != "auth" or failure.status != 200 or not await self.transport.renewed(used):
-                raise
-            answer, results = await self._sent(body, headers, rows, before)
+        # What is refused for its token was not written, and may be sent again.
+        answer, results = await self.transport.renewing(self.api, lambda: self._sent(body, headers, rows, before))
         silent = frozenset(i for i, one in enumerate(results) if one is not None and one.key == "reason.no_result")
         return Written(answer, self.transport.kept(answer.body), results, silent)
 
@@ -237,8 +236,7 @@ class Target:
         """Why a row failed, by a result that nobody declared and that says so all the same."""
         if failure_in(result, 0) is None:
             return None
-        text = self.transport.redactor.clean(msgspec.json.encode(result).decode())
-        return Message("reason.refused_row", {"answer": text[:300]})
+        return self.refusal(msgspec.json.encode(result).decode())
 
     def _outcome(self, result: Any) -> Message | None:
         if result is MISSING:
@@ -249,8 +247,11 @@ class Target:
         if fine and flag is not MISSING:
             return None
         said = at(result, self.write.result_message)
-        text = "" if said is MISSING or said is None else str(said)
-        return Message("reason.refused_row", {"answer": self.transport.redactor.clean(text)[:300]})
+        return self.refusal("" if said is MISSING or said is None else str(said))
+
+    def refusal(self, said: str) -> Message:
+        """Why a row was refused, in the target's words: bounded, without secrets."""
+        return Message("reason.refused_row", {"answer": self.transport.redactor.clean(said)[:300]})
 
     async def has(self, row: Row) -> bool:
         """Ask the target whether it has the row as it was sent; raises `Failure`, also where that doesn't show."""
@@ -260,15 +261,12 @@ class Target:
         payload = msgspec.json.decode(row.payload) if row.payload else {}
         own = payload.get(verify.param) if isinstance(payload, dict) else None
         asked = row.id if own is None else own
-        used = await self.transport.token(verify.api)
         try:
-            answer, found = await self.shown(verify, row, asked)
+            answer, found = await self.transport.renewing(verify.api, lambda: self.shown(verify, row, asked))
         except Failure as failure:
             if failure.status in (404, 410) and not is_html(failure.answer or b""):
                 return False
-            if failure.kind != "auth" or failure.status != 200 or not await self.transport.renewed(used):
-                raise
-            answer, found = await self.shown(verify, row, asked)
+            raise
         try:
             verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
         except UNREADABLE:

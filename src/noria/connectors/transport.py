@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,6 +22,7 @@ from noria.messages import Message
 from noria.metadata.clock import Clock
 from noria.metadata.secrets import Redactor
 
+_T = TypeVar("_T")
 # How much of an answer is kept with an attempt, in bytes.
 ANSWER_KEPT = 1024 * 1024
 # What a body is sent as, unless the connection says otherwise.
@@ -128,13 +129,22 @@ class Transport:
 
         Raises `Failure`. With `writes`, a request that may have been carried out fails as `doubt`.
         """
+        return await self.renewing(
+            path, lambda: self._once(method, path, params, body, headers, writes, before), inside=False
+        )
+
+    async def renewing(self, path: str, work: Callable[[], Awaitable[_T]], *, inside: bool = True) -> _T:
+        """What comes of `work`, which sends a request to a path: once more with a new token where its answer refuses
+        the one it came with. `inside`: an answer that does so although its status is good; those with a bad one are
+        for `send` to see to. Raises `Failure`."""
         used = await self.token(path)
         try:
-            return await self._once(method, path, params, body, headers, writes, before)
+            return await work()
         except Failure as failure:
-            if failure.kind != "auth" or not self.authentication.renew(used):
+            good = failure.status is not None and failure.status < 300
+            if failure.kind != "auth" or good != inside or not self.authentication.renew(used):
                 raise
-        return await self._once(method, path, params, body, headers, writes, before)
+        return await work()
 
     async def token(self, path: str) -> str | None:
         """The token for requests to a path, fetched if there is none; raises `Failure`."""
@@ -152,10 +162,6 @@ class Transport:
             if status is None or failure.kind not in ("permanent", "throttled"):
                 raise
         return Message("probe.token" if token else "probe.there", {"status": status})
-
-    async def renewed(self, used: str | None) -> bool:
-        """Whether a new token can be had in place of `used`, which the server called expired inside a 200."""
-        return self.authentication.renew(used)
 
     async def _once(
         self,

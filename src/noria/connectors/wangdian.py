@@ -134,45 +134,25 @@ class _Pushed(Joined):
         return [self.worst([found for one in ids for found in named.get(one, ())] or [silent]) for ids in own]
 
 
-_PAGED = Paging(type="page", page_param="page_no", size_param="page_size", first=0, size=100)
-
-
 def _enterprise(own: WangdianSettings) -> HttpSettings:
-    return HttpSettings(
-        connector="wangdian",
-        base_url=own.base_url,
-        headers=FORM,
-        timezone=own.timezone,
-        envelope=Envelope(
-            records="trades|stockout_list|goods_list|stocks|refunds",
-            total="total_count",
-            code="code",
-            success=[0, 200],
-            message="message",
-            throttled=[_FREQUENT],
-            waits={str(_FREQUENT): 60},
-        ),
-        paging=_PAGED,
-        limits=own.limits,
-        write=Write(batch_size=1),
-    )
+    records = "trades|stockout_list|goods_list|stocks|refunds"
+    return _http(own, FORM, records=records, total="total_count", code="code", success=[0, 200])
 
 
 def _flagship(own: WangdianSettings) -> HttpSettings:
+    records = "data.order_list|data.detail_list|data"
+    return _http(own, {}, records=records, total="data.total_count", code="status", success=[0])
+
+
+def _http(own: WangdianSettings, headers: dict[str, str], **envelope: Any) -> HttpSettings:
+    """What both versions have in common."""
     return HttpSettings(
-        connector="wangdian_qjb",
+        connector=own.connector,
         base_url=own.base_url,
+        headers=headers,
         timezone=own.timezone,
-        envelope=Envelope(
-            records="data.order_list|data.detail_list|data",
-            total="data.total_count",
-            code="status",
-            success=[0],
-            message="message",
-            throttled=[_FREQUENT],
-            waits={str(_FREQUENT): 60},
-        ),
-        paging=_PAGED,
+        envelope=Envelope(message="message", throttled=[_FREQUENT], waits={str(_FREQUENT): 60}, **envelope),
+        paging=Paging(type="page", page_param="page_no", size_param="page_size", first=0, size=100),
         limits=own.limits,
         write=Write(batch_size=1),
     )

@@ -16,7 +16,7 @@ from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Detail, Endpoint
 from noria.connectors.settings import Auth, Envelope, HttpSettings, Limits, Paging, Rates, Write, within
 from noria.connectors.source import Source
-from noria.connectors.transport import Request, Transport
+from noria.connectors.transport import Request
 from noria.metadata.clock import Clock
 from noria.metadata.plan import Split
 from noria.metadata.secrets import Redactor
@@ -49,16 +49,8 @@ class _Keys(Declared):
     """The application's token in the query; a robot has its key instead."""
 
     def __init__(self, own: WeComSettings, settings: HttpSettings, redactor: Redactor, clock: Clock) -> None:
-        super().__init__(settings.auth, redactor, clock)
+        super().__init__(settings.auth, redactor, clock, without=ROBOT)
         self._robot_key = own.robot_key
-
-    async def token(self, transport: Transport, path: str) -> str | None:
-        """A robot needs none."""
-        return None if path.startswith(ROBOT) else await super().token(transport, path)
-
-    def renew(self, refused: str | None) -> bool:
-        """A robot's key has no successor."""
-        return refused is not None and super().renew(refused)
 
     def dress(self, request: Request, now: float) -> Request:
         """With what its path wants."""

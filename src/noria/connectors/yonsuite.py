@@ -6,9 +6,6 @@ reference; what a save says of single documents as the project's simulator has i
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -20,6 +17,7 @@ from noria.connectors.auth import Fetched, Token, with_added
 from noria.connectors.batches import Batches
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
+from noria.connectors.forms import hmac_sha256
 from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write, within
 from noria.connectors.target import Row
 from noria.connectors.transport import Answer, Request, Transport
@@ -98,8 +96,7 @@ class _Keys(Fetched):
 
 def token_sign(app_key: str, app_secret: str, stamp: str) -> str:
     """The signature of a request for a token at a time (milliseconds), not yet percent-encoded."""
-    text = f"appKey{app_key}timestamp{stamp}"
-    return base64.b64encode(hmac.new(app_secret.encode(), text.encode(), hashlib.sha256).digest()).decode()
+    return hmac_sha256(app_secret, f"appKey{app_key}timestamp{stamp}")
 
 
 class _Saves(Batches):
@@ -116,15 +113,12 @@ class _Saves(Batches):
         names = [_named(row, place) for place, row in enumerate(rows)]
         if failed >= len(rows):
             rest = "; ".join(said.values()) or self.transport.excerpt(answer.body)
-            return [self._refused(said.get(name, rest)) for name in names]
+            return [self.refusal(said.get(name, rest)) for name in names]
         saved = {str(one.get("code")) for one in _objects(data, "infos")}
         # Where not every failure has a row's name, who has none may be one of them.
         clear = len(said.keys() & set(names)) >= failed
         unsaid = [None if clear or name in saved else Message("reason.no_result") for name in names]
-        return [self._refused(said[name]) if name in said else one for name, one in zip(names, unsaid, strict=True)]
-
-    def _refused(self, text: str) -> Message:
-        return Message("reason.refused_row", {"answer": self.transport.redactor.clean(text)[:300]})
+        return [self.refusal(said[name]) if name in said else one for name, one in zip(names, unsaid, strict=True)]
 
 
 def _objects(data: dict[str, Any], name: str) -> list[dict[str, Any]]:
