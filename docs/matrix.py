@@ -38,14 +38,15 @@ def said(name: str) -> str:
 
 
 def lines() -> Iterator[tuple[str, int]]:
-    """Each connector's file, and its lines of declaration and code: without blank ones, comments and docstrings."""
+    """Each connector's module or package, and its lines of declaration and code: without blank ones, comments and
+    docstrings."""
     from noria.connectors.registry import CONNECTORS, OWN
 
     folder = ROOT / "src" / "noria" / "connectors"
-    for file in sorted(folder.glob("*.py")):
-        text = file.read_text("utf-8")
-        if any(re.search(rf'\bname="{name}"', text) and name in CONNECTORS for name in OWN):
-            yield file.stem, _code(text)
+    for place in sorted(folder.iterdir()):
+        texts = [file.read_text("utf-8") for file in (place.glob("*.py") if place.is_dir() else [place])]
+        if any(re.search(rf'\bname="{name}"', text) and name in CONNECTORS for name in OWN for text in texts):
+            yield place.stem, sum(_code(text) for text in texts)
 
 
 def _code(text: str) -> int:
@@ -69,7 +70,7 @@ def table() -> str:
     rows = ["| | " + " | ".join(kept) + " |", "|---|" + "---|" * len(kept)]
     for name in names:
         rows.append(f"| {said(name)} | " + " | ".join("✓" if kept[one][name] else "–" for one in kept) + " |")
-    counted = ["| | |", "|---|---|", *(f"| `{name}.py` | {count} |" for name, count in lines())]
+    counted = ["| | |", "|---|---|", *(f"| `{name}` | {count} |" for name, count in lines())]
     return "\n".join(rows) + "\n\n" + "\n".join(counted)
 
 

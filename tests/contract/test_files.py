@@ -14,7 +14,7 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from noria.connectors.failures import Failure
-from noria.connectors.files import Folder
+from noria.connectors.files.folder import Folder
 from noria.messages import Message
 from noria.metadata.clock import FakeClock
 from noria.testing.trial import Trial, giving, trial

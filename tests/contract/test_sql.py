@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 from noria.connectors import open_connection
 from noria.connectors.failures import Failure
-from noria.connectors.sql import Database, SqlSettings, address
+from noria.connectors.sql.database import Database, SqlSettings, address
 from noria.connectors.target import Row
 from noria.messages import Message
 from noria.metadata.clock import FakeClock
@@ -197,7 +197,7 @@ async def test_a_table_is_read_on_from_where_it_was(db: Db) -> None:
 
 async def test_a_statement_without_an_end_is_refused(db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
     bills(db, 30)
-    monkeypatch.setattr("noria.connectors.sql.MOST_ROWS", 20)
+    monkeypatch.setattr("noria.connectors.sql.reading.MOST_ROWS", 20)
     metadata = {
         "api": "select",
         "method": "SQL",
@@ -207,7 +207,7 @@ async def test_a_statement_without_an_end_is_refused(db: Db, monkeypatch: pytest
     with reading(db, FakeClock(), metadata) as tried:
         failed = await tried.run()
         assert failed.status == "failed" and "more than 20 rows" in str(failed.error)
-        monkeypatch.setattr("noria.connectors.sql.MOST_ROWS", 30)
+        monkeypatch.setattr("noria.connectors.sql.reading.MOST_ROWS", 30)
         assert (await tried.run()).counts.staged == 30
 
 
