@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Fault, Faults, Handler
 from noria.simulators.pace import Paces
@@ -597,23 +598,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--app-key", default="dingdemo")
     parser.add_argument("--app-secret", default="demo-secret")
     parser.add_argument("--agent-id", type=int, default=3001)
-    for name, default in {"users": 50, "departments": 12, "approvals": 45}.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--token-seconds", type=float, default=7200, help="how long a token lives")
+    add_staff_arguments(parser, users=50, departments=12, approvals=45)
     parser.add_argument("--per-second", type=int, default=20, help="calls of one API within a second; 0: any number")
 
 
 def from_arguments(chosen: argparse.Namespace) -> DingTalk:
     """The organization that the arguments describe."""
-    return DingTalk(
-        app_key=chosen.app_key,
-        app_secret=chosen.app_secret,
-        agent_id=chosen.agent_id,
-        users=chosen.users,
-        departments=chosen.departments,
-        approvals=chosen.approvals,
-        seed=chosen.seed,
-        token_seconds=chosen.token_seconds,
-        per_second=chosen.per_second,
-    )
+    return made_of(DingTalk, chosen)

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.faults import Fault, Faults, Handler
 from noria.simulators.pace import Paces
 from noria.simulators.staff import ROOT, Person, Unit, below, make_people, make_units, shown, truth_route
@@ -284,21 +285,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the program `feishu` takes."""
     parser.add_argument("--app-id", default="cli_demo")
     parser.add_argument("--app-secret", default="demo-secret")
-    parser.add_argument("--users", type=int, default=50, metavar="N")
-    parser.add_argument("--departments", type=int, default=12, metavar="N")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--token-seconds", type=float, default=7200, help="how long a token lives")
+    add_staff_arguments(parser, users=50, departments=12)
     parser.add_argument("--per-second", type=int, default=0, help="calls of one API within a second; 0: any number")
 
 
 def from_arguments(chosen: argparse.Namespace) -> Feishu:
     """The tenant that the arguments describe."""
-    return Feishu(
-        app_id=chosen.app_id,
-        app_secret=chosen.app_secret,
-        users=chosen.users,
-        departments=chosen.departments,
-        seed=chosen.seed,
-        token_seconds=chosen.token_seconds,
-        per_second=chosen.per_second,
-    )
+    return made_of(Feishu, chosen)

@@ -25,10 +25,11 @@ from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.arguments import add_data_arguments, made_of
 from noria.simulators.books import Books
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
-from noria.simulators.samples import BIG, START, Samples, add_data_arguments, start_of
+from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.wire import (
     Refused,
     answer,
@@ -308,23 +309,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--appkey", default="demo-key")
     parser.add_argument("--appsecret", default="demo-secret")
     parser.add_argument("--token", default="", help="what requests must carry")
-    parser.add_argument("--no-windows", action="store_true", help="no window is needed, and none too wide")
+    parser.add_argument(
+        "--no-windows", dest="windows", action="store_false", help="no window is needed, and none too wide"
+    )
     parser.add_argument("--per-second", type=int, default=1, help="of trades; 0: no limit")
     add_data_arguments(parser, goods=60, docs=60, trades=60)
 
 
 def from_arguments(chosen: argparse.Namespace) -> Jackyun:
     """The company that the arguments describe."""
-    return Jackyun(
-        appkey=chosen.appkey,
-        appsecret=chosen.appsecret,
-        token=chosen.token,
-        goods=chosen.goods,
-        docs=chosen.docs,
-        trades=chosen.trades,
-        seed=chosen.seed,
-        start=start_of(chosen),
-        days=chosen.days,
-        windows=not chosen.no_windows,
-        per_second=chosen.per_second,
-    )
+    return made_of(Jackyun, chosen)

@@ -19,10 +19,11 @@ from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.arguments import add_data_arguments, made_of
 from noria.simulators.books import Books, poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
-from noria.simulators.samples import BIG, START, Samples, add_data_arguments, start_of
+from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.wire import (
     Refused,
     answer,
@@ -405,18 +406,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(chosen: argparse.Namespace) -> Jushuitan:
     """The company that the arguments describe."""
-    return Jushuitan(
-        app_key=chosen.app_key,
-        app_secret=chosen.app_secret,
-        access_token=chosen.access_token,
-        refresh_token=chosen.refresh_token,
-        orders=chosen.orders,
-        outbound=chosen.outbound,
-        seed=chosen.seed,
-        start=start_of(chosen),
-        days=chosen.days,
-        token_seconds=chosen.token_seconds,
-        window_days=chosen.window_days,
-        per_second=chosen.per_second,
-        per_minute=chosen.per_minute,
-    )
+    return made_of(Jushuitan, chosen)

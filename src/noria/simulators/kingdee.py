@@ -24,13 +24,14 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from noria.simulators.arguments import add_data_arguments, made_of
 from noria.simulators.books import poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.kingdee_bills import STEPS, Bill, Bills, RowError, flag, flat, get
 from noria.simulators.kingdee_data import FORMS, make_rows
 from noria.simulators.kingdee_query import select
 from noria.simulators.pace import Pace, takes
-from noria.simulators.samples import START, Samples, add_data_arguments, start_of
+from noria.simulators.samples import START, Samples
 from noria.simulators.wire import Refused, answer, decoded, md5, same, truth_route, whole
 
 LOST = "会话信息已丢失，请重新登录"
@@ -384,19 +385,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(chosen: argparse.Namespace) -> Kingdee:
     """The account set that the arguments describe."""
-    return Kingdee(
-        acct_id=chosen.acct_id,
-        username=chosen.username,
-        password=chosen.password,
-        app_id=chosen.app_id,
-        app_secret=chosen.app_secret,
-        materials=chosen.materials,
-        customers=chosen.customers,
-        outstock=chosen.outstock,
-        instock=chosen.instock,
-        seed=chosen.seed,
-        start=start_of(chosen),
-        days=chosen.days,
-        session_seconds=chosen.session_seconds,
-        per_minute=chosen.per_minute,
-    )
+    return made_of(Kingdee, chosen)

@@ -8,32 +8,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-_SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何林罗高"
-_GIVEN = (
-    "伟",
-    "芳",
-    "秀英",
-    "敏",
-    "静",
-    "丽",
-    "强",
-    "磊",
-    "洋",
-    "艳",
-    "勇",
-    "杰",
-    "娟",
-    "涛",
-    "明",
-    "超",
-    "霞",
-    "𠮷祥",
-    "😀",
-    "·买买提",
-)
-_WORK = ("销售", "市场", "采购", "财务", "物流", "客服", "研发", "人事", "质检", "法务")
-_PLACES = ("华东", "华南", "华北", "西南", "海外")
-_CITIES = ("深圳", "杭州", "宁波", "义乌", "东莞", "苏州")
+from noria.simulators.names import CITIES, GIVEN, PLACES, SURNAMES, WORK
+
+_GIVEN = (*GIVEN, "😀", "·买买提")
 _GOODS = ("五金", "灯具", "玩具", "纺织", "陶瓷", "电子")
 NEVER = "1970-01-01 00:00:00"
 _FIRST_DAY = datetime(2024, 1, 1, 8, 0, 0, tzinfo=UTC)
@@ -185,13 +162,13 @@ def make_account(
 def _department(n: int) -> dict[str, Any]:
     if n == 0:
         return {"id": "0", "layer": 0, "name": "我的企业", "parent_id": "", "parent_name": ""}
-    name = f"{_PLACES[(n // len(_WORK)) % len(_PLACES)]}{_WORK[n % len(_WORK)]}部" + (f"{n}" if n > 50 else "")
+    name = f"{PLACES[(n // len(WORK)) % len(PLACES)]}{WORK[n % len(WORK)]}部" + (f"{n}" if n > 50 else "")
     return {"id": str(1000 + n), "layer": 1, "name": name, "parent_id": "0", "parent_name": "我的企业"}
 
 
 def _user(chooser: random.Random, n: int, departments: list[dict[str, Any]]) -> dict[str, Any]:
     department = departments[chooser.randrange(len(departments))]
-    family, given = chooser.choice(_SURNAMES), chooser.choice(_GIVEN)
+    family, given = chooser.choice(SURNAMES), chooser.choice(_GIVEN)
     number = department["id"]
     return {
         "user_id": str(55_000_000 + n),
@@ -219,7 +196,7 @@ def _moment(seed: int, number: int) -> str:
 
 def _company(seed: int, n: int) -> dict[str, Any]:
     chooser = random.Random(seed * 1_000_003 + n)
-    name = f"{chooser.choice(_CITIES)}{chooser.choice(_GOODS)}进出口有限公司"
+    name = f"{chooser.choice(CITIES)}{chooser.choice(_GOODS)}进出口有限公司"
     return {
         "company_id": 1_000_000_000 + n,
         "user_id": str(55_000_000 + chooser.randrange(100)),

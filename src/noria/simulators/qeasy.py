@@ -18,10 +18,11 @@ from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.arguments import add_data_arguments, made_of
 from noria.simulators.books import Books, digest, poisoned, rejected
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
-from noria.simulators.samples import BIG, START, Samples, add_data_arguments, start_of
+from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.wire import Refused, answer, decoded, encoded, md5, shown, truth_route, whole
 
 PARAMETER, AUTH, TOKEN, UNKNOWN, FREQUENT = 40001, 40101, 40102, 40401, 42901
@@ -294,16 +295,5 @@ def from_arguments(chosen: argparse.Namespace) -> Qeasy:
     for text in chosen.scheme or ["demo-scheme"]:
         scheme, _, fields = text.partition(":")
         schemes[scheme] = tuple(filter(None, fields.split(",")))
-    return Qeasy(
-        app_key=chosen.app_key,
-        app_secret=chosen.app_secret,
-        schemes=schemes,
-        records=chosen.records,
-        id_field=chosen.id_field,
-        shape=chosen.shape,
-        seed=chosen.seed,
-        start=start_of(chosen),
-        days=chosen.days,
-        token_seconds=chosen.token_seconds,
-        per_minute=chosen.per_minute,
-    )
+    chosen.schemes = schemes
+    return made_of(Qeasy, chosen)

@@ -12,14 +12,15 @@ import hashlib
 import hmac
 import json
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.arguments import made_of
 from noria.simulators.faults import Faults
+from noria.simulators.pace import Paces
 
 # A signature's time may be off by so much, in seconds (钉钉 and 飞书: an hour).
 _SKEW = 3600.0
@@ -35,25 +36,6 @@ class Heard:
     text: str
     body: dict[str, Any]
     at: float
-
-
-@dataclass
-class _Pace:
-    """How often a robot has been used lately."""
-
-    recent: deque[float] = field(default_factory=deque)
-    silenced: float = 0.0
-
-    def takes(self, now: float) -> bool:
-        while self.recent and self.recent[0] <= now - 60:
-            self.recent.popleft()
-        if now < self.silenced:
-            return False
-        if len(self.recent) >= _A_MINUTE:
-            self.silenced = now + _SILENCED
-            return False
-        self.recent.append(now)
-        return True
 
 
 class Robots:
@@ -79,7 +61,7 @@ class Robots:
         self.concurrent = self.max_concurrent = 0
         self.messages: list[Heard] = []
         self.refused: list[str] = []
-        self._paces: dict[str, _Pace] = {}
+        self._paces = Paces(_A_MINUTE, 60.0, now, blocked=_SILENCED)
 
     def routes(self) -> list[web.RouteDef]:
         """One address a robot."""
@@ -111,7 +93,7 @@ class Robots:
         text = body.get("text", {}).get("content") if body.get("msgtype") == "text" else None
         if not isinstance(text, str) or not text or len(await request.read()) > 20_000:
             return self._no("errcode", 400105, "errmsg", "unsupported msgtype, or too long")
-        if not self._pace("dingtalk").takes(self.now()):
+        if not self._paces.takes("dingtalk"):
             return self._no("errcode", 130101, "errmsg", "send too fast, exceed 20 times per minute")
         return self._taken("dingtalk", text, body, {"errcode": 0, "errmsg": "ok"})
 
@@ -124,7 +106,7 @@ class Robots:
             return self._no("errcode", 40008, "errmsg", "invalid message type")
         if len(text.encode("utf-8")) > 2048:
             return self._no("errcode", 40058, "errmsg", "text.content exceed max length 2048")
-        if not self._pace("wecom").takes(self.now()):
+        if not self._paces.takes("wecom"):
             return self._no("errcode", 45009, "errmsg", "api freq out of limit")
         return self._taken("wecom", text, body, {"errcode": 0, "errmsg": "ok"})
 
@@ -150,9 +132,6 @@ class Robots:
             return web.json_response({"error": "unauthorized"}, status=401)
         body = await _body(request)
         return self._taken("webhook", f"{body.get('title')}\n{body.get('message')}", body, {"ok": True})
-
-    def _pace(self, robot: str) -> _Pace:
-        return self._paces.setdefault(robot, _Pace())
 
     def _taken(self, robot: str, text: str, body: dict[str, Any], answer: dict[str, Any]) -> web.Response:
         self.messages.append(Heard(robot, text, body, self.now()))
@@ -180,4 +159,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(chosen: argparse.Namespace) -> Robots:
     """The robots that the arguments describe."""
-    return Robots(token=chosen.token, secret=chosen.secret, bearer=chosen.bearer)
+    return made_of(Robots, chosen)

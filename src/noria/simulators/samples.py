@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import random
-import time
 from decimal import Decimal
 
-from noria.simulators.wire import moment, shown
+from noria.simulators.names import CITIES
+from noria.simulators.wire import moment
 
 # Ids beyond this are not kept by a JSON reader that makes floats of them.
 BIG = 2**53 + 1
 START = "2024-01-01 08:00:00"
 _NAMES = ("王伟", "李娜", "𠮷田", "欧阳静", "买买提·艾力", "小红😀")
-_CITIES = ("深圳", "杭州", "宁波", "义乌", "东莞", "苏州")
 _GOODS = ("不锈钢杯", "棉麻衬衫", "LED 台灯", "陶瓷碗", "蓝牙耳机", "积木")
 _SHOPS = ("天猫旗舰店", "京东专营店", "抖音小店", "拼多多官方店")
 _REMARKS = ("", "加急", "易碎品轻放", '送"礼盒"😀', "周末不收\n货")
@@ -48,7 +46,7 @@ class Samples:
         return self.rng.choice(_NAMES)
 
     def city(self) -> str:
-        return self.rng.choice(_CITIES)
+        return self.rng.choice(CITIES)
 
     def goods(self) -> str:
         return self.rng.choice(_GOODS)
@@ -58,17 +56,3 @@ class Samples:
 
     def remark(self) -> str:
         return self.rng.choice(_REMARKS)
-
-
-def add_data_arguments(parser: argparse.ArgumentParser, **sizes: int) -> None:
-    """How many rows of each kind, and when they were modified."""
-    for name, default in sizes.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--days", type=int, default=20, help="over how many days the rows are spread")
-    parser.add_argument("--start", default="", help=f'the first modification, "{START}"; else these days before now')
-
-
-def start_of(chosen: argparse.Namespace) -> str:
-    """The first modification that the arguments name."""
-    return str(chosen.start) or shown(time.time() - chosen.days * 86400)

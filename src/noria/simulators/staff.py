@@ -15,6 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.names import GIVEN, PLACES, SURNAMES, WORK
+
 ROOT = 1
 CHINA = timezone(timedelta(hours=8))
 # The first approval was applied for then, in epoch seconds: 2024-01-01 09:00 in China.
@@ -22,30 +24,7 @@ FIRST_APPROVAL = int(datetime(2024, 1, 1, 9, tzinfo=CHINA).timestamp())
 # Two approvals are applied for in the same second, and the next two so much later.
 APPROVAL_EVERY = 6 * 3600
 
-_SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何林罗高"
-_GIVEN = (
-    "伟",
-    "芳",
-    "秀英",
-    "敏",
-    "静",
-    "丽",
-    "强",
-    "磊",
-    "洋",
-    "艳",
-    "勇",
-    "杰",
-    "娟",
-    "涛",
-    "明",
-    "超",
-    "霞",
-    "𠮷祥",
-)
 _RIGHT_TO_LEFT = ("محمد علي", "שרה כהן")
-_PLACES = ("华东", "华南", "华北", "西南", "海外")
-_WORK = ("销售", "市场", "采购", "财务", "物流", "客服", "研发", "人事", "质检", "法务")
 _TITLES = ("经理", "工程师", "会计", "采购员", "客服专员", "")
 _BIG = 2**53 + 1
 
@@ -92,7 +71,7 @@ def make_units(seed: int, count: int) -> list[Unit]:
     for n in range(1, count + 1):
         parent = numbers[n - 1] if n <= 3 else chance.choice([one for one in numbers[:n] if depths[one] < 4])
         depths[numbers[n]] = depths[parent] + 1
-        units.append(Unit(numbers[n], f"{_PLACES[n % 5]}{_WORK[n * 3 % 10]}{n}部", parent))
+        units.append(Unit(numbers[n], f"{PLACES[n % 5]}{WORK[n * 3 % 10]}{n}部", parent))
     return units
 
 
@@ -125,7 +104,7 @@ def make_approvals(seed: int, count: int, people: list[Person]) -> list[Approval
 def _name(chance: random.Random, number: int) -> str:
     if number % 40 == 5:
         return _RIGHT_TO_LEFT[number // 40 % 2]
-    name = chance.choice(_SURNAMES) + chance.choice(_GIVEN)
+    name = chance.choice(SURNAMES) + chance.choice(GIVEN)
     return f"{name}😀" if number % 40 == 3 else name
 
 

@@ -25,10 +25,11 @@ from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.arguments import add_data_arguments, made_of
 from noria.simulators.books import Books, poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
-from noria.simulators.samples import BIG, START, Samples, add_data_arguments, start_of
+from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.wire import Refused, answer, decoded, form_of, md5, moment, same, shown, truth_route, whole
 
 ACCOUNT, SIGN, CLOCK, METHOD, FREQUENT, TIME, PARAMETER = 1001, 1002, 1003, 1004, 1012, 2160, 2900
@@ -441,25 +442,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--qjb-key", default="demo-qjb", help="of 旗舰版")
     parser.add_argument("--qjb-secret", default="demo-secret:demo-salt", help="of 旗舰版: secret and salt")
     parser.add_argument("--window-days", type=int, default=30, help="the widest window of 企业版; 0: none is needed")
-    parser.add_argument("--no-windows", action="store_true", help="旗舰版 needs no window")
+    parser.add_argument("--no-windows", dest="windows", action="store_false", help="旗舰版 needs no window")
     parser.add_argument("--per-minute", type=int, default=0, help="0: no limit")
     add_data_arguments(parser, trades=60, stockouts=60)
 
 
 def from_arguments(chosen: argparse.Namespace) -> Wangdian:
     """The company that the arguments describe."""
-    return Wangdian(
-        sid=chosen.sid,
-        appkey=chosen.appkey,
-        appsecret=chosen.appsecret,
-        qjb_key=chosen.qjb_key,
-        qjb_secret=chosen.qjb_secret,
-        trades=chosen.trades,
-        stockouts=chosen.stockouts,
-        seed=chosen.seed,
-        start=start_of(chosen),
-        days=chosen.days,
-        window_days=chosen.window_days,
-        windows=not chosen.no_windows,
-        per_minute=chosen.per_minute,
-    )
+    return made_of(Wangdian, chosen)

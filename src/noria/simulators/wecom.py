@@ -26,6 +26,7 @@ from xml.etree import ElementTree
 import msgspec
 from aiohttp import web
 
+from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Faults, Handler
 from noria.simulators.pace import Paces
@@ -511,26 +512,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--secret", default="demo-secret")
     parser.add_argument("--contacts-secret", default="demo-contacts-secret", help="that of contacts sync")
     parser.add_argument("--agentid", type=int, default=1000002)
-    for name, default in {"users": 50, "departments": 12, "approvals": 45}.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--token-seconds", type=float, default=7200, help="how long a token lives")
+    add_staff_arguments(parser, users=50, departments=12, approvals=45)
     parser.add_argument("--per-minute", type=int, default=10000, help="calls of one API a minute; 0: any number")
     parser.add_argument("--sensitive", action="store_true", help="show mobile, e-mail and so on")
 
 
 def from_arguments(chosen: argparse.Namespace) -> WeCom:
     """The corporation that the arguments describe."""
-    return WeCom(
-        corpid=chosen.corpid,
-        secret=chosen.secret,
-        contacts_secret=chosen.contacts_secret,
-        agentid=chosen.agentid,
-        users=chosen.users,
-        departments=chosen.departments,
-        approvals=chosen.approvals,
-        seed=chosen.seed,
-        token_seconds=chosen.token_seconds,
-        per_minute=chosen.per_minute,
-        sensitive=chosen.sensitive,
-    )
+    return made_of(WeCom, chosen)

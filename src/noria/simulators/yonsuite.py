@@ -27,10 +27,11 @@ from typing import Any
 
 from aiohttp import web
 
+from noria.simulators.arguments import add_data_arguments, made_of
 from noria.simulators.books import Books, digest, poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
-from noria.simulators.samples import BIG, START, Samples, add_data_arguments, start_of
+from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.wire import Refused, answer, decoded, is_amount, md5, same, shown, truth_route, whole
 
 NO_TOKEN, BAD_TOKEN, NOT_ALLOWED, UNKNOWN, THROTTLED = "310001", "310036", "310037", "310404", "310032"
@@ -339,14 +340,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(chosen: argparse.Namespace) -> YonSuite:
     """The tenant that the arguments describe."""
-    return YonSuite(
-        tenant_id=chosen.tenant_id,
-        app_key=chosen.app_key,
-        app_secret=chosen.app_secret,
-        orders=chosen.orders,
-        seed=chosen.seed,
-        start=start_of(chosen),
-        days=chosen.days,
-        token_seconds=chosen.token_seconds,
-        per_minute=chosen.per_minute,
-    )
+    return made_of(YonSuite, chosen)
