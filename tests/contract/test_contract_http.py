@@ -23,7 +23,6 @@ class Shop(Sink):
         self.tokens: set[str] = set()
         self.given = 0
         self.refusals = 0
-        self.refused: Any = []
         self.faults = Faults(expire=self.tokens.clear, denied=lambda _: self._denied())
         self.goods = [
             {"sku": 9_007_199_254_740_993 + n, "name": f"货品 {n} 😀", "price": Decimal("12345678901234567.8901")}

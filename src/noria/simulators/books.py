@@ -56,6 +56,10 @@ class Books:
         """How many rows were written, each time counted."""
         return sum(one.times for one in self.stored.values())
 
+    def state(self) -> dict[str, Any]:
+        """What a control endpoint reports of them."""
+        return {"stored": len(self.stored), "written": self.count(), "duplicates": self.duplicates()}
+
 
 def digest(row: Any) -> str:
     """A name for a row's content."""

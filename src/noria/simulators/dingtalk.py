@@ -28,6 +28,7 @@ from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Fault, Faults, Handler
 from noria.simulators.pace import Paces
+from noria.simulators.server import Simulator
 from noria.simulators.staff import (
     CHINA,
     ROOT,
@@ -109,7 +110,7 @@ class _Faults(Faults):
         return await super()._answer(fault, request, handler)
 
 
-class DingTalk:
+class DingTalk(Simulator):
     """A simulated organization and one application in it. `departments`, `users`, `approvals` are lists that may be
     changed while it runs; `messages` are the work notifications that were taken.
 
@@ -136,6 +137,7 @@ class DingTalk:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         if permissions - PERMISSIONS:
             raise ValueError(f"no such permission: {sorted(permissions - PERMISSIONS)}; {sorted(PERMISSIONS)}")
         self.app_key = app_key
@@ -149,9 +151,6 @@ class DingTalk:
         self.users = [_user(person) for person in people]
         self.approvals = [_approval(one) for one in make_approvals(seed, approvals, people)]
         self.messages: list[Body] = []
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens = Tokens(f"dingtalk/{seed}", token_seconds, clock)
         self.pace = Paces(per_second, 1.0, clock)
         self.faults = _Faults(expire=self.tokens.expire)
@@ -186,14 +185,12 @@ class DingTalk:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "tokens_issued": self.tokens.issued,
             "users": len(self.users),
             "departments": len(self.departments),
             "approvals": len(self.approvals),
             "messages": self.messages[-100:],
-            "max_concurrent": self.max_concurrent,
-            "refused": self.refused[-100:],
         }
 
     def truth(self) -> dict[str, list[Body]]:

@@ -26,6 +26,7 @@ from aiohttp import web
 from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.faults import Fault, Faults, Handler
 from noria.simulators.pace import Paces
+from noria.simulators.server import Simulator
 from noria.simulators.staff import ROOT, Person, Unit, below, make_people, make_units, shown, truth_route
 from noria.simulators.tokens import Tokens
 
@@ -61,7 +62,7 @@ def _bad_token(_: Fault | None = None) -> Refused:
     return Refused(99991663, "Invalid access token for authorization. Please make a test attempt with a valid token.")
 
 
-class Feishu:
+class Feishu(Simulator):
     """A simulated tenant and one application in it. `departments` (the root, "0", is none of them) and `users` are
     lists that may be changed while it runs.
 
@@ -84,6 +85,7 @@ class Feishu:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.app_id = app_id
         self.app_secret = app_secret
         self.seed = seed
@@ -91,9 +93,6 @@ class Feishu:
         units = make_units(seed, departments)
         self.departments = [_department(unit) for unit in units if unit.number != ROOT]
         self.users = [_user(person) for person in make_people(seed, users, units)]
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens = Tokens(f"feishu/{seed}", token_seconds, clock)
         self.pace = Paces(per_second, 1.0, clock)
         self._pages: dict[str, tuple[str, int]] = {}
@@ -116,12 +115,10 @@ class Feishu:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "tokens_issued": self.tokens.issued,
             "users": len(self.users),
             "departments": len(self.departments),
-            "max_concurrent": self.max_concurrent,
-            "refused": self.refused[-100:],
         }
 
     def truth(self) -> dict[str, list[Row]]:

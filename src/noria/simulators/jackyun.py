@@ -26,10 +26,10 @@ from typing import Any
 from aiohttp import web
 
 from noria.simulators.arguments import add_data_arguments, made_of
-from noria.simulators.books import Books
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
+from noria.simulators.server import Simulator
 from noria.simulators.wire import (
     Refused,
     answer,
@@ -60,7 +60,7 @@ METHODS = {
 }
 
 
-class Jackyun:
+class Jackyun(Simulator):
     """A simulated company. `goods`, `docs`, `trades`: how many rows; `token`: what requests must carry, if anything;
     `subscribed`: the methods that may be called; `per_second`: of trades, 0 for no limit; `windows`: whether those are
     needed and limited; `clock`: monotonic seconds; `now`: epoch seconds."""
@@ -85,6 +85,7 @@ class Jackyun:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.appkey = appkey
         self.appsecret = appsecret
         self.token = token
@@ -97,11 +98,6 @@ class Jackyun:
             "goodsdocin": _docs(samples, docs),
             "trades": _trades(samples, trades),
         }
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
-        self.books = Books()
-        self.stored = self.books.stored
         self.faults = Faults(
             throttled=lambda _: _no(0, THROTTLED, "接口调用过于频繁"),
             business=_business,
@@ -121,13 +117,9 @@ class Jackyun:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             **{kind: len(rows) for kind, rows in self.rows.items()},
             "tokens_issued": 0,
-            "max_concurrent": self.max_concurrent,
-            "stored": len(self.stored),
-            "duplicates": self.books.duplicates(),
-            "refused": self.refused[-100:],
         }
 
     async def _do(self, request: web.Request) -> web.Response:

@@ -24,6 +24,7 @@ from noria.simulators.books import Books, poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
+from noria.simulators.server import Simulator
 from noria.simulators.wire import (
     Refused,
     answer,
@@ -58,7 +59,7 @@ _LISTS: dict[str, tuple[str, str, int, set[str], dict[str, str]]] = {
 _DATES = {"0": "modified", "2": "io_date"}
 
 
-class Jushuitan:
+class Jushuitan(Simulator):
     """A simulated company. `orders`, `outbound`: how many; `window_days`: the widest window, 0: none is needed;
     `per_second`, `per_minute`: 0 for no limit; `clock`: monotonic seconds; `now`: epoch seconds."""
 
@@ -84,6 +85,7 @@ class Jushuitan:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.app_key = app_key
         self.app_secret = app_secret
         self.refresh_token = refresh_token
@@ -95,9 +97,6 @@ class Jushuitan:
         samples = Samples(seed, start, days)
         self.orders = _orders(samples, orders)
         self.outbound = _outbound(samples, outbound)
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens: dict[str, float] = {access_token: clock() + token_seconds}
         self.tokens_issued = 0
         self.books = Books()
@@ -125,15 +124,11 @@ class Jushuitan:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "orders": len(self.orders),
             "outbound": len(self.outbound),
             "tokens_issued": self.tokens_issued,
-            "max_concurrent": self.max_concurrent,
-            "stored": len(self.stored),
-            "written": self.books.count(),
-            "duplicates": self.books.duplicates(),
-            "refused": self.refused[-100:],
+            **self.books.state(),
         }
 
     def _guarded(self, handler: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Any]:

@@ -32,6 +32,7 @@ from noria.simulators.kingdee_data import FORMS, make_rows
 from noria.simulators.kingdee_query import select
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import START, Samples
+from noria.simulators.server import Simulator
 from noria.simulators.wire import Refused, answer, decoded, md5, same, truth_route, whole
 
 LOST = "会话信息已丢失，请重新登录"
@@ -47,7 +48,7 @@ _LOGINS = {
 _QUERIES = ("ExecuteBillQuery", "BillQuery")
 
 
-class Kingdee:
+class Kingdee(Simulator):
     """A simulated account set. `app_id`, `app_secret`: of the signed requests and of LoginByAppSecret;
     `session_seconds`: how long an unused session lives; `per_minute`: 0 for no limit; `clock`: monotonic seconds;
     `now`: epoch seconds."""
@@ -74,6 +75,7 @@ class Kingdee:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.acct_id = acct_id
         self.username = username
         self.password = password
@@ -85,9 +87,6 @@ class Kingdee:
         self.rows = make_rows(Samples(seed, start, days), materials, customers, outstock, instock)
         self.bills = Bills(self.rows, now)
         self.stored = self.bills.books.stored
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.sessions: dict[str, float] = {}
         self.sessions_issued = 0
         self.faults = Faults(
@@ -110,15 +109,11 @@ class Kingdee:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             **{name: len(rows) for name, rows in self.rows.items()},
             "bills": {form: len(bills) for form, bills in self.bills.bills.items() if bills},
             "sessions_issued": self.sessions_issued,
-            "max_concurrent": self.max_concurrent,
-            "stored": len(self.stored),
-            "written": self.bills.books.count(),
-            "duplicates": self.bills.books.duplicates(),
-            "refused": self.refused[-100:],
+            **self.bills.books.state(),
         }
 
     # --- who asks

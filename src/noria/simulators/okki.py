@@ -21,6 +21,7 @@ from aiohttp import web
 from noria.simulators.faults import Faults
 from noria.simulators.okki_data import Account, Money, make_account
 from noria.simulators.okki_motion import Motion, Mover, shown_time
+from noria.simulators.server import Simulator
 
 SCOPES = (
     "product company lead opportunity invoices user costInvoice paymentInvoice purchaseOrder warehouse"
@@ -62,7 +63,7 @@ class Refused(Exception):
         self.message = message
 
 
-class Okki:
+class Okki(Simulator):
     """A simulated account. `article`: speaks the article's API instead (fixed bearer token, bare arrays)."""
 
     name = "okki"
@@ -80,6 +81,7 @@ class Okki:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.account = account
         self.client_id = client_id
         self.client_secret = client_secret
@@ -90,11 +92,8 @@ class Okki:
         self.clock = clock
         self.now = now
         self.mover = Mover(account, now)
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
         self.tokens: dict[str, tuple[float, set[str]]] = {}
         self.tokens_issued = 0
-        self.refused: list[dict[str, str]] = []
         self.faults = Faults(expire=self.tokens.clear)
         self._pages: dict[tuple[str, int, int], bytes] = {}
 
@@ -127,14 +126,12 @@ class Okki:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "tokens_issued": self.tokens_issued,
             "users": len(self.account.users),
             "departments": len(self.account.departments),
             **self.account.counts,
             "changes": len(self.account.journal),
-            "max_concurrent": self.max_concurrent,
-            "refused": self.refused[-100:],
         }
 
     # --- tokens
@@ -206,7 +203,7 @@ class Okki:
                 result = handler(request)
                 return result if isinstance(result, web.Response) else await result
             except Refused as refused:
-                self.refused.append({"path": request.path_qs, "reason": refused.message})
+                self.refused.append(f"{request.path_qs}: {refused.message}")
                 return self._envelope(None, refused.code, refused.message)
 
         return answer
@@ -224,7 +221,7 @@ class Okki:
         }
         if request.path in known:
             return web.Response(status=405)
-        self.refused.append({"path": request.path_qs, "reason": "Not Found Resource"})
+        self.refused.append(f"{request.path_qs}: Not Found Resource")
         return self._envelope(None, 404, "Not Found Resource")
 
     def _users(self, request: web.Request) -> web.Response:

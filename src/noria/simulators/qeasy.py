@@ -23,6 +23,7 @@ from noria.simulators.books import Books, digest, poisoned, rejected
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
+from noria.simulators.server import Simulator
 from noria.simulators.wire import Refused, answer, decoded, encoded, md5, shown, truth_route, whole
 
 PARAMETER, AUTH, TOKEN, UNKNOWN, FREQUENT = 40001, 40101, 40102, 40401, 42901
@@ -31,7 +32,7 @@ _BATCH, _PAGE = 1000, 100
 _QUERY = {"page", "pageSize", "begin_at", "end_at"}
 
 
-class Qeasy:
+class Qeasy(Simulator):
     """A simulated platform. `schemes`: the fields that each scheme requires; `records`: how many the first one has;
     `id_field`: what tells records apart in the account of duplicates; `shape`: of the answer to a query,
     `content.list`, `content.rows` or `content` itself; `per_minute`: 0 for no limit; `silence`:
@@ -57,6 +58,7 @@ class Qeasy:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         if shape not in SHAPES:
             raise ValueError(f"shape must be one of {', '.join(SHAPES)}, not {shape!r}")
         self.app_key = app_key
@@ -71,9 +73,6 @@ class Qeasy:
         self.records: dict[str, list[dict[str, Any]]] = {scheme: [] for scheme in self.schemes}
         for made in list(self.records.values())[:1]:
             made += _records(Samples(seed, start, days), records)
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens: dict[str, float] = {}
         self.tokens_issued = 0
         self.dispatched: list[str] = []
@@ -108,15 +107,11 @@ class Qeasy:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports. `dispatched`: the ids of records that were to be sent on."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "records": {scheme: len(made) for scheme, made in self.records.items()},
             "dispatched": self.dispatched[-100:],
             "tokens_issued": self.tokens_issued,
-            "max_concurrent": self.max_concurrent,
-            "stored": len(self.stored),
-            "written": self.books.count(),
-            "duplicates": self.books.duplicates(),
-            "refused": self.refused[-100:],
+            **self.books.state(),
         }
 
     def _guarded(self, handler: Callable[[web.Request], Awaitable[Any]]) -> Callable[[web.Request], Any]:

@@ -21,6 +21,7 @@ from aiohttp import web
 from noria.simulators.arguments import made_of
 from noria.simulators.faults import Faults
 from noria.simulators.pace import Paces
+from noria.simulators.server import Simulator
 
 # A signature's time may be off by so much, in seconds (钉钉 and 飞书: an hour).
 _SKEW = 3600.0
@@ -38,7 +39,7 @@ class Heard:
     at: float
 
 
-class Robots:
+class Robots(Simulator):
     """`token`: of every robot; `secret`: what messages to 钉钉 and 飞书 must be signed with (empty: not at all);
     `bearer`: what the webhook wants to see; `now`: epoch seconds."""
 
@@ -52,15 +53,13 @@ class Robots:
         bearer: str = "",
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.token = token
         self.secret = secret
         self.bearer = bearer
         self.now = now
         self.faults = Faults()
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
         self.messages: list[Heard] = []
-        self.refused: list[str] = []
         self._paces = Paces(_A_MINUTE, 60.0, now, blocked=_SILENCED)
 
     def routes(self) -> list[web.RouteDef]:
@@ -75,7 +74,7 @@ class Robots:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports: every message that was taken, and why others were not."""
         taken = [{"robot": one.robot, "text": one.text, "at": one.at, "body": one.body} for one in self.messages]
-        return {"requests": self.requests, "messages": taken, "refused": self.refused}
+        return {**super().state(), "messages": taken}
 
     async def _dingtalk(self, request: web.Request) -> web.Response:
         query = request.query

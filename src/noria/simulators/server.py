@@ -6,10 +6,11 @@ import asyncio
 import json
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 from aiohttp import web
@@ -17,15 +18,29 @@ from aiohttp import web
 from noria.simulators.faults import Faults
 
 
-class Simulator(Protocol):
-    """A simulated system: routes, faults, and what it can report of itself."""
+class Simulator(ABC):
+    """A simulated system: its routes, its faults, and what it reports of itself. `requests`: how often each path was
+    asked; `max_concurrent`: the most that it was asked at once; `refused`: why it refused what, in its own words."""
 
-    name: str
+    name: ClassVar[str]
     faults: Faults
 
-    def routes(self) -> list[web.RouteDef]: ...
+    def __init__(self) -> None:
+        self.requests: dict[str, int] = {}
+        self.concurrent = self.max_concurrent = 0
+        self.refused: list[str] = []
 
-    def state(self) -> dict[str, Any]: ...
+    @abstractmethod
+    def routes(self) -> list[web.RouteDef]:
+        """What it answers."""
+
+    def state(self) -> dict[str, Any]:
+        """What the control endpoint reports."""
+        return {
+            "requests": self.requests,
+            "max_concurrent": self.max_concurrent,
+            "refused": self.refused[-100:],
+        }
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,7 @@ async def _parent_gone(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _counting(simulator: Any, answered: Callable[[str], None]) -> Any:
+def _counting(simulator: Simulator, answered: Callable[[str], None]) -> Any:
     @web.middleware
     async def count(request: web.Request, handler: Any) -> web.StreamResponse:
         if request.path.startswith("/_control"):
@@ -101,7 +116,7 @@ def _counting(simulator: Any, answered: Callable[[str], None]) -> Any:
     return count
 
 
-def _control(simulator: Any) -> list[web.RouteDef]:
+def _control(simulator: Simulator) -> list[web.RouteDef]:
     async def add(request: web.Request) -> web.Response:
         try:
             simulator.faults.add(msgspec.json.decode(await request.read()))

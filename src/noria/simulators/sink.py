@@ -12,11 +12,12 @@ from typing import Any
 from aiohttp import web
 
 from noria.simulators.faults import Faults
+from noria.simulators.server import Simulator
 
 _ID_FIELDS = ("id", "user_id", "code", "number", "FNumber", "nickname")
 
 
-class Sink:
+class Sink(Simulator):
     """Takes JSON objects, arrays of them, or an object with one array in it. `keys`: honours `Idempotency-Key`;
     `results`: answers one result a row."""
 
@@ -32,13 +33,12 @@ class Sink:
 
     def forget(self) -> None:
         """Back to the beginning."""
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
+        super().__init__()
         self.rows: dict[str, Any] = {}
         self.hashes: dict[str, list[str]] = {}
         self.order: list[str] = []
         self.answers: dict[str, bytes] = {}
-        self.rejected = self.replayed = self.refused = 0
+        self.rejected = self.replayed = 0
         self.bodies: list[tuple[str, int]] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -57,15 +57,13 @@ class Sink:
         doubled = {key: len(seen) - len(set(seen)) for key, seen in self.hashes.items()}
         changes = sum(sum(a != b for a, b in pairwise(seen)) for seen in self.hashes.values())
         return {
-            "requests": self.requests,
+            **super().state(),
             "applied": len(self.order),
             "unique": len(self.rows),
             "duplicates": [{"id": key, "times": n + 1} for key, n in doubled.items() if n],
             "updates": changes,
             "rejected": self.rejected,
-            "refused": self.refused,
             "replayed": self.replayed,
-            "max_concurrent": self.max_concurrent,
             "paths": sorted({path for path, _ in self.bodies}),
             "largest_batch": max((size for _, size in self.bodies), default=0),
         }
@@ -133,7 +131,7 @@ class Sink:
         return None
 
     def _refuse(self, status: int, message: str) -> web.Response:
-        self.refused += 1
+        self.refused.append(f"{status} {message}")
         return web.json_response({"code": status, "message": message}, status=status)
 
     async def _read(self, request: web.Request) -> web.Response:

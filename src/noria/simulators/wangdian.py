@@ -30,6 +30,7 @@ from noria.simulators.books import Books, poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
+from noria.simulators.server import Simulator
 from noria.simulators.wire import Refused, answer, decoded, form_of, md5, moment, same, shown, truth_route, whole
 
 ACCOUNT, SIGN, CLOCK, METHOD, FREQUENT, TIME, PARAMETER = 1001, 1002, 1003, 1004, 1012, 2160, 2900
@@ -50,7 +51,7 @@ _QJB = {
 }
 
 
-class Wangdian:
+class Wangdian(Simulator):
     """A simulated company in both editions. `qjb_secret`: secret and salt, with a colon between; `window_days`: the
     widest window of 企业版, 0: none is needed; `windows`: whether 旗舰版 has its own; `per_minute`: 0 for no limit;
     `clock`: monotonic seconds; `now`: epoch seconds."""
@@ -76,6 +77,7 @@ class Wangdian:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.sid = sid
         self.appkey = appkey
         self.appsecret = appsecret
@@ -91,9 +93,6 @@ class Wangdian:
             "qjb_trades": _qjb_trades(samples, trades),
             "qjb_stockouts": _qjb_stockouts(samples, stockouts),
         }
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.books = Books()
         self.stored = self.books.stored
         self.faults = Faults(throttled=_throttled, business=_business, denied=_denied)
@@ -115,14 +114,10 @@ class Wangdian:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             **{kind: len(rows) for kind, rows in self.rows.items()},
             "tokens_issued": 0,
-            "max_concurrent": self.max_concurrent,
-            "stored": len(self.stored),
-            "written": self.books.count(),
-            "duplicates": self.books.duplicates(),
-            "refused": self.refused[-100:],
+            **self.books.state(),
         }
 
     # --- 企业版

@@ -30,6 +30,7 @@ from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Faults, Handler
 from noria.simulators.pace import Paces
+from noria.simulators.server import Simulator
 from noria.simulators.staff import (
     CHINA,
     Approval,
@@ -72,7 +73,7 @@ def _bad(text: str) -> Refused:
     return Refused(40058, f"invalid Request Parameter: {text}")
 
 
-class WeCom:
+class WeCom(Simulator):
     """A simulated corporation and one application in it. `departments`, `users`, `approvals` are lists that may be
     changed while it runs; `messages` are those that were taken.
 
@@ -102,6 +103,7 @@ class WeCom:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.corpid = corpid
         self.agentid = agentid
         self.sensitive = sensitive
@@ -113,9 +115,6 @@ class WeCom:
         self.users = [_user(person) for person in people]
         self.approvals = [_approval(one) for one in make_approvals(seed, approvals, people)]
         self.messages: list[Body] = []
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens = Tokens(f"wecom/{seed}", token_seconds, clock)
         self.contacts_tokens = Tokens(f"wecom/{seed}/contacts", token_seconds, clock)
         self._secrets = {secret: self.tokens, contacts_secret: self.contacts_tokens}
@@ -154,14 +153,12 @@ class WeCom:
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "tokens_issued": self.tokens.issued + self.contacts_tokens.issued,
             "users": len(self.users),
             "departments": len(self.departments),
             "approvals": len(self.approvals),
             "messages": self.messages[-100:],
-            "max_concurrent": self.max_concurrent,
-            "refused": self.refused[-100:],
         }
 
     def truth(self) -> dict[str, list[Body]]:

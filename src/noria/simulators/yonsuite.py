@@ -32,6 +32,7 @@ from noria.simulators.books import Books, digest, poisoned, rejected, shaken
 from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
+from noria.simulators.server import Simulator
 from noria.simulators.wire import Refused, answer, decoded, is_amount, md5, same, shown, truth_route, whole
 
 NO_TOKEN, BAD_TOKEN, NOT_ALLOWED, UNKNOWN, THROTTLED = "310001", "310036", "310037", "310404", "310032"
@@ -42,7 +43,7 @@ _SKEW, _PAGE, _BATCH, _KEY = 300_000, 500, 100, 32
 _AMOUNTS = ("num", "qty", "price", "amount")
 
 
-class YonSuite:
+class YonSuite(Simulator):
     """A simulated tenant. `orders`: how many; `allowed`: the paths that the app may call; `per_minute`: of the order
     list, 0 for no limit; `clock`: monotonic seconds; `now`: epoch seconds."""
 
@@ -64,6 +65,7 @@ class YonSuite:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.tenant_id = tenant_id
         self.app_key = app_key
         self.app_secret = app_secret
@@ -72,9 +74,6 @@ class YonSuite:
         self.clock = clock
         self.now = now
         self.orders = _orders(Samples(seed, start, days), orders)
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens: dict[str, float] = {}
         self.tokens_issued = 0
         self.books = Books()
@@ -109,15 +108,13 @@ class YonSuite:
         """What the control endpoint reports. `replayed`: documents that a known `resubmitCheckKey` kept from being
         made again."""
         return {
-            "requests": self.requests,
+            **super().state(),
             "orders": len(self.orders),
             "tokens_issued": self.tokens_issued,
-            "max_concurrent": self.max_concurrent,
             "stored": len(self.stored),
             "written": self.books.count(),
             "replayed": self.replayed,
             "duplicates": self.books.duplicates(),
-            "refused": self.refused[-100:],
         }
 
     def _guarded(self, handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Any]:

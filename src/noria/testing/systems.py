@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-
-class Faults(Protocol):
-    """The faults of a simulated system (see `noria.simulators.faults`)."""
-
-    active: list[Any]
-
-    def add(self, raw: Any) -> None: ...
-
-
-class Simulated(Protocol):
-    """A simulated system, as `noria.simulators.server.serve` takes it."""
-
-    name: str
-    faults: Faults
+from noria.simulators.server import Simulator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +48,7 @@ class System:
     it refuses a request for coming too soon; `business`: the code and text of an error that it answers with; `limited`:
     how often it refused a request for coming too soon."""
 
-    simulator: Any
+    simulator: Simulator
     table: Callable[[str], dict[str, Any]]
     wrong: dict[str, Any]
     secrets: tuple[str, ...]

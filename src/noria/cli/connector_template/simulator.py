@@ -9,20 +9,19 @@ from typing import Any
 from aiohttp import web
 
 from noria.simulators.faults import Fault, Faults
+from noria.simulators.server import Simulator
 
 
-class Simulator:
+class Simulated(Simulator):
     """`clock`: seconds that never go back. Imports nothing of the connector, so that no mistake is made twice."""
 
     name = "NAME"
 
     def __init__(self, *, app_key: str, app_secret: str, clock: Callable[[], float]) -> None:
+        super().__init__()
         self.app_key = app_key
         self.app_secret = app_secret
         self.clock = clock
-        self.requests: dict[str, int] = {}
-        self.concurrent = self.max_concurrent = 0
-        self.refused: list[str] = []
         self.tokens: dict[str, float] = {}
         self.issued = 0
         self.items = [
@@ -49,7 +48,7 @@ class Simulator:
 
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
-        return {"requests": self.requests, "refused": self.refused, "stored": len(self.stored)}
+        return {**super().state(), "stored": len(self.stored)}
 
     async def _token(self, request: web.Request) -> web.Response:
         body = await request.json()

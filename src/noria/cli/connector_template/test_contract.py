@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from MODULE.connector import CONNECTOR
-from MODULE.simulator import Simulator
+from MODULE.simulator import Simulated
 
 from noria.connectors.registry import add
 from noria.metadata.clock import FakeClock
@@ -19,7 +19,7 @@ class TestContract(ConnectorContract):
     connector = "NAME"
 
     def system(self, clock: FakeClock) -> System:
-        made = Simulator(app_key="key", app_secret="hush-hush-1", clock=clock.steady)
+        made = Simulated(app_key="key", app_secret="hush-hush-1", clock=clock.steady)
 
         def table(url: str) -> dict[str, Any]:
             return {"base_url": url, "app_key": "key", "app_secret": "hush-hush-1"}
