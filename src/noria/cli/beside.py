@@ -52,7 +52,7 @@ def ask(url: str, body: Any = None, headers: dict[str, str] | None = None) -> st
 
 def truth(simulated: dict[str, str], kind: str) -> list[dict[str, Any]]:
     """What a simulated system has, its numbers exact."""
-    text = ask(f"{simulated['control']}/truth?list={kind}&kind={kind}")
+    text = ask(f"{simulated['control']}/truth?list={kind}")
     return [json.loads(line, parse_float=Decimal) for line in text.splitlines()]
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from noria.simulators import wire
 from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
 from noria.simulators.faults import Fault, Faults, Handler
@@ -38,10 +39,9 @@ from noria.simulators.staff import (
     make_approvals,
     make_people,
     make_units,
-    shown,
-    truth_route,
 )
 from noria.simulators.tokens import Tokens
+from noria.simulators.wire import answer, truth_route
 
 # What an application may be allowed to do: read departments, read people, send work notifications, use approvals.
 PERMISSIONS = frozenset(("departments", "members", "messages", "approvals"))
@@ -56,13 +56,11 @@ _TASK = 2**53 + 1001
 Body = dict[str, Any]
 
 
-class Refused(Exception):
+class Refused(wire.Refused):
     """A request that the vendor would refuse: the code and the text of each API, and the new one's HTTP status."""
 
     def __init__(self, code: int, text: str, *, sub: str = "", name: str = "", status: int = 400) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+        super().__init__(code, text)
         self.sub = sub
         self.name = name
         self.status = status
@@ -87,15 +85,15 @@ def _not_allowed(permission: str) -> Refused:
 
 
 def _old(refused: Refused) -> web.Response:
-    body: Body = {"errcode": refused.code, "errmsg": refused.text, "request_id": "simulated"}
+    body: Body = {"errcode": refused.code, "errmsg": refused.message, "request_id": "simulated"}
     if refused.sub:
-        body |= {"errmsg": "ding talk error", "sub_code": refused.sub, "sub_msg": refused.text}
-    return shown(body)
+        body |= {"errmsg": "ding talk error", "sub_code": refused.sub, "sub_msg": refused.message}
+    return answer(body)
 
 
 def _new(refused: Refused) -> web.Response:
-    body = {"code": refused.name or str(refused.code), "message": refused.text, "requestid": "SIMULATED"}
-    return shown(body, status=refused.status)
+    body = {"code": refused.name or str(refused.code), "message": refused.message, "requestid": "SIMULATED"}
+    return answer(body, status=refused.status)
 
 
 @dataclass
@@ -171,9 +169,9 @@ class DingTalk(Simulator):
             "/topapi/processinstance/get": (self._approval, "approvals"),
         }
         return [
-            truth_route(self.truth),
+            truth_route(lambda kind: self.truth()[kind]),
             web.get("/gettoken", self._token),
-            *(web.post(path, self._old_api(answer, right)) for path, (answer, right) in old.items()),
+            *(web.post(path, self._old_api(told, right)) for path, (told, right) in old.items()),
             web.route("*", "/gettoken", self._unknown),
             web.route("*", "/topapi/{anything:.*}", self._unknown),
             web.post("/v1.0/oauth2/accessToken", self._new_token),
@@ -209,7 +207,7 @@ class DingTalk(Simulator):
         if asked != (self.app_key, self.app_secret):
             return self._refuse(request, Refused(40089, "不合法的corpId或corpSecret"), _old)
         token, seconds = self.tokens.give(renew=True)
-        return shown({"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": seconds})
+        return answer({"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": seconds})
 
     async def _new_token(self, request: web.Request) -> web.Response:
         try:
@@ -221,19 +219,19 @@ class DingTalk(Simulator):
         except Refused as refused:
             return self._refuse(request, refused, _new)
         token, seconds = self.tokens.give(renew=True)
-        return shown({"accessToken": token, "expireIn": seconds})
+        return answer({"accessToken": token, "expireIn": seconds})
 
     # --- the old API
 
-    def _old_api(self, answer: Callable[[Body], Body], right: str) -> Handler:
+    def _old_api(self, told: Callable[[Body], Body], right: str) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
                 self._admit(request, request.query.get("access_token", ""), right)
                 try:
                     body = await _json(request)
                 except Refused as refused:
-                    raise _bad(refused.text) from refused
-                return shown({"errcode": 0, "errmsg": "ok", **answer(body), "request_id": "simulated"})
+                    raise _bad(refused.message) from refused
+                return answer({"errcode": 0, "errmsg": "ok", **told(body), "request_id": "simulated"})
             except Refused as refused:
                 return self._refuse(request, refused, _old)
 
@@ -249,7 +247,7 @@ class DingTalk(Simulator):
             raise _not_allowed(right)
 
     def _refuse(self, request: web.Request, refused: Refused, show: Callable[[Refused], web.Response]) -> web.Response:
-        self.refused.append(f"{request.path} {refused.code} {refused.text}")
+        self.refused.append(f"{request.path} {refused.code} {refused.message}")
         return show(refused)
 
     async def _unknown(self, request: web.Request) -> web.Response:
@@ -388,11 +386,11 @@ class DingTalk(Simulator):
 
     # --- the new API
 
-    def _new_api(self, answer: Callable[[web.Request], Awaitable[Body]]) -> Handler:
+    def _new_api(self, told: Callable[[web.Request], Awaitable[Body]]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
                 self._admit(request, request.headers.get(_HEADER, ""), "approvals")
-                return shown({"result": await answer(request), "success": True})
+                return answer({"result": await told(request), "success": True})
             except Refused as refused:
                 return self._refuse(request, refused, _new)
 

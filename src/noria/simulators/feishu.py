@@ -23,12 +23,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from noria.simulators import wire
 from noria.simulators.arguments import add_staff_arguments, made_of
 from noria.simulators.faults import Fault, Faults, Handler
 from noria.simulators.pace import Paces
 from noria.simulators.server import Simulator
-from noria.simulators.staff import ROOT, Person, Unit, below, make_people, make_units, shown, truth_route
+from noria.simulators.staff import ROOT, Person, Unit, below, make_people, make_units
 from noria.simulators.tokens import Tokens
+from noria.simulators.wire import answer, truth_route
 
 _SIGN_IN = "/open-apis/auth/v3/tenant_access_token/internal"
 _CHILDREN = "/open-apis/contact/v3/departments/{department_id}/children"
@@ -39,19 +41,17 @@ _PERSON_TYPES = ("open_id", "union_id", "user_id")
 Row = dict[str, Any]
 
 
-class Refused(Exception):
+class Refused(wire.Refused):
     """A request that the vendor would refuse: the code, its text, the HTTP status."""
 
     def __init__(self, code: int, text: str, status: int = 400) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+        super().__init__(code, text)
         self.status = status
 
 
 def _error(refused: Refused) -> web.Response:
     headers = {"x-ogw-ratelimit-limit": "1", "x-ogw-ratelimit-reset": "1"} if refused.status == 429 else None
-    return shown({"code": refused.code, "msg": refused.text}, status=refused.status, headers=headers)
+    return answer({"code": refused.code, "msg": refused.message}, status=refused.status, headers=headers)
 
 
 def _too_often(_: Fault | None = None) -> Refused:
@@ -106,7 +106,7 @@ class Feishu(Simulator):
     def routes(self) -> list[web.RouteDef]:
         """The endpoints."""
         return [
-            truth_route(self.truth),
+            truth_route(lambda kind: self.truth()[kind]),
             web.post(_SIGN_IN, self._token),
             web.get(_CHILDREN, self._api(_CHILDREN, self._children)),
             web.get(_PEOPLE, self._api(_PEOPLE, self._people)),
@@ -142,9 +142,9 @@ class Feishu(Simulator):
         if body.get("app_secret") != self.app_secret:
             return self._refuse(request, Refused(10014, "app secret invalid", 200))
         token, seconds = self.tokens.give(spare=min(1800.0, self.tokens.seconds / 4))
-        return shown({"code": 0, "msg": "ok", "tenant_access_token": f"t-{token}", "expire": seconds})
+        return answer({"code": 0, "msg": "ok", "tenant_access_token": f"t-{token}", "expire": seconds})
 
-    def _api(self, api: str, answer: Callable[[web.Request], Row]) -> Handler:
+    def _api(self, api: str, told: Callable[[web.Request], Row]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
                 kind, _, token = request.headers.get("Authorization", "").partition(" t-")
@@ -152,14 +152,14 @@ class Feishu(Simulator):
                     raise _bad_token()
                 if not self.pace.takes(api):
                     raise _too_often()
-                return shown({"code": 0, "msg": "success", "data": answer(request)})
+                return answer({"code": 0, "msg": "success", "data": told(request)})
             except Refused as refused:
                 return self._refuse(request, refused)
 
         return handle
 
     def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
-        self.refused.append(f"{request.path} {refused.code} {refused.text}")
+        self.refused.append(f"{request.path} {refused.code} {refused.message}")
         return _error(refused)
 
     # --- contacts
@@ -209,10 +209,10 @@ class Feishu(Simulator):
         if known != query:
             raise Refused(40012, "page token is invalid")
         end = start + int(size)
-        answer: Row = {"has_more": end < len(rows), "items": [show(row) for row in rows[start:end]]}
+        page: Row = {"has_more": end < len(rows), "items": [show(row) for row in rows[start:end]]}
         if end < len(rows):
-            answer["page_token"] = self._page_token(query, end)
-        return answer
+            page["page_token"] = self._page_token(query, end)
+        return page
 
     def _page_token(self, query: str, place: int) -> str:
         token = hashlib.sha256(f"{self.seed}/{query}/{place}".encode()).hexdigest()[:40]

@@ -22,6 +22,7 @@ from noria.simulators.faults import Faults
 from noria.simulators.okki_data import Account, Money, make_account
 from noria.simulators.okki_motion import Motion, Mover, shown_time
 from noria.simulators.server import Simulator
+from noria.simulators.wire import Refused
 
 SCOPES = (
     "product company lead opportunity invoices user costInvoice paymentInvoice purchaseOrder warehouse"
@@ -52,15 +53,6 @@ _ENUMS = {
     "all": {"0", "1", "2"},
 }
 _MOST = 500
-
-
-class Refused(Exception):
-    """A request that the vendor would refuse: the business code and its text."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class Okki(Simulator):
@@ -204,7 +196,7 @@ class Okki(Simulator):
                 return result if isinstance(result, web.Response) else await result
             except Refused as refused:
                 self.refused.append(f"{request.path_qs}: {refused.message}")
-                return self._envelope(None, refused.code, refused.message)
+                return self._envelope(None, int(refused.code), refused.message)
 
         return answer
 

@@ -6,14 +6,10 @@ nobody is in directly, people in two departments, one in the root, numbers above
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
-
-from aiohttp import web
 
 from noria.simulators.names import GIVEN, PLACES, SURNAMES, WORK
 
@@ -118,20 +114,3 @@ def below(number: object, rows: list[dict[str, Any]], key: str, parent: str) -> 
         level = {row[key] for row in children}
         seen |= level
     return found
-
-
-def shown(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """An answer in JSON, its text as it is."""
-    text = json.dumps(value, ensure_ascii=False)
-    return web.json_response(text=text, status=status, headers=headers)
-
-
-def truth_route(truth: Callable[[], dict[str, list[dict[str, Any]]]]) -> web.RouteDef:
-    """`GET /_control/truth?list=users`: what a perfect reader would have, one object a line."""
-
-    async def answer(request: web.Request) -> web.Response:
-        rows = truth().get(request.query.get("list", "users"), [])
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        return web.Response(text=text, content_type="application/jsonl", charset="utf-8")
-
-    return web.get("/_control/truth", answer)

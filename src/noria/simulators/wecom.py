@@ -40,10 +40,9 @@ from noria.simulators.staff import (
     make_approvals,
     make_people,
     make_units,
-    shown,
-    truth_route,
 )
 from noria.simulators.tokens import Tokens
+from noria.simulators.wire import Refused, answer, truth_route
 
 TEMPLATES = ("3TkExpenseTemplate0001", "3TkLeaveTemplate0002")
 # What applications made since 2022-06-20 are not told of people.
@@ -56,17 +55,8 @@ _FILTERS = {"template_id": "template_id", "creator": "userid", "sp_status": "sp_
 Body = dict[str, Any]
 
 
-class Refused(Exception):
-    """A request that the vendor would refuse: the code and its text."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
-
-def _error(code: int, text: str) -> web.Response:
-    return shown({"errcode": code, "errmsg": text})
+def _error(code: int | str, text: str) -> web.Response:
+    return answer({"errcode": code, "errmsg": text})
 
 
 def _bad(text: str) -> Refused:
@@ -142,10 +132,10 @@ class WeCom(Simulator):
             "oa/getapprovaldetail": self._approval,
         }
         return [
-            truth_route(self.truth),
+            truth_route(lambda kind: self.truth()[kind]),
             web.get("/cgi-bin/gettoken", self._token, allow_head=False),
-            *(web.get(f"/cgi-bin/{path}", self._read(answer), allow_head=False) for path, answer in reads.items()),
-            *(web.post(f"/cgi-bin/{path}", self._write(answer)) for path, answer in writes.items()),
+            *(web.get(f"/cgi-bin/{path}", self._read(told), allow_head=False) for path, told in reads.items()),
+            *(web.post(f"/cgi-bin/{path}", self._write(told)) for path, told in writes.items()),
             *(web.route("*", f"/cgi-bin/{path}", self._wrong(43001, "require GET")) for path in (*reads, "gettoken")),
             *(web.route("*", f"/cgi-bin/{path}", self._wrong(43002, "require POST")) for path in writes),
         ]
@@ -180,7 +170,7 @@ class WeCom(Simulator):
         if tokens is None:
             return self._refuse(request, Refused(40001, "invalid credential"))
         token, seconds = tokens.give()
-        return shown({"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": seconds})
+        return answer({"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": seconds})
 
     def _expire(self) -> None:
         self.tokens.expire()
@@ -201,29 +191,29 @@ class WeCom(Simulator):
         if not (allowed and self.privileged):
             raise Refused(60011, "no privilege to access/modify contact/party/agent")
 
-    def _read(self, answer: Callable[[dict[str, str]], Body]) -> Handler:
+    def _read(self, told: Callable[[dict[str, str]], Body]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
                 self._admit(request)
-                return shown({"errcode": 0, "errmsg": "ok", **answer(dict(request.query))})
+                return answer({"errcode": 0, "errmsg": "ok", **told(dict(request.query))})
             except Refused as refused:
                 return self._refuse(request, refused)
 
         return handle
 
-    def _write(self, answer: Callable[[Body], Body]) -> Handler:
+    def _write(self, told: Callable[[Body], Body]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
                 self._admit(request)
-                return shown({"errcode": 0, "errmsg": "ok", **answer(_object(await request.read()))})
+                return answer({"errcode": 0, "errmsg": "ok", **told(_object(await request.read()))})
             except Refused as refused:
                 return self._refuse(request, refused)
 
         return handle
 
     def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
-        self.refused.append(f"{request.path} {refused.code} {refused.text}")
-        return _error(refused.code, refused.text)
+        self.refused.append(f"{request.path} {refused.code} {refused.message}")
+        return _error(refused.code, refused.message)
 
     def _wrong(self, code: int, text: str) -> Handler:
         async def handle(request: web.Request) -> web.Response:
@@ -328,10 +318,10 @@ class WeCom(Simulator):
             if low <= row["apply_time"] <= high
             and all(str(row[_FILTERS[key]]) == value for key, value in filters.items())
         ]
-        answer: Body = {"sp_no_list": [row["sp_no"] for row in rows[begin : begin + size]]}
+        found: Body = {"sp_no_list": [row["sp_no"] for row in rows[begin : begin + size]]}
         if begin + size < len(rows):
-            answer["new_next_cursor"] = _cursor(query, begin + size)
-        return answer
+            found["new_next_cursor"] = _cursor(query, begin + size)
+        return found
 
     def _approval(self, body: Body) -> Body:
         for row in self.approvals:

@@ -43,9 +43,10 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-def answer(value: Any, status: int = 200) -> web.Response:
+def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A value as an answer in JSON."""
-    return web.Response(text=encoded(value), status=status, content_type="application/json", charset="utf-8")
+    text = encoded(value)
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json", charset="utf-8")
 
 
 def shown(epoch: float) -> str:
@@ -100,13 +101,13 @@ async def form_of(request: web.Request) -> dict[str, str]:
 
 
 def truth_route(truth: Callable[[str], list[dict[str, Any]]]) -> web.RouteDef:
-    """`/_control/truth?kind=`: every row of a kind, one JSON a line; 404 for a kind that isn't there."""
+    """`/_control/truth?list=`: every row of a list, one JSON a line; 404 for a list that isn't there."""
 
     async def show(request: web.Request) -> web.Response:
         try:
-            rows = truth(request.query.get("kind", ""))
+            rows = truth(request.query.get("list", ""))
         except KeyError as unknown:
-            return web.json_response({"error": f"no kind {unknown}"}, status=404)
+            return web.json_response({"error": f"no list {unknown}"}, status=404)
         text = "".join(encoded(row) + "\n" for row in rows)
         return web.Response(text=text, content_type="application/jsonl", charset="utf-8")
 
