@@ -23,7 +23,7 @@ from noria.console.server import serving
 from noria.engine import Workspace
 from noria.metadata.errors import NoriaError
 from noria.scheduler.loop import Scheduler
-from noria.simulators import dingtalk, wecom
+from noria.simulators import dingtalk_events, wecom_events
 from noria.simulators.callbacks import Keys
 from tests.conftest import EMPTY, USERS, Project, connections
 
@@ -214,16 +214,16 @@ async def test_dingtalks_events_are_decrypted_and_the_answer_is_encrypted(served
     now = str(int(served.workspace.clock.now() * 1000))
 
     async def pushed(what: Any, keys: Keys = KEYS, stamp: str = now) -> tuple[int, bytes]:
-        made = dingtalk.event(what, keys, timestamp=stamp, nonce="n1", old_names=old_names)
+        made = dingtalk_events.event(what, keys, timestamp=stamp, nonce="n1", old_names=old_names)
         url = f"{served.url}/hooks/ding"
         async with served.session.post(url, params=made.query, data=made.body) as answer:
             return answer.status, await answer.read()
 
     status, body = await pushed({"EventType": "check_url"})
-    assert status == 200 and dingtalk.answered(body, KEYS) == "success" and wanted(served) == set()
+    assert status == 200 and dingtalk_events.answered(body, KEYS) == "success" and wanted(served) == set()
     event = {"EventType": "user_modify_org", "UserId": ["部门 😀"], "TimeStamp": "1"}
     status, body = await pushed(event)
-    assert status == 200 and dingtalk.answered(body, KEYS) == "success" and wanted(served) == {"ding"}
+    assert status == 200 and dingtalk_events.answered(body, KEYS) == "success" and wanted(served) == {"ding"}
     assert len(served.workspace.ledger.store.tuples("SELECT * FROM hooks")) == 1
     # Sent again with another time, as senders do that had no answer, it is the same message.
     assert (await pushed(event, stamp=str(int(now) + 5000)))[0] == 200
@@ -236,13 +236,13 @@ async def test_dingtalks_events_are_decrypted_and_the_answer_is_encrypted(served
 
 async def test_wecom_asks_for_the_address_and_pushes(served: Served) -> None:
     now = str(int(served.workspace.clock.now()))
-    made = wecom.echo("1616140317555161061", KEYS, timestamp=now, nonce="n1")
+    made = wecom_events.echo("1616140317555161061", KEYS, timestamp=now, nonce="n1")
     async with served.session.get(f"{served.url}/hooks/wecom", params=made.query) as answer:
         assert (answer.status, await answer.text()) == (200, "1616140317555161061") and wanted(served) == set()
     xml = "<xml><Event><![CDATA[change_contact]]></Event><Name>部门 😀</Name></xml>"
-    made = wecom.event(xml, KEYS, timestamp=now, nonce="n2")
+    made = wecom_events.event(xml, KEYS, timestamp=now, nonce="n2")
     async with served.session.post(f"{served.url}/hooks/wecom", params=made.query, data=made.body) as answer:
-        assert answer.status == 200 and wecom.answered(await answer.read(), KEYS) == "success"
+        assert answer.status == 200 and wecom_events.answered(await answer.read(), KEYS) == "success"
     assert wanted(served) == {"wecom"}
     forged = {**made.query, "msg_signature": "0" * 40}
     for query, body in ((forged, made.body), (made.query, made.body[:-40]), (made.query, b""), ({}, made.body)):

@@ -10,36 +10,25 @@ import aiohttp
 import pytest
 
 from noria.simulators.callbacks import Keys, encrypt, opened, signature
-from noria.simulators.dingtalk import PROCESS_CODES, DingTalk, answered, event
+from noria.simulators.dingtalk import DingTalk
+from noria.simulators.dingtalk_data import PROCESS_CODES
+from noria.simulators.dingtalk_events import answered, event
 from noria.simulators.server import serve
 from noria.simulators.staff import FIRST_APPROVAL
+from tests.unit.calling import Caller, Clock
 
 KEYS = Keys("tok3n", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "dingdemo")
 WINDOW = {"start_time": FIRST_APPROVAL * 1000, "end_time": (FIRST_APPROVAL + 90 * 86400) * 1000}
 
 
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Caller:
-    """A client of a running simulator."""
-
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
-        self.http, self.url, self.token = http, url, ""
+class DingTalkCaller(Caller):
+    """A client of 钉钉."""
 
     async def get(self, path: str, **options: Any) -> Any:
-        async with self.http.get(self.url + path, **options) as answer:
-            return {"status": answer.status, **await answer.json()}
+        return await self.answer("GET", path, **options)
 
     async def post(self, path: str, body: Any, **options: Any) -> Any:
-        async with self.http.post(self.url + path, json=body, **options) as answer:
-            return {"status": answer.status, **await answer.json()}
+        return await self.answer("POST", path, json=body, **options)
 
     async def sign_in(self) -> str:
         answer = await self.get("/gettoken?appkey=dingdemo&appsecret=demo-secret")
@@ -58,7 +47,7 @@ async def caller() -> AsyncIterator[Any]:
     clock = Clock()
     simulator = DingTalk(users=60, seed=3, clock=clock)
     async with serve(simulator) as running, aiohttp.ClientSession() as http:
-        made = Caller(http, running.url)
+        made = DingTalkCaller(http, running.url)
         await made.sign_in()
         yield simulator, made, clock
 
@@ -146,7 +135,7 @@ async def test_more_calls_a_second_than_allowed_are_refused_an_api_at_a_time() -
         serve(DingTalk(per_second=2, clock=clock)) as running,
         aiohttp.ClientSession() as http,
     ):
-        call = Caller(http, running.url)
+        call = DingTalkCaller(http, running.url)
         await call.sign_in()
         codes = [(await call.old("v2/department/listsub"))["errcode"] for _ in range(3)]
         assert codes == [0, 0, 90018]
@@ -163,7 +152,7 @@ async def test_more_calls_a_second_than_allowed_are_refused_an_api_at_a_time() -
 async def test_a_missing_permission_is_told_in_a_wrapper() -> None:
     simulator = DingTalk(permissions=frozenset({"departments"}))
     async with serve(simulator) as running, aiohttp.ClientSession() as http:
-        call = Caller(http, running.url)
+        call = DingTalkCaller(http, running.url)
         await call.sign_in()
         refused = await call.old("user/listid", dept_id=1)
         assert (refused["errcode"], refused["sub_code"]) == (88, "60011") and "members" in refused["sub_msg"]

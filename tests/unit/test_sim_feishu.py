@@ -12,26 +12,15 @@ import pytest
 from noria.simulators.__main__ import SYSTEMS
 from noria.simulators.feishu import Feishu
 from noria.simulators.server import serve
+from tests.unit.calling import Caller, Clock
 
 TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
 ROOT_CHILDREN = "/open-apis/contact/v3/departments/0/children"
 PEOPLE = "/open-apis/contact/v3/users/find_by_department"
 
 
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Caller:
-    """A client of a running simulator."""
-
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
-        self.http, self.url, self.token = http, url, ""
+class FeishuCaller(Caller):
+    """A client of 飞书."""
 
     async def sign_in(self, **changed: Any) -> Any:
         body = {"app_id": "cli_demo", "app_secret": "demo-secret", **changed}
@@ -43,8 +32,7 @@ class Caller:
 
     async def get(self, path: str, **query: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with self.http.get(self.url + path, params=query, headers=headers) as answer:
-            return {"status": answer.status, **await answer.json()}
+        return await self.answer("GET", path, params=query, headers=headers)
 
     async def all(self, path: str, **query: Any) -> list[Any]:
         """Every row of every page."""
@@ -63,7 +51,7 @@ async def caller() -> AsyncIterator[Any]:
     clock = Clock()
     simulator = Feishu(users=60, seed=3, clock=clock)
     async with serve(simulator) as running, aiohttp.ClientSession() as http:
-        made = Caller(http, running.url)
+        made = FeishuCaller(http, running.url)
         await made.sign_in()
         yield simulator, made, clock
 
@@ -174,7 +162,7 @@ async def test_too_many_calls_a_second_and_faults() -> None:
     clock = Clock()
     simulator = Feishu(per_second=2, clock=clock)
     async with serve(simulator) as running, aiohttp.ClientSession() as http:
-        call = Caller(http, running.url)
+        call = FeishuCaller(http, running.url)
         await call.sign_in()
         answers = [await call.get(ROOT_CHILDREN) for _ in range(3)]
         assert [one["code"] for one in answers] == [0, 0, 99991400] and answers[2]["status"] == 429

@@ -13,25 +13,16 @@ import pytest
 from noria.simulators.callbacks import Keys, decrypt, encrypt, opened, signature
 from noria.simulators.server import serve
 from noria.simulators.staff import FIRST_APPROVAL
-from noria.simulators.wecom import SENSITIVE, TEMPLATES, WeCom, answered, echo, event
+from noria.simulators.wecom import SENSITIVE, WeCom
+from noria.simulators.wecom_data import TEMPLATES
+from noria.simulators.wecom_events import answered, echo, event
+from tests.unit.calling import Caller, Clock
 
 KEYS = Keys("tok3n", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "wwdemo")
 
 
-class Clock:
-    """Seconds that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Caller:
-    """A client of a running simulator."""
-
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
-        self.http, self.url, self.token = http, url, ""
+class WeComCaller(Caller):
+    """A client of 企业微信."""
 
     async def sign_in(self, secret: str = "demo-secret", corpid: str = "wwdemo") -> Any:
         async with self.http.get(f"{self.url}/cgi-bin/gettoken?corpid={corpid}&corpsecret={secret}") as answer:
@@ -56,7 +47,7 @@ async def caller() -> AsyncIterator[Any]:
     clock = Clock()
     simulator = WeCom(users=60, seed=3, clock=clock)
     async with serve(simulator) as running, aiohttp.ClientSession() as http:
-        made = Caller(http, running.url)
+        made = WeComCaller(http, running.url)
         await made.sign_in()
         yield simulator, made, clock
 
@@ -149,7 +140,7 @@ async def test_ids_are_paged_for_contacts_sync_alone(caller: Any) -> None:
 async def test_an_api_that_is_called_too_often_answers_nobody_for_a_minute() -> None:
     clock = Clock()
     async with serve(WeCom(per_minute=2, clock=clock)) as running, aiohttp.ClientSession() as http:
-        call = Caller(http, running.url)
+        call = WeComCaller(http, running.url)
         await call.sign_in()
         assert [(await call.get("department/list"))["errcode"] for _ in range(2)] == [0, 0]
         clock.now = 50.0

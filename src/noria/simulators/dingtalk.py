@@ -14,7 +14,6 @@ fields of work notifications beyond their limits. The permissions' own names are
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,34 +25,18 @@ from aiohttp import web
 
 from noria.simulators import wire
 from noria.simulators.arguments import add_staff_arguments, made_of
-from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
+from noria.simulators.dingtalk_data import PROCESS_CODES, Body, approval, department, listed, old_approval, titled, user
 from noria.simulators.faults import Fault, Faults, Handler
 from noria.simulators.pace import Paces
 from noria.simulators.server import Simulator
-from noria.simulators.staff import (
-    CHINA,
-    ROOT,
-    Approval,
-    Person,
-    Unit,
-    make_approvals,
-    make_people,
-    make_units,
-)
+from noria.simulators.staff import ROOT, make_approvals, make_people, make_units
 from noria.simulators.tokens import Tokens
 from noria.simulators.wire import answer, truth_route
 
 # What an application may be allowed to do: read departments, read people, send work notifications, use approvals.
 PERMISSIONS = frozenset(("departments", "members", "messages", "approvals"))
-# The approval form of every second approval, from the first; the other one's.
-PROCESS_CODES = ("PROC-EXPENSE-0001", "PROC-LEAVE-0002")
-_TITLES = ("报销申请", "请假申请")
-_STATUS = (("RUNNING", ""), ("COMPLETED", "agree"), ("COMPLETED", "refuse"))
-_LISTED_DEPARTMENT = ("dept_id", "name", "parent_id", "create_dept_group", "auto_add_user")
 _HEADER = "x-acs-dingtalk-access-token"
 _TASK = 2**53 + 1001
-
-Body = dict[str, Any]
 
 
 class Refused(wire.Refused):
@@ -145,9 +128,9 @@ class DingTalk(Simulator):
         self.now = now
         units = make_units(seed, departments)
         people = make_people(seed, users, units)
-        self.departments = [_department(unit) for unit in units]
-        self.users = [_user(person) for person in people]
-        self.approvals = [_approval(one) for one in make_approvals(seed, approvals, people)]
+        self.departments = [department(unit) for unit in units]
+        self.users = [user(person) for person in people]
+        self.approvals = [approval(one) for one in make_approvals(seed, approvals, people)]
         self.messages: list[Body] = []
         self.tokens = Tokens(f"dingtalk/{seed}", token_seconds, clock)
         self.pace = Paces(per_second, 1.0, clock)
@@ -194,9 +177,9 @@ class DingTalk(Simulator):
     def truth(self) -> dict[str, list[Body]]:
         """Every distinct person and department as the lists show them; the root is in no list, `department/get`
         alone shows it. Approvals as `processinstance/get` shows them."""
-        listed = [_listed(row) for row in self.departments if row["dept_id"] != ROOT]
-        approvals = [{"process_instance_id": one["id"], **_old_approval(one)} for one in self.approvals]
-        return {"users": [dict(row) for row in self.users], "departments": listed, "approvals": approvals}
+        departments = [listed(row) for row in self.departments if row["dept_id"] != ROOT]
+        approvals = [{"process_instance_id": one["id"], **old_approval(one)} for one in self.approvals]
+        return {"users": [dict(row) for row in self.users], "departments": departments, "approvals": approvals}
 
     # --- tokens
 
@@ -254,7 +237,7 @@ class DingTalk(Simulator):
         return self._refuse(request, Refused(22, "Invalid method"), _old)
 
     def _listsub(self, body: Body) -> Body:
-        return {"result": [_listed(row) for row in self._children(body)]}
+        return {"result": [listed(row) for row in self._children(body)]}
 
     def _listsubid(self, body: Body) -> Body:
         return {"result": {"dept_id_list": [row["dept_id"] for row in self._children(body)]}}
@@ -342,6 +325,7 @@ class DingTalk(Simulator):
             "id": f"simulated-new-{number:06d}",
             "business_id": f"NEW{number:09d}",
             "process_code": code,
+            "title": titled(userid, code),
             "at": int(self.now()),
             "userid": userid,
             "dept_id": dept,
@@ -376,7 +360,7 @@ class DingTalk(Simulator):
         ]
 
     def _approval(self, body: Body) -> Body:
-        return {"process_instance": _old_approval(self._applied(_text(body, "process_instance_id")))}
+        return {"process_instance": old_approval(self._applied(_text(body, "process_instance_id")))}
 
     def _applied(self, wanted: str) -> Body:
         for row in self.approvals:
@@ -413,7 +397,7 @@ class DingTalk(Simulator):
     async def _new_approval(self, request: web.Request) -> Body:
         row = self._applied(request.query.get("processInstanceId", ""))
         return {
-            "title": row["title"] if "title" in row else _titled(row),
+            "title": row["title"],
             "createTime": datetime.fromtimestamp(row["at"], UTC).strftime("%Y-%m-%dT%H:%MZ"),
             "status": row["status"],
             "result": row["result"],
@@ -482,110 +466,6 @@ def _code(body: Body, name: str) -> str:
 
 def _is_field(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("value"), str)
-
-
-# --- what is shown
-
-
-def _department(unit: Unit) -> Body:
-    shared: Body = {"dept_id": unit.number, "name": unit.name, "create_dept_group": unit.number % 2 == 0}
-    shared |= {"auto_add_user": True, "order": unit.number % 1000, "dept_manager_userid_list": []}
-    return shared if unit.number == ROOT else {**shared, "parent_id": unit.parent}
-
-
-def _listed(row: Body) -> Body:
-    return {name: row[name] for name in _LISTED_DEPARTMENT if name in row}
-
-
-def _user(person: Person) -> Body:
-    number = person.number
-    row: Body = {
-        "userid": f"{2**53 + 7 * number}" if number % 3 else f"manager{1000 + number}",
-        "unionid": f"Un{number:06d}iE",
-        "name": person.name,
-        "title": person.title,
-        "job_number": f"{number + 1:05d}",
-        "dept_id_list": list(person.departments),
-        "active": number % 11 != 7,
-        "admin": number == 0,
-        "boss": number == 0,
-        "leader": person.leads,
-        "hired_date": person.joined * 1000,
-        "extension": json.dumps({"爱好": "羽毛球"}, ensure_ascii=False) if number % 5 == 0 else "",
-    }
-    # Without the permission, or when nobody has filled it in, the vendor leaves a field out.
-    if number % 4 != 1:
-        row["mobile"] = f"138{number:08d}"
-    if number % 4 == 2:
-        row |= {"email": f"user{number}@example.com", "org_email": f"user{number}@corp.example.com"}
-    return row
-
-
-def _approval(one: Approval) -> Body:
-    form = one.number % 2
-    values = [{"name": "金额", "value": one.amount}, {"name": "事由", "value": f"事由{one.number}：项目支出，见附件📎"}]
-    leave = [{"name": "天数", "value": str(one.number % 5 + 1)}, {"name": "事由", "value": "探亲"}]
-    status, result = _STATUS[one.outcome]
-    return {
-        "id": f"simulated-{one.number:06d}",
-        "business_id": f"{datetime.fromtimestamp(one.at, CHINA):%Y%m%d%H%M}{one.number:09d}",
-        "process_code": PROCESS_CODES[form],
-        "title": f"{one.person.name}提交的{_TITLES[form]}",
-        "at": one.at,
-        "userid": _user(one.person)["userid"],
-        "dept_id": one.person.departments[0],
-        "status": status,
-        "result": result,
-        "values": leave if form else values,
-    }
-
-
-def _titled(row: Body) -> str:
-    return f"{row['userid']}提交的{_TITLES[PROCESS_CODES.index(row['process_code'])]}"
-
-
-def _old_approval(row: Body) -> Body:
-    found: Body = {
-        "title": row["title"] if "title" in row else _titled(row),
-        "create_time": _shown_time(row["at"]),
-        "status": row["status"],
-        "result": row["result"],
-        "business_id": row["business_id"],
-        "originator_userid": row["userid"],
-        "originator_dept_id": str(row["dept_id"]),
-        "form_component_values": row["values"],
-    }
-    return found if row["status"] == "RUNNING" else {**found, "finish_time": _shown_time(row["at"] + 7200)}
-
-
-def _shown_time(at: int) -> str:
-    return datetime.fromtimestamp(at, CHINA).strftime("%Y-%m-%d %H:%M:%S")
-
-
-# --- callbacks
-
-
-def event(what: Body, keys: Keys, *, timestamp: str, nonce: str, old_names: bool = False) -> Callback:
-    """The request that tells of an event (`{"EventType": …}`). `old_names`: `signature` and `timestamp` in the query,
-    else `msg_signature` and `timeStamp`; both occur."""
-    encrypted = encrypt(json.dumps(what, ensure_ascii=False), keys)
-    signed = signature(keys.token, timestamp, nonce, encrypted)
-    names = ("signature", "timestamp") if old_names else ("msg_signature", "timeStamp")
-    query = {names[0]: signed, names[1]: timestamp, "nonce": nonce}
-    return Callback(query, json.dumps({"encrypt": encrypted}).encode())
-
-
-def answered(body: bytes, keys: Keys) -> str:
-    """The text of the answer to an event, `success` when it was taken; raises `ValueError` for an answer that the
-    vendor would not take."""
-    found = json.loads(body)
-    fields = ("msg_signature", "encrypt", "timeStamp", "nonce")
-    if not isinstance(found, dict) or set(found) != set(fields):
-        raise ValueError(f"the answer has {', '.join(fields)}")
-    signed, encrypted, timestamp, nonce = (found[name] for name in fields)
-    if not all(isinstance(value, str) for value in (signed, encrypted, timestamp, nonce)):
-        raise ValueError("the answer's values are texts")
-    return opened(encrypted, timestamp, nonce, signed, keys)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

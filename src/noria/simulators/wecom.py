@@ -19,40 +19,27 @@ import argparse
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
-from xml.etree import ElementTree
 
 import msgspec
 from aiohttp import web
 
 from noria.simulators.arguments import add_staff_arguments, made_of
-from noria.simulators.callbacks import Callback, Keys, encrypt, opened, signature
+from noria.simulators.callbacks import signature
 from noria.simulators.faults import Faults, Handler
 from noria.simulators.pace import Paces
 from noria.simulators.server import Simulator
-from noria.simulators.staff import (
-    CHINA,
-    Approval,
-    Person,
-    Unit,
-    below,
-    make_approvals,
-    make_people,
-    make_units,
-)
+from noria.simulators.staff import below, make_approvals, make_people, make_units
 from noria.simulators.tokens import Tokens
+from noria.simulators.wecom_data import Body, approval, department, shown_approval, user
 from noria.simulators.wire import Refused, answer, truth_route
 
-TEMPLATES = ("3TkExpenseTemplate0001", "3TkLeaveTemplate0002")
 # What applications made since 2022-06-20 are not told of people.
 SENSITIVE = frozenset(("avatar", "gender", "mobile", "email", "biz_mail", "qr_code", "address"))
 _SYNC = frozenset(("/cgi-bin/department/simplelist", "/cgi-bin/user/list_id"))
 _SYNC_ONLY = "/cgi-bin/user/list_id"
 _MOST_SPAN = 31 * 86400
 _FILTERS = {"template_id": "template_id", "creator": "userid", "sp_status": "sp_status"}
-
-Body = dict[str, Any]
 
 
 def _error(code: int | str, text: str) -> web.Response:
@@ -101,9 +88,9 @@ class WeCom(Simulator):
         self.now = now
         units = make_units(seed, departments)
         people = make_people(seed, users, units)
-        self.departments = [_department(unit) for unit in units]
-        self.users = [_user(person) for person in people]
-        self.approvals = [_approval(one) for one in make_approvals(seed, approvals, people)]
+        self.departments = [department(unit) for unit in units]
+        self.users = [user(person) for person in people]
+        self.approvals = [approval(one) for one in make_approvals(seed, approvals, people)]
         self.messages: list[Body] = []
         self.tokens = Tokens(f"wecom/{seed}", token_seconds, clock)
         self.contacts_tokens = Tokens(f"wecom/{seed}/contacts", token_seconds, clock)
@@ -156,7 +143,7 @@ class WeCom(Simulator):
         return {
             "users": [self._shown(row) for row in self.users],
             "departments": list(self.departments),
-            "approvals": [_shown_approval(row) for row in self.approvals],
+            "approvals": [shown_approval(row) for row in self.approvals],
         }
 
     # --- tokens and what every request goes through
@@ -326,7 +313,7 @@ class WeCom(Simulator):
     def _approval(self, body: Body) -> Body:
         for row in self.approvals:
             if row["sp_no"] == body.get("sp_no"):
-                return {"info": _shown_approval(row)}
+                return {"info": shown_approval(row)}
         raise Refused(301025, "no such sp_no")
 
 
@@ -380,117 +367,6 @@ def _place(query: str, cursor: Any) -> int:
         if cursor == _cursor(query, place):
             return place
     raise _bad("cursor")
-
-
-# --- what is shown
-
-
-def _department(unit: Unit) -> Body:
-    return {
-        "id": unit.number,
-        "name": unit.name,
-        "name_en": "",
-        "department_leader": [],
-        "parentid": unit.parent,
-        "order": 100000000 - unit.number % 1000,
-    }
-
-
-def _user(person: Person) -> Body:
-    number = person.number
-    return {
-        "userid": f"User{number:04d}" if number % 3 else f"zhang.san-{number}@noria",
-        "name": person.name,
-        "department": list(person.departments),
-        "order": [0] * len(person.departments),
-        "position": person.title,
-        "mobile": f"138{number:08d}",
-        "gender": str(number % 3),
-        "email": f"user{number}@example.com" if number % 4 else "",
-        "biz_mail": f"user{number}@corp.example.com",
-        "avatar": f"https://wework.example.com/{number}/0",
-        "qr_code": f"https://open.work.example.com/wwopen/{number}",
-        "address": "深圳市南山区" if number % 5 == 0 else "",
-        "is_leader_in_dept": [int(person.leads)] + [0] * (len(person.departments) - 1),
-        "direct_leader": [],
-        "alias": "",
-        "status": 4 if number % 11 == 7 else 1,
-        "main_department": person.departments[0],
-        "extattr": {"attrs": [{"type": 0, "name": "爱好", "text": {"value": "羽毛球"}}] if number % 5 == 0 else []},
-    }
-
-
-def _approval(one: Approval) -> Body:
-    form = one.number % 2
-    return {
-        "sp_no": f"{datetime.fromtimestamp(one.at, CHINA):%Y%m%d}{one.number:04d}",
-        "sp_name": ("报销", "请假")[form],
-        "sp_status": one.outcome + 1,
-        "template_id": TEMPLATES[form],
-        "apply_time": one.at,
-        "userid": _user(one.person)["userid"],
-        "partyid": str(one.person.departments[0]),
-        "contents": [
-            _content("Money", "金额", {"new_money": one.amount}),
-            _content("Text", "事由", {"text": f"事由{one.number}：项目支出，见附件📎"}),
-        ],
-    }
-
-
-def _content(control: str, title: str, value: Body) -> Body:
-    return {"control": control, "id": f"{control}-1", "title": [{"text": title, "lang": "zh_CN"}], "value": value}
-
-
-def _shown_approval(row: Body) -> Body:
-    names = ("sp_no", "sp_name", "sp_status", "template_id", "apply_time")
-    return {
-        **{name: row[name] for name in names},
-        "applyer": {"userid": row["userid"], "partyid": row["partyid"]},
-        "sp_record": [],
-        "notifyer": [],
-        "apply_data": {"contents": row["contents"]},
-        "comments": [],
-    }
-
-
-# --- callbacks
-
-
-def echo(text: str, keys: Keys, *, timestamp: str, nonce: str) -> Callback:
-    """The GET request that verifies a callback's address; it must be answered with `text`, and nothing else."""
-    encrypted = encrypt(text, keys)
-    signed = signature(keys.token, timestamp, nonce, encrypted)
-    return Callback({"msg_signature": signed, "timestamp": timestamp, "nonce": nonce, "echostr": encrypted}, b"")
-
-
-def event(xml: str, keys: Keys, *, timestamp: str, nonce: str, agentid: str = "") -> Callback:
-    """The POST request that tells of an event, itself XML within."""
-    encrypted = encrypt(xml, keys)
-    query = {
-        "msg_signature": signature(keys.token, timestamp, nonce, encrypted),
-        "timestamp": timestamp,
-        "nonce": nonce,
-    }
-    fields = {"ToUserName": keys.owner, "AgentID": agentid, "Encrypt": encrypted}
-    inner = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())
-    return Callback(query, f"<xml>{inner}</xml>".encode())
-
-
-def answered(body: bytes, keys: Keys) -> str:
-    """The text of the answer to an event: what the encrypted XML says, or a plain `success` or nothing as it is;
-    raises `ValueError` for an answer that the vendor would not take."""
-    if body in (b"", b"success"):
-        return body.decode()
-    if b"<!" in body.replace(b"<![CDATA[", b""):
-        raise ValueError("the answer declares a document type or holds a comment")
-    try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - without declarations, there is nothing to expand
-    except ElementTree.ParseError as error:
-        raise ValueError(f"the answer is not XML: {error}") from error
-    found = {child.tag: child.text or "" for child in root}
-    if set(found) != {"Encrypt", "MsgSignature", "TimeStamp", "Nonce"}:
-        raise ValueError("the answer has Encrypt, MsgSignature, TimeStamp, Nonce")
-    return opened(found["Encrypt"], found["TimeStamp"], found["Nonce"], found["MsgSignature"], keys)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
