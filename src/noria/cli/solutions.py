@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -53,7 +54,7 @@ def write_solution(name: str, folder: Path) -> None:
         shutil.copytree(found, folder, dirs_exist_ok=True)
 
 
-class Scene:
+class Scene(ABC):
     """The systems of a solution. `plans`: in the order in which they run; `main`: the one whose waiting records are
     shown; `environment`: what `noria.toml` names."""
 
@@ -62,26 +63,25 @@ class Scene:
     main: ClassVar[str]
     systems: dict[str, dict[str, str]]
 
-    @contextmanager
-    def opened(self) -> Iterator[dict[str, str]]:
+    @abstractmethod
+    def opened(self) -> AbstractContextManager[dict[str, str]]:
         """Both systems, answering; gives the environment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def faults(self) -> int:
         """What goes wrong in the first run; gives how many."""
-        raise NotImplementedError
 
+    @abstractmethod
     def happens(self) -> Message:
         """What happens before the second run: some of what was missing comes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def proof(self, ledger: Ledger) -> dict[str, Any]:
         """What the systems and the ledger have, compared: `equal`, and the figures of `said`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def said(self, proof: dict[str, Any]) -> str:
         """The proof in words."""
-        raise NotImplementedError
 
 
 class People(Scene):
@@ -272,8 +272,8 @@ def _wanted(row: dict[str, Any]) -> tuple[Any, ...]:
 def payloads(ledger: Ledger, key: str) -> list[dict[str, Any]]:
     """What a plan has delivered."""
     plan = ledger.runs.known_plan(key) or 0
-    stories = [ledger.records.story(plan, one["id"]) for one in ledger.records.select(plan, state="delivered")]
-    return [json.loads(msgspec.json.encode(story["payload"])) for story in stories if story is not None]
+    found = [ledger.records.with_bodies(plan, one) for one in ledger.records.select(plan, state="delivered")]
+    return [json.loads(msgspec.json.encode(one["payload"])) for one in found]
 
 
 def _hurried(folder: Path) -> None:

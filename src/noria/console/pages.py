@@ -139,8 +139,9 @@ class Pages:
             return stands, counts, runs, ledger.browsing.causes(plan_id=number), ledger.tallies.hours(last - 23, number)
 
         tab, last = request.state.asked.tab, int(now // HOUR)
-        stands, counts, runs, causes, hours = await self.door.desk.ask(read)
-        on, over = await self.door.desk.ask(alerted)
+        (stands, counts, runs, causes, hours), (on, over) = await self.door.desk.ask(
+            lambda ledger: (read(ledger), alerted(ledger))
+        )
         rules = [one for one in rulings(settings) if one.concerns(plan.key)]
         shown = PlanPage(
             plan=_shown(plan, stands),

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from operator import attrgetter
@@ -50,14 +51,14 @@ def _needs(*what: str) -> Callable[[_T], _T]:
     return marked
 
 
-class ConnectorContract:
+class ConnectorContract(ABC):
     """See the module. A system that is not written to, or not read, or knows no tokens, leaves those tests out."""
 
     connector: ClassVar[str] = ""
 
+    @abstractmethod
     def system(self, clock: FakeClock) -> System:
         """The system, simulated anew, on the clock of the test."""
-        raise NotImplementedError
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Leave out the tests of what the system does not have."""

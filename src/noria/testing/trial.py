@@ -53,12 +53,9 @@ class Trial:
             number = ledger.runs.known_plan(_KEY)
             if number is None:
                 return {}
-            found = {}
-            for one in ledger.records.select(number):
-                story = ledger.records.story(number, one["id"])
-                assert story is not None
-                found[str(one["id"])] = bytes(story["raw"])
-            return found
+            ids = {int(one["seq"]): str(one["id"]) for one in ledger.records.select(number)}
+            seqs = sorted(ids)
+            return {ids[seq]: raw for seq, raw in zip(seqs, ledger.records.raws(number, seqs), strict=True)}
 
     def everything(self) -> str:
         """Whatever the ledger has of the plan, as text."""
