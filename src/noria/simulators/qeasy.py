@@ -24,7 +24,7 @@ from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.server import Simulator
-from noria.simulators.wire import Refused, answer, decoded, encoded, md5, shown, truth_route, whole
+from noria.simulators.wire import Refused, answer, encoded, md5, object_of, shown, truth_route, whole
 
 PARAMETER, AUTH, TOKEN, UNKNOWN, FREQUENT = 40001, 40101, 40102, 40401, 42901
 SHAPES = ("list", "rows", "array")
@@ -132,7 +132,7 @@ class Qeasy(Simulator):
     # --- who asks
 
     async def _token(self, request: web.Request) -> Any:
-        body = await _body(request)
+        body = await object_of(request, PARAMETER)
         key, secret = body.get("app_key"), body.get("app_secret")
         if set(body) != {"app_key", "app_secret"} or len(str(key)) != 12 or len(str(secret)) != 20:
             raise Refused(PARAMETER, "app_key 必须是 12 位，app_secret 必须是 20 位")
@@ -162,7 +162,7 @@ class Qeasy(Simulator):
 
     async def _store(self, request: web.Request) -> Any:
         scheme = self._scheme(request)
-        body = await _body(request)
+        body = await object_of(request, PARAMETER)
         rows = body.get("content")
         if set(body) != {"content"} or not isinstance(rows, list) or not 0 < len(rows) <= _BATCH:
             raise Refused(PARAMETER, f"content 必须是 1 到 {_BATCH} 条记录")
@@ -197,7 +197,7 @@ class Qeasy(Simulator):
 
     async def _query(self, request: web.Request) -> Any:
         scheme = self._scheme(request)
-        body = await _body(request)
+        body = await object_of(request, PARAMETER)
         filters = {key[8:]: value for key, value in body.items() if key.startswith("CONTENT_")}
         numbers = {name: whole(body.get(name, {"page": 1, "pageSize": 10}.get(name, 0))) for name in _QUERY}
         page, size = numbers["page"], numbers["pageSize"]
@@ -219,16 +219,6 @@ class Qeasy(Simulator):
             if row["id"] == request.match_info["id"]:
                 return row
         raise Refused(UNKNOWN, f"记录不存在 {request.match_info['id']}")
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        body = decoded(await request.read())
-    except ValueError:
-        body = None
-    if request.content_type != "application/json" or not isinstance(body, dict):
-        raise Refused(PARAMETER, "请求体必须是 JSON 对象")
-    return body
 
 
 def _text(value: Any) -> str:

@@ -100,6 +100,17 @@ async def form_of(request: web.Request) -> dict[str, str]:
     return form
 
 
+async def object_of(request: web.Request, code: int | str) -> dict[str, Any]:
+    """The JSON object in a body; raises `Refused` with a code for anything else."""
+    try:
+        body = decoded(await request.read())
+    except ValueError:
+        body = None
+    if request.content_type != "application/json" or not isinstance(body, dict):
+        raise Refused(code, "请求体必须是 JSON 对象")
+    return body
+
+
 def truth_route(truth: Callable[[str], list[dict[str, Any]]]) -> web.RouteDef:
     """`/_control/truth?list=`: every row of a list, one JSON a line; 404 for a list that isn't there."""
 

@@ -33,7 +33,7 @@ from noria.simulators.faults import Fault, Faults
 from noria.simulators.pace import Pace, takes
 from noria.simulators.samples import BIG, START, Samples
 from noria.simulators.server import Simulator
-from noria.simulators.wire import Refused, answer, decoded, is_amount, md5, same, shown, truth_route, whole
+from noria.simulators.wire import Refused, answer, is_amount, md5, object_of, same, shown, truth_route, whole
 
 NO_TOKEN, BAD_TOKEN, NOT_ALLOWED, UNKNOWN, THROTTLED = "310001", "310036", "310037", "310404", "310032"
 TENANT, APP_KEY, SIGN, PARAMETER = "10017", "10018", "10019", "310400"
@@ -163,13 +163,7 @@ class YonSuite(Simulator):
             raise Refused(BAD_TOKEN, "非法 token")
         if request.path.removeprefix(_GATEWAY) not in self.allowed:
             raise Refused(NOT_ALLOWED, "应用未获得接口授权")
-        try:
-            body = decoded(await request.read())
-        except ValueError:
-            body = None
-        if request.content_type != "application/json" or not isinstance(body, dict):
-            raise Refused(PARAMETER, "请求体必须是 JSON 对象")
-        return body
+        return await object_of(request, PARAMETER)
 
     # --- the list
 
