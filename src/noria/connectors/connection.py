@@ -33,6 +33,7 @@ class Connection:
         name: str,
         connector: Connector,
         own: Any,
+        folder: Path,
         redactor: Redactor,
         clock: Clock,
         places: Places | None = None,
@@ -41,7 +42,7 @@ class Connection:
         self.connector = connector
         self.settings = settings = connector.to_http(own)
         self.zone = zone(settings.timezone)
-        made = Transport if connector.reached is None else connector.reached(own)
+        made = Transport if connector.reached is None else connector.reached(own, folder)
         self.transport: Transport = made(
             settings.base_url,
             headers=settings.headers,
@@ -134,7 +135,7 @@ def open_connection(
     problems = [problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"]
     if problems:
         raise InvalidDocument(problems)
-    return Connection(name, connector, connector.own(resolved), redactor, clock or SystemClock(), places)
+    return Connection(name, connector, connector.own(resolved), folder, redactor, clock or SystemClock(), places)
 
 
 def merged(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -107,8 +108,10 @@ class Connector:
     source_type: type[Source] = Source
     target_type: type[Target] = Target
     options_apart: bool = False
-    # How it is reached, where that is not HTTP; such a system has no web address, and its own methods.
-    reached: Callable[[Any], Callable[..., Transport]] | None = None
+    writes: bool = True  # can be a plan's target
+    # How it is reached from the project's folder, where that is not HTTP; such a system has no web address, and its own
+    # methods.
+    reached: Callable[[Any, Path], Callable[..., Transport]] | None = None
 
     def problems(self, name: str, table: dict[str, Any], path: str) -> list[Problem]:
         """What is wrong with a connection's table."""
@@ -198,6 +201,8 @@ class Connector:
         """What a plan asks of this system that it doesn't have."""
         if metadata.api == EMPTY_OPERATION or self.inside:
             return []
+        if side == "target" and not self.writes:
+            return [Problem(Message("connection.only_read", {"connector": self.name}), f"{base}.api")]
         if (metadata.method or "").strip().upper() == "SQL" and self.reached is None:
             return [Problem(Message("connection.sql"), f"{base}.method", Message("connection.sql_hint"))]
         if not self.endpoints or self.reached is not None:

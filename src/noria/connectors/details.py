@@ -41,9 +41,22 @@ class Detailed:
         """As the list does."""
         return self.rows.remembers
 
+    @property
+    def certain(self) -> bool:
+        """As the list does."""
+        return self.rows.certain
+
+    async def close(self) -> None:
+        """Let go of the list."""
+        await self.rows.close()
+
     def repeatable(self, cursor: str) -> bool:
         """As the list's."""
         return self.rows.repeatable(cursor)
+
+    def resumable(self, cursor: str) -> str | None:
+        """As the list's."""
+        return self.rows.resumable(cursor)
 
     def before(self, cursor: str | None) -> str | None:
         """As the list's."""

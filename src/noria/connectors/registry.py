@@ -18,6 +18,7 @@ from noria.connectors.jushuitan import JUSHUITAN
 from noria.connectors.kingdee import KINGDEE
 from noria.connectors.noria import NORIA
 from noria.connectors.okki import OKKI
+from noria.connectors.programs import AIRBYTE, SINGER
 from noria.connectors.qeasy import QEASY
 from noria.connectors.settings import Limits
 from noria.connectors.sql import SQL
@@ -30,7 +31,7 @@ from noria.metadata.validation import nearest, shown
 
 _OURS = (
     *(HTTP, NORIA, OKKI, DINGTALK, WECOM, FEISHU, JUSHUITAN, WANGDIAN, WANGDIAN_QJB, JACKYUN),
-    *(KINGDEE, YONSUITE, QEASY, SQL, FILE),
+    *(KINGDEE, YONSUITE, QEASY, SQL, FILE, SINGER, AIRBYTE),
 )
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _OURS}
 # What is noria's own; other packages bring theirs under this group of entry points.

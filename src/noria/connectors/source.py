@@ -31,7 +31,8 @@ BuildRequest = Callable[[PagePosition | None], dict[str, Any]]
 class SourcePage:
     """A page of records, each as the bytes that came. `cursor`: where the next page begins, None at the end;
     `extra`: it was only asked for to be sure; `ended_by`: the refusal of it that was taken for the end; `token`: the
-    server's own word for the next page; `more`: it says itself that there is more."""
+    server's own word for the next page; `more`: it says itself that there is more; `bookmark`: after the last page,
+    where the next read may begin."""
 
     records: list[bytes]
     cursor: str | None
@@ -41,6 +42,7 @@ class SourcePage:
     ended_by: Message | None = None
     token: str | None = None
     more: bool = False
+    bookmark: str | None = None
 
 
 class Source:
@@ -149,10 +151,22 @@ class Source:
         """Whether the page at a cursor can be asked for once more; not where the server goes on by itself."""
         return not msgspec.json.decode(cursor, type=Place).same
 
+    def resumable(self, cursor: str) -> str | None:
+        """From where the list is read again when the page at `cursor` can't be had: its start."""
+        return None
+
     @property
     def remembers(self) -> bool:
         """Whether the server keeps the place, under a cursor that it may forget."""
         return self._pager.kind in ("cursor", "link") and not self._counting
+
+    @property
+    def certain(self) -> bool:
+        """Whether what shows the end is beyond doubt; a server may go round, or forget its cursors."""
+        return False
+
+    async def close(self) -> None:
+        """Let go of what a read holds: nothing."""
 
     async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
         """A page's answer, taken apart."""

@@ -79,9 +79,21 @@ class CallbackSource:
         """Rows are read in the order of their numbers: none can slip past."""
         return True
 
+    @property
+    def certain(self) -> bool:
+        """After the last number there is none."""
+        return True
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
     def repeatable(self, cursor: str) -> bool:
         """It can."""
         return True
+
+    def resumable(self, cursor: str) -> str | None:
+        """It can always be had."""
+        return cursor
 
     def before(self, cursor: str | None) -> str | None:
         """There is never a need to look back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from noria.engine.job import Job
 from noria.engine.partitions import split_of, split_signature
 from noria.engine.parts import encoded, read_in_parts
-from noria.engine.requests import source_of, windowed
+from noria.engine.requests import source_of
 from noria.engine.staged import Staged, moment_of, reading_of, watermark_of
 from noria.messages import Message
 from noria.metadata.macros import Moment
@@ -30,8 +30,8 @@ async def extract(job: Job) -> None:
     reading = reading_of(job, source_of(job.workspace, job.plan, moment_of(job, read)), staged)
     if not await reading.run():
         return
-    if not windowed(job.plan.source.metadata):
+    if not reading.windowed:
         # A window that shows one content of an id says nothing of the others.
         ledger.ambiguous.settle(job.run, staged.read, job.clock.now())
     watermark = watermark_of(job, read, reading.source.skew(), reading.signs.behind, settled=reading.settled)
-    ledger.reads.end(job.run, staged.read, watermark, encoded(reading.signs.usual()))
+    ledger.reads.end(job.run, staged.read, watermark, encoded(reading.signs.usual()), reading.bookmark)

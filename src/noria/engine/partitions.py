@@ -193,6 +193,7 @@ class _Values:
         signs(taken)
         return taken
 
-    def anew(self, signs: Signs) -> None:
+    def anew(self, signs: Signs, cursor: str | None) -> None:
         """Another pass over the same list."""
-        self._shown = set()
+        if cursor is None:
+            self._shown = set()

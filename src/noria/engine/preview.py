@@ -33,12 +33,15 @@ async def source_records(workspace: Workspace, plan: Plan, moment: Moment, pages
     records: list[bytes] = []
     async for source in _some_lists(workspace, plan, moment):
         cursor: str | None = None
-        for _ in range(pages):
-            page = await source.fetch(cursor)
-            records += page.records
-            cursor = page.cursor
-            if cursor is None:
-                break
+        try:
+            for _ in range(pages):
+                page = await source.fetch(cursor)
+                records += page.records
+                cursor = page.cursor
+                if cursor is None:
+                    break
+        finally:
+            await source.close()
         if records:
             break
     return records

@@ -61,17 +61,17 @@ class Endless(Failure):
 class Taker(Protocol):
     """Who takes the pages of a list. `page` keeps one: `cursor` is where the read goes on after it and `number` how
     many pages it then has; `signs` gives what to remember with it, once it is known what the page brought. `anew` is
-    told that the list is gone over again from its first page."""
+    told that the list is gone over again, from its first page or from `cursor` on."""
 
     def page(
         self, page: SourcePage, arrivals: Arrivals, number: int, cursor: str | None, signs: Callable[[Taken], Signs]
     ) -> Taken: ...
 
-    def anew(self, signs: Signs) -> None: ...
+    def anew(self, signs: Signs, cursor: str | None) -> None: ...
 
 
 class Reading:
-    """One read of a source's list. `run()` reads it to its end."""
+    """One read of a source's list. `run()` reads it to its end, and lets the source go."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Reading:
         taker: Taker,
         *,
         windowed: bool,
+        begin: str | None = None,
         cursor: str | None = None,
         number: int = 0,
         idle: float = 0.0,
@@ -92,7 +93,11 @@ class Reading:
         self.arrivals = arrivals
         self.taker = taker
         self.windowed = windowed
-        self.cursor = cursor
+        # Where the list begins; None where it does by itself.
+        self.begin = begin
+        self.cursor = begin if cursor is None else cursor
+        # Where the next read may begin, once this one has come to its end.
+        self.bookmark: str | None = None
         self.number = number
         self.idle = idle
         self.signs = signs or Signs()
@@ -112,6 +117,12 @@ class Reading:
 
     async def run(self) -> bool:
         """Read to the end; False when the run was asked to stop before. Raises `Failure`."""
+        try:
+            return await self._whole()
+        finally:
+            await self.source.close()
+
+    async def _whole(self) -> bool:
         restarts = 0
         if self.cursor is not None and not self.source.repeatable(self.cursor):
             # Which page the server would give now is not known.
@@ -122,11 +133,14 @@ class Reading:
             except Endless:
                 raise
             except Failure as failure:
-                lost = failure.restart or (self.source.remembers and self.cursor is not None)
+                forgetful = self.source.remembers and not self.source.certain
+                lost = failure.restart or (forgetful and self.cursor is not None)
                 if not lost or failure.kind in ("auth", "throttled") or restarts >= _MOST_RESTARTS:
                     raise
                 restarts += 1
                 self._say("run.restarted", reason=failure.message)
+                if failure.kind == "transient":
+                    await self.job.sleep(float(self.job.plan.options.retry.wait))
                 self._anew(self.signs.restarted())
                 continue
             if not ended:
@@ -143,14 +157,18 @@ class Reading:
             self._anew(self.signs.next_pass())
 
     def _anew(self, signs: Signs) -> None:
-        self.cursor, self.number, self.signs = None, 0, signs
+        known = None if self.cursor is None else self.source.resumable(self.cursor)
+        self.cursor = self.begin if known is None else known
+        # What is read from there on is no whole list.
+        self.windowed = self.windowed or known is not None
+        self.number, self.signs = 0, signs
         self._shown, self._reread, self._looks = set(), set(), 0
-        self.taker.anew(signs)
+        self.taker.anew(signs, known)
 
     async def _pass(self) -> bool:
         """The pages from where the read stands to the last. While a page is taken the next is already on its way."""
-        previous, same, again, first = b"", 0, 0, self.cursor is None
-        resumed = self.cursor is not None
+        previous, same, again, first = b"", 0, 0, self.cursor == self.begin
+        resumed, certain = not first, self.source.certain
         equal, calm, empty = 0, self.signs, set[str]()
         if self.signs.unlooked:
             # The run before this one ended between a page and the look back that it gave cause for.
@@ -161,14 +179,14 @@ class Reading:
                 page = await fetching
                 if page.ended_by is not None:
                     page = await self._asked_once_more(page)
-                if resumed and self.source.remembers and not page.records and page.cursor is None:
+                if resumed and self.source.remembers and not certain and not page.records and page.cursor is None:
                     # A cursor that has expired looks like an end.
                     raise _gone_on(page.request)
                 resumed = False
                 digest = xxh3_128_digest(b",".join(page.records))
                 equal = equal + 1 if page.records and digest == previous else 0
                 previous = digest
-                if equal >= _MOST_EQUAL:
+                if equal >= _MOST_EQUAL and not certain:
                     # A server that answers the same page again for ever has no more to give, and nothing has moved.
                     self.signs = calm
                     return self._ended_by_repeats(page)
@@ -192,10 +210,11 @@ class Reading:
                 same = same + 1 if arrived and taken.same >= arrived else 0
                 again = again + 1 if arrived and len(taken.again) >= arrived else 0
                 if page.cursor is None:
+                    self.bookmark = page.bookmark
                     return True
-                if same >= _MOST_SAME or again >= _MOST_AGAIN:
+                if not certain and (same >= _MOST_SAME or again >= _MOST_AGAIN):
                     return self._ended_by_repeats(page)
-                if page.records:
+                if page.records or certain:
                     empty.clear()
                 elif page.token in empty or (page.total is None and len(empty) >= _MOST_EMPTY):
                     raise Endless("paging.only_empty", pages=len(empty), page=self.number)
@@ -344,7 +363,7 @@ class Reading:
     def _may_have_gone_on(self, cursor: str | None, page: SourcePage) -> bool:
         """Whether a page that came after a failed try may be the one after that which was asked for, because the server
         goes on by itself."""
-        if not self.source.remembers or cursor is None:
+        if not self.source.remembers or self.source.certain or cursor is None:
             return False
         return not page.records if page.cursor is None else not self.source.repeatable(page.cursor)
 

@@ -147,9 +147,9 @@ class _Compared:
         signs(taken)
         return taken
 
-    def anew(self, signs: Signs) -> None:
-        """Another pass over the same list."""
-        self.current += 1
+    def anew(self, signs: Signs, cursor: str | None) -> None:
+        """Another pass over the same list, or the rest of this one."""
+        self.current += cursor is None
 
 
 async def _source(job: Job, wanted: Sweep, scratch: sqlite3.Connection, found: Reconciliation) -> None:
@@ -314,9 +314,9 @@ class _Seen:
             for record_id in msgspec.json.decode(ids):
                 self.differences.note("changed", record_id)
 
-    def anew(self, signs: Signs) -> None:
-        """Another pass over the same list."""
-        self.current += 1
+    def anew(self, signs: Signs, cursor: str | None) -> None:
+        """Another pass over the same list, or the rest of this one."""
+        self.current += cursor is None
         self._counted = 0
 
 

@@ -29,12 +29,25 @@ class Readable(Protocol):
         """Whether the list can't move under the reader, because the other side keeps the place."""
         ...
 
+    @property
+    def certain(self) -> bool:
+        """Whether it says beyond doubt where it ends: that a page is empty, or shows what was there, means nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the read holds, when no more is read."""
+        ...
+
     async def fetch(self, cursor: str | None) -> SourcePage:
         """The page at `cursor`, None for the first; raises `Failure`."""
         ...
 
     def repeatable(self, cursor: str) -> bool:
         """Whether the page at a cursor can be asked for once more."""
+        ...
+
+    def resumable(self, cursor: str) -> str | None:
+        """From where the list is read again when the page at `cursor` can't be had: None for from where it began."""
         ...
 
     def before(self, cursor: str | None) -> str | None:

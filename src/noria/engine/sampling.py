@@ -57,9 +57,10 @@ async def sample(workspace: Workspace, plan: Plan, most: int) -> list[bytes]:
 
 
 async def lists_in_answer(workspace: Workspace, plan: Plan) -> list[FoundList]:
-    """The lists of objects in the answer of a plan's source; raises `Failure`."""
+    """The lists of objects in the answer of a plan's source; none where it gives rows and no answer. Raises
+    `Failure`."""
     source = source_of(workspace, plan, moment_of(workspace, plan))
-    if not isinstance(source, Source):
+    if not isinstance(source, Source) or workspace.connection(plan, "source").connector.reached is not None:
         return []
     try:
         body = msgspec.json.decode((await source.peek()).body)

@@ -34,7 +34,8 @@ def reading_of(job: Job, source: Readable, staged: Staged) -> Reading:
         source,
         arrivals_of(plan.source.metadata, moment_of(job, read), refuses_missing=plan.refuses_missing_ids()),
         staged,
-        windowed=windowed(plan.source.metadata),
+        windowed=windowed(plan.source.metadata) or read.bookmark is not None,
+        begin=read.bookmark,
         cursor=read.cursor,
         number=read.pages,
         idle=read.idle,
@@ -115,10 +116,11 @@ class Staged:
         job.staged.set()
         return _taken(counts)
 
-    def anew(self, signs: Signs) -> None:
+    def anew(self, signs: Signs, cursor: str | None) -> None:
         """The list is gone over once more."""
         self._counted = sys.maxsize
-        self.read = self.job.workspace.ledger.reads.again(self.job.run, self.read, signs.text(), self.job.clock.now())
+        reads, now = self.job.workspace.ledger.reads, self.job.clock.now()
+        self.read = reads.again(self.job.run, self.read, signs.text(), now, cursor)
 
 
 def _taken(counts: StageCounts) -> Taken:

@@ -14,11 +14,12 @@ PASSES = 8
 @dataclass(frozen=True)
 class Read:
     """A read of the source. `started_at` becomes the watermark when it ends well; `read_from` is the LAST_SYNC_TIME
-    that its requests use; `cursor` is where it goes on, `pages` how many are staged; `idle`: seconds since its last
-    page; `signs`: what it showed of a list that moves, `usual`: what that list shows anyway (both JSON). `own`: the
-    plan's own read, which the ledger keeps the place of; `part`: the number of the part of it that this read is of,
-    whose place it keeps, too; others (sweeps) leave both alone. `kin`: the numbers, from the first to the last, of the
-    reads that together are the plan's own."""
+    that its requests use; `bookmark` is where it began, in the words of a source that keeps its own place from read to
+    read; `cursor` is where it goes on, `pages` how many are staged; `idle`: seconds since its last page; `signs`: what
+    it showed of a list that moves, `usual`: what that list shows anyway (both JSON). `own`: the plan's own read, which
+    the ledger keeps the place of; `part`: the number of the part of it that this read is of, whose place it keeps, too;
+    others (sweeps) leave both alone. `kin`: the numbers, from the first to the last, of the reads that together are the
+    plan's own."""
 
     read_id: int
     started_at: float
@@ -32,6 +33,7 @@ class Read:
     own: bool = True
     part: int | None = None
     kin: tuple[int, int] = (0, -1)
+    bookmark: str | None = None
 
     def showed(self, read_id: int) -> bool:
         """Whether a read of that number is this one, or another part of the same."""
@@ -57,7 +59,7 @@ class Reads:
         with self.store.transaction(run) as c:
             row = c.row(
                 "SELECT watermark, read_id, read_started_at, read_from, read_touched_at, read_cursor, read_pages,"
-                " read_signature, read_signs, read_usual FROM plans WHERE plan_id = :p",
+                " read_signature, read_signs, read_usual, bookmark FROM plans WHERE plan_id = :p",
                 {"p": run.plan_id},
             )
             fresh = row.read_touched_at is not None and abs(now - row.read_touched_at) <= resume_within
@@ -72,16 +74,25 @@ class Reads:
                     idle=abs(now - row.read_touched_at),
                     signs=row.read_signs,
                     usual=row.read_usual,
+                    bookmark=row.bookmark,
                 )
-            usual = row.read_usual if row.read_signature == signature else None
+            same = row.read_signature == signature
+            usual, bookmark = (row.read_usual, row.bookmark) if same else (None, None)
             # Parts of a read that is over say nothing of this one.
             c.run("DELETE FROM parts WHERE plan_id = :p", {"p": run.plan_id})
-            read = Read(next_read(c, run), now, row.watermark, usual=usual)
+            read = Read(next_read(c, run), now, row.watermark, usual=usual, bookmark=bookmark)
             c.run(
                 "UPDATE plans SET read_id = :read, read_started_at = :now, read_from = watermark,"
                 " read_touched_at = :now, read_cursor = NULL, read_pages = 0, read_signature = :signature,"
-                " read_signs = NULL, read_usual = :usual WHERE plan_id = :p",
-                {"read": read.read_id, "now": now, "signature": signature, "usual": usual, "p": run.plan_id},
+                " read_signs = NULL, read_usual = :usual, bookmark = :bookmark WHERE plan_id = :p",
+                {
+                    "read": read.read_id,
+                    "now": now,
+                    "signature": signature,
+                    "usual": usual,
+                    "bookmark": bookmark,
+                    "p": run.plan_id,
+                },
             )
         return read
 
@@ -90,25 +101,34 @@ class Reads:
         with self.store.transaction(run) as c:
             return Read(next_read(c, run), now, read_from, own=False)
 
-    def again(self, run: Run, read: Read, signs: str, now: float) -> Read:
-        """Go over the same list once more from its first page, as a read with a number of its own."""
+    def again(self, run: Run, read: Read, signs: str, now: float, cursor: str | None = None) -> Read:
+        """Go over the same list once more, from its first page or from `cursor` on, as a read with a number of its
+        own."""
         with self.store.transaction(run) as c:
             # The passes of a part have numbers of their own, as far as those that were kept for them go.
             kept = read.part is not None and read.read_id % PASSES != PASSES - 1
             number = read.read_id + 1 if kept else next_read(c, run)
-            again = replace(read, read_id=number, cursor=None, pages=0, signs=signs, resumed=False)
+            again = replace(read, read_id=number, cursor=cursor, pages=0, signs=signs, resumed=False)
             if read.own:
                 c.run(
-                    "UPDATE plans SET read_id = :read, read_cursor = NULL, read_pages = 0, read_signs = :signs,"
+                    "UPDATE plans SET read_id = :read, read_cursor = :cursor, read_pages = 0, read_signs = :signs,"
                     " read_touched_at = :now WHERE plan_id = :p AND read_id = :before",
-                    {"read": again.read_id, "signs": signs, "now": now, "p": run.plan_id, "before": read.read_id},
+                    {
+                        "read": again.read_id,
+                        "cursor": cursor,
+                        "signs": signs,
+                        "now": now,
+                        "p": run.plan_id,
+                        "before": read.read_id,
+                    },
                 )
             if read.part is not None:
                 c.run(
-                    "UPDATE parts SET read_id = :read, cursor = NULL, pages = 0, signs = :signs, touched_at = :now"
+                    "UPDATE parts SET read_id = :read, cursor = :cursor, pages = 0, signs = :signs, touched_at = :now"
                     " WHERE plan_id = :p AND number = :part AND taker = :run",
                     {
                         "read": again.read_id,
+                        "cursor": cursor,
                         "signs": signs,
                         "now": now,
                         "p": run.plan_id,
@@ -118,22 +138,25 @@ class Reads:
                 )
         return again
 
-    def end(self, run: Run, read: Read, watermark: float | None, usual: str | None = None) -> None:
+    def end(
+        self, run: Run, read: Read, watermark: float | None, usual: str | None = None, bookmark: str | None = None
+    ) -> None:
         """The source was read to its end: where the watermark stands now (None: where it stood; it never goes back,
-        unless it was ahead of the read itself)."""
+        unless it was ahead of the read itself), and where the next read begins (None: where every read does)."""
         if not read.own:
             return
         with self.store.transaction(run) as c:
             c.run("DELETE FROM parts WHERE plan_id = :p", {"p": run.plan_id})
             c.run(
                 "UPDATE plans SET read_started_at = NULL, read_cursor = NULL, read_signs = NULL, read_usual = :usual,"
-                " whole_at = CAST(:started AS DOUBLE PRECISION),"
+                " bookmark = :bookmark, whole_at = CAST(:started AS DOUBLE PRECISION),"
                 " watermark = CASE WHEN CAST(:w AS DOUBLE PRECISION) IS NULL THEN watermark"
                 " WHEN watermark IS NULL OR watermark < :w OR watermark > :started THEN :w ELSE watermark END"
                 " WHERE plan_id = :p AND read_id = :read",
                 {
                     "w": watermark,
                     "usual": usual,
+                    "bookmark": bookmark,
                     "started": read.started_at,
                     "p": run.plan_id,
                     "read": read.read_id,

@@ -57,12 +57,14 @@ plans = Table(
     Column("last_read_id", BigInteger, nullable=False, server_default=text("0")),
     Column("read_signs", Text),
     Column("read_usual", Text),
+    Column("bookmark", Text),
     Column("records", BigInteger, nullable=False, server_default=text("0")),
     Column("whole_at", Float),
     comment="where each plan stands: numbering, claims, watermark, and the read under way (read_started_at is null"
     " when none is); read_id is the plan's own read, last_read_id the newest of any (sweeps too); read_signs: what the"
-    " read showed of a list that moves; read_usual: what its list shows without moving; records: how many there are;"
-    " whole_at: when the newest read that reached its end had begun",
+    " read showed of a list that moves; read_usual: what its list shows without moving; bookmark: where the next read"
+    " begins, in the source's own words; records: how many there are; whole_at: when the newest read that reached its"
+    " end had begun",
 )
 
 leases = Table(
