@@ -106,7 +106,7 @@ async def test_files_that_have_not_changed_since_are_left_out(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.csv", "id,name\n1,a,b\n", "row 1: 3 cells, 2 columns"),
+        ("x.csv", "id,name\n1,a,b\n", "line 2: 3 cells, 2 columns"),
         ("x.jsonl", '{"id": 1}\nnonsense\n', "malformed"),
         ("x.json", '{"id": 1}', "array"),
         ("x.xlsx", "no book", "zip"),
@@ -133,9 +133,12 @@ COLUMNS = [{"field": name, "value": f"{{{{{name}}}}}"} for name in ("id", "name"
 
 
 @asynccontextmanager
-async def writing(folder: str, api: str, **options: Any) -> AsyncIterator[Trial]:
+async def writing(
+    folder: str, api: str, *, storage: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Trial]:
     async with giving(GOODS) as url:
-        tables = {"files": {"connector": "file", "folder": folder}, "records": {"connector": "http", "base_url": url}}
+        files = {"connector": "file", "folder": folder, "storage": storage or {}}
+        tables = {"files": files, "records": {"connector": "http", "base_url": url}}
         with trial(FakeClock(), tables) as tried:
             target = {"api": api, "request": COLUMNS}
             tried.plan(("records", {"api": "/records", "id": "id"}), ("files", target), options)
@@ -185,7 +188,7 @@ async def test_a_write_that_nobody_heard_of_is_the_same_file_again(
     assert len(lines) == 7
 
 
-async def test_an_object_store() -> None:
+async def test_a_store_in_memory() -> None:
     store = fsspec.filesystem("memory")
     store.pipe_file("/bucket/in/a.jsonl", b'{"id": 1}\n{"id": 2}')
     try:

@@ -29,13 +29,33 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在 [connections.{name}.auth] 中补上 {key}",
         "add {key} to [connections.{name}.auth]",
     ),
+    "files.cells": (
+        "{name} 第 {line} 行有 {cells} 格，表头只有 {columns} 列",
+        "{name}, line {line}: {cells} cells, {columns} columns",
+    ),
+    "files.changed": (
+        "{name} 在读取时变了，从头再读",
+        "{name} has changed while it was read; it has to be read from its start again",
+    ),
     "files.encoding": ("没有编码 {name}", "there is no encoding {name}"),
     "files.failed": ("文件：{reason}", "the file system: {reason}"),
     "files.kind": ("{name} 的格式不支持；可以是 {kinds}", "{name} is of no known kind; there are {kinds}"),
+    "files.long_array": (
+        "{name} 超过 {most} MB，整个 JSON 数组放不进内存；请改成 JSONL（每行一个对象），多大都行",
+        "{name} is larger than {most} MB, and JSON in one piece has to fit into memory; write JSONL instead (an object a line), of any size",
+    ),
+    "files.long_line": (
+        "{name} 第 {line} 行超过 {most} MB",
+        "{name}, line {line}: longer than {most} MB",
+    ),
+    "files.misencoded": (
+        "{name} 第 {line} 行的编码不是 {encoding}；用 encoding 指明编码，或修好文件",
+        "{name}, line {line}: not in {encoding}; set `encoding`, or mend the file",
+    ),
     "files.missing": ("没有 {reason}", "there is no {reason}"),
     "files.no_driver": (
-        "缺少库：{reason}；pip install noria[files]，对象存储另装 fsspec 的驱动，如 s3fs",
-        "a library is missing: {reason}; pip install noria[files], and for an object store fsspec's driver, such as s3fs",
+        "缺少库：{reason}；pip install 'noria[files]'，S3 用 'noria[s3]'，其他存储另装 fsspec 的驱动",
+        "a library is missing: {reason}; pip install 'noria[files]', for S3 'noria[s3]', for another store fsspec's driver",
     ),
     "files.there": ("目录可用，{count} 个文件", "the folder is there; files: {count}"),
     "files.unreadable": ("{name} 读不通：{reason}", "{name} can't be read: {reason}"),
@@ -72,6 +92,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "programs.there": ("{program} 可用", "{program} answers"),
     "programs.unreadable": ("{name} 读不通：{reason}", "{name} can't be read: {reason}"),
     "connection.only_read": ("连接器 {connector} 只能作为来源", "connector {connector} can only be a source"),
+    "files.unreadable_line": ("{name} 第 {line} 行读不通：{reason}", "{name}, line {line}: can't be read: {reason}"),
     "sql.bad_name": ("{name} 不是表名或列名", "{name} is no name of a table or column"),
     "sql.bad_url": ("{url} 不是数据库地址", "{url} is no address of a database"),
     "sql.url_hint": (

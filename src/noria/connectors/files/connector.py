@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
@@ -18,6 +19,7 @@ from typing import Any
 import msgspec
 
 from noria.connectors.declaration import Connector
+from noria.connectors.failures import Failure
 from noria.connectors.files.folder import FileSettings, Folder
 from noria.connectors.files.formats import content_of, rows_in
 from noria.connectors.paging import Place
@@ -27,14 +29,29 @@ from noria.connectors.target import Row, Target, Written
 from noria.connectors.transport import Answer
 from noria.messages import Message
 from noria.metadata.errors import Problem
+from noria.metadata.secrets import is_reference
 from noria.metadata.times import start_of
+from noria.metadata.validation import is_web_address, shown
+
+# A file that changes while it is read would give rows of two contents: the list is read anew.
+_CHANGED = "changed"
+
+
+@dataclass
+class _Opened:
+    """A file that is being read: its mark when it was opened, and how many of its rows have been given."""
+
+    name: str
+    mark: str
+    given: int
+    rows: Generator[bytes, None, None]
 
 
 class _Reading(Source):
     """Rows of files, one after the other."""
 
     transport: Folder
-    _rows: tuple[str, int, Iterator[bytes]] | None = None
+    _kept: _Opened | None = None
 
     async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
         request = self._request(place)
@@ -48,26 +65,47 @@ class _Reading(Source):
     def _after(self, pattern: str, since: float | None, token: str | None) -> tuple[list[bytes], str | None]:
         """The rows after a place, and the place after them; None at the end of the last file."""
         size = self.transport.own.page
-        name, row = json.loads(token) if token else ("", 0)
-        files = [one for one in self.transport.named(pattern, since) if one >= name]
         found: list[bytes] = []
-        for one in files:
-            at = row if one == name else 0
-            known = self._rows
-            if known is None or known[:2] != (one, at):
-                known = (one, at, islice(self._read(one), at, None))
-            part = list(islice(known[2], size - len(found)))
-            found += part
-            self._rows = (one, at + len(part), known[2])
+        for file in self._files(pattern, since, token):
+            rows = list(islice(file.rows, size - len(found)))
+            found += rows
+            file.given += len(rows)
+            if self.transport.mark(file.name) != file.mark:
+                file.rows.close()
+                raise _changed(file.name)
             if len(found) == size:
-                return found, json.dumps([one, at + len(part)])
-        self._rows = None
+                self._kept = file
+                return found, json.dumps([file.name, file.given, file.mark])
         return found, None
 
-    def _read(self, name: str) -> Iterator[bytes]:
-        rows = rows_in(name, self.transport.read(name), self.transport.own)
-        for number, row in enumerate(rows, 1):
-            yield msgspec.json.encode({**row, "_file": name, "_row": number})
+    def _files(self, pattern: str, since: float | None, token: str | None) -> Iterator[_Opened]:
+        """The file that a place is in, from there on, and those after it."""
+        kept, self._kept = self._kept, None
+        last = ""
+        if token is not None:
+            last, given, *mark = json.loads(token)
+            if kept is None or [kept.name, kept.given, kept.mark] != [last, given, *mark]:
+                kept = self._opened(last, given)
+            if [kept.mark] != mark:
+                raise _changed(last)
+            yield kept
+        for name in self.transport.named(pattern, since):
+            if name > last:
+                yield self._opened(name)
+
+    def _opened(self, name: str, given: int = 0) -> _Opened:
+        # The mark goes first: what changes from here on shows.
+        return _Opened(name, self.transport.mark(name), given, self._rows(name, given))
+
+    def _rows(self, name: str, given: int) -> Generator[bytes, None, None]:
+        with self.transport.reading(name) as file:
+            for number, row in enumerate(rows_in(name, file, self.transport.own), 1):
+                if number > given:
+                    yield msgspec.json.encode({**row, "_file": name, "_row": number})
+
+
+def _changed(name: str) -> Failure:
+    return Failure("transient", Message("files.changed", {"name": name}), code=_CHANGED)
 
 
 class _Writing(Target):
@@ -102,11 +140,17 @@ class _Writing(Target):
 
 
 def _check(own: FileSettings, name: str, path: str) -> list[Problem]:
+    found = []
     try:
         "".encode(own.encoding or "utf-8")
     except LookupError:
-        return [Problem(Message("files.encoding", {"name": own.encoding}), f"{path}.encoding")]
-    return []
+        found.append(Problem(Message("files.encoding", {"name": own.encoding}), f"{path}.encoding"))
+    client = own.storage.get("client_kwargs")
+    server = client.get("endpoint_url") if isinstance(client, dict) else None
+    if server is not None and not is_reference(server) and not is_web_address(str(server)):
+        where, hint = f"{path}.storage.client_kwargs.endpoint_url", Message("connection.base_url_hint")
+        found.append(Problem(Message("connection.base_url", {"value": shown(server)}), where, hint))
+    return found
 
 
 FILE = Connector(
@@ -117,7 +161,7 @@ FILE = Connector(
         connector="file",
         base_url=own.folder,
         timezone=own.timezone,
-        paging=Paging(type="cursor", next="next"),
+        paging=Paging(type="cursor", next="next", restart=[_CHANGED]),
         limits=own.limits,
         write=Write(batch_size=own.batch_size, idempotency_header="file"),
     ),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from msgspec import Meta
 
 from noria.connectors.failures import Failure
+from noria.connectors.files.drivers import kind_of, store_errors
 from noria.connectors.settings import Limits
 from noria.connectors.transport import Transport
 from noria.messages import Message
+
+# How much of a file in a store is asked for at once.
+_BLOCK = 4 * 1024 * 1024
 
 
 class FileSettings(msgspec.Struct, kw_only=True):
@@ -48,72 +53,107 @@ class Folder(Transport):
         super().__init__(base_url, **rest)
         self.own = own
         self._opened: tuple[Any, str] | None = None
+        self._reading: dict[int, BinaryIO] = {}
 
     @property
     def opened(self) -> tuple[Any, str]:
-        """The file system, and where in it the folder is."""
+        """The file system, and where in it the folder is; raises `Failure` where the settings don't lead to one."""
         if self._opened is None:
+            folder = self.own.folder if "://" in self.own.folder else str(Path(self.own.folder).absolute())
             try:
                 from fsspec.core import url_to_fs
+
+                # What was listed is not to be remembered: files come and go.
+                self._opened = url_to_fs(folder, use_listings_cache=False, **self.own.storage)
             except ImportError as error:
                 raise Failure("permanent", Message("files.no_driver", {"reason": str(error)})) from None
-            folder = self.own.folder if "://" in self.own.folder else str(Path(self.own.folder).absolute())
-            # What was listed is not to be remembered: files come and go.
-            self._opened = url_to_fs(folder, use_listings_cache=False, **self.own.storage)
+            except (ValueError, TypeError) as error:
+                raise Failure("permanent", Message("files.failed", {"reason": self._said(error)})) from None
         return self._opened
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether its path begins with a bucket: nothing of a folder is there, then, but the files in it."""
+        return "://" in self.own.folder and not self.opened[1].startswith("/")
 
     async def do(self, shown: str, work: Callable[[], Any], before: Callable[[], None] = lambda: None) -> Any:
         """Work in a thread; raises `Failure`."""
+        shown = self.redactor.clean(shown)
         async with self.gate.place("/"):
             before()
             self.requests += 1
             try:
                 return await asyncio.to_thread(work)
             except FileNotFoundError as error:
-                reason = Message("files.missing", {"reason": self.redactor.clean(str(error))[:300]})
+                said = str(error.filename or error)
+                what = said if self.own.folder in said else f"{self.own.folder}: {said}"
+                reason = Message("files.missing", {"reason": self.redactor.clean(what)[:300]})
                 raise Failure("permanent", reason, request=shown) from None
             except ImportError as error:
                 raise Failure("permanent", Message("files.no_driver", {"reason": str(error)}), request=shown) from None
-            except (OSError, EOFError) as error:
-                reason = Message("files.failed", {"reason": self.redactor.clean(str(error))[:300]})
-                kind = "permanent" if isinstance(error, PermissionError | IsADirectoryError) else "transient"
-                raise Failure(kind, reason, request=shown) from None  # type: ignore[arg-type]
+            except store_errors() as error:
+                kind = kind_of(error, remote="://" in self.own.folder)
+                if kind == "throttled":
+                    self.gate.hold(1.0)
+                raise Failure(kind, Message("files.failed", {"reason": self._said(error)}), request=shown) from None
+
+    def _said(self, error: Exception) -> str:
+        return self.redactor.clean(" ".join(str(error).split()) or type(error).__name__)[:300]
 
     async def probe(self) -> Message:
         """Whether the folder is there; raises `Failure`."""
         files = await self.do(self.own.folder, lambda: len(self.named("*")))
         return Message("files.there", {"count": files})
 
+    async def close(self) -> None:
+        """Close every file that is still being read."""
+        await super().close()
+        while self._reading:
+            self._reading.popitem()[1].close()
+
     def named(self, pattern: str, since: float | None = None) -> list[str]:
         """Files by a pattern of their paths in the folder, in order; those that have changed since a time."""
         system, root = self.opened
-        if not system.exists(root):
+        listed = system.find(root, detail=True)
+        if not listed and not system.exists(root.partition("/")[0] if self.in_bucket else root):
             raise FileNotFoundError(self.own.folder)
         found = []
-        for path, info in system.find(root, detail=True).items():
+        for path, info in listed.items():
             name = path.removeprefix(root).lstrip("/")
             wanted = fnmatchcase(name, pattern) or fnmatchcase(name, pattern.lstrip("/"))
             if wanted and (since is None or _changed(info) is None or (_changed(info) or 0.0) >= since):
                 found.append(name)
         return sorted(found)
 
-    def read(self, name: str) -> bytes:
-        """A file's content."""
-        system, root = self.opened
-        content: bytes = system.cat_file(f"{root.rstrip('/')}/{name}")
-        return content
+    def mark(self, name: str) -> str:
+        """What tells one content of a file from another: its size, with its ETag or the time of its last change."""
+        info = self.opened[0].info(self._path(name))
+        return f"{info.get('size')} {info.get('ETag') or info.get('etag') or _changed(info)}"
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[BinaryIO]:
+        """A file, open for reading until the connection is closed at the latest."""
+        with self.opened[0].open(self._path(name), "rb", block_size=_BLOCK) as file:
+            self._reading[id(file)] = file
+            try:
+                yield file
+            finally:
+                self._reading.pop(id(file), None)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file, or none of it."""
-        system, root = self.opened
-        path = f"{root.rstrip('/')}/{name}"
-        system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        system, path = self.opened[0], self._path(name)
+        if not self.in_bucket:
+            system.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
         if "://" in self.own.folder:
             system.pipe_file(path, content)
             return
         part = f"{path}.part"
         system.pipe_file(part, content)
         Path(part).replace(path)
+
+    def _path(self, name: str) -> str:
+        return f"{self.opened[1].rstrip('/')}/{name}"
 
 
 def _changed(info: dict[str, Any]) -> float | None:

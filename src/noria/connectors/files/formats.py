@@ -2,77 +2,124 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import date, datetime
-from itertools import islice
+from itertools import count, islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
+from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 import msgspec
 
 from noria.connectors.failures import Failure
+from noria.connectors.files.encoding import Fault, encoding_of, fault_in, misencoded
 from noria.connectors.files.folder import FileSettings
 from noria.messages import Message
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xlsx")
+# A line of JSON, and a whole file of it, have to fit into memory; so many characters.
+_LONGEST_LINE = 16 * 1024 * 1024
+_LONGEST_ARRAY = 64 * 1024 * 1024
 
 
-def rows_in(name: str, content: bytes, own: FileSettings) -> Iterator[dict[str, Any]]:
-    """The rows of a file by its kind; raises `Failure` for one of another kind, or that can't be read."""
+def rows_in(name: str, file: BinaryIO, own: FileSettings) -> Iterator[dict[str, Any]]:
+    """The rows of an open file by its kind, read as they are asked for; raises `Failure` for one of another kind, or
+    that can't be read."""
     kind = PurePosixPath(name).suffix.lower()
+    if kind == ".xlsx":
+        yield from _excel(name, file, own)
+        return
+    if kind not in FORMATS:
+        raise Failure("permanent", Message("files.kind", {"name": name, "kinds": ", ".join(FORMATS)}))
+    encoding = own.encoding or encoding_of(name, file)
+    if codecs.lookup(encoding).name == "utf-8":
+        # A mark at the start, as Excel writes it, is no part of the first name.
+        encoding = "utf-8-sig"
+    text = io.TextIOWrapper(file, encoding, newline="")
     try:
-        if kind == ".xlsx":
-            yield from _excel(content, own)
-            return
-        text = _decoded(content, own.encoding)
-        if kind in (".jsonl", ".ndjson"):
-            for line in text.splitlines():
-                if line.strip():
-                    yield msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        elif kind == ".json":
-            yield from msgspec.json.decode(text, type=list[dict[str, msgspec.Raw]])
-        elif kind in (".csv", ".tsv"):
-            lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else own.delimiter)
-            yield from _named(islice(lines, own.header - 1, None))
+        if kind == ".json":
+            yield from _array(name, text)
+        elif kind in (".jsonl", ".ndjson"):
+            yield from _objects(name, text)
         else:
-            raise Failure("permanent", Message("files.kind", {"name": name, "kinds": ", ".join(FORMATS)}))
-    except (ValueError, msgspec.MsgspecError, csv.Error, KeyError, BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Failure("permanent", Message("files.unreadable", {"name": name, "reason": reason})) from None
+            yield from _table(name, text, own, "\t" if kind == ".tsv" else own.delimiter)
+    except UnicodeDecodeError as error:
+        fault = fault_in(file, encoding)
+        raise misencoded(name, fault or Fault(1, 0), own.encoding) from error
 
 
-def _named(lines: Iterator[Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Rows under the names of their columns; empty rows are none, cells beyond the names are refused."""
-    names = [str(one).strip() if one is not None else "" for one in next(lines, [])]
-    for number, line in enumerate(lines, 1):
-        if not any(cell not in (None, "") for cell in line):
-            continue
-        beyond = [cell for cell in line[len(names) :] if cell not in (None, "")]
-        if beyond:
-            raise ValueError(f"row {number}: {len(line)} cells, {len(names)} columns")
-        yield {name: cell for name, cell in zip(names, line, strict=False) if name}
+def _objects(name: str, text: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
+    for number in count(1):
+        line = text.readline(_LONGEST_LINE + 1)
+        if not line:
+            return
+        if len(line) > _LONGEST_LINE:
+            values = {"name": name, "line": number, "most": _LONGEST_LINE // 2**20}
+            raise Failure("permanent", Message("files.long_line", values))
+        if line.strip():
+            try:
+                yield msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+            except msgspec.MsgspecError as error:
+                raise _unreadable(name, error, number) from None
 
 
-def _decoded(content: bytes, encoding: str) -> str:
-    if encoding:
-        return content.decode(encoding)
+def _array(name: str, text: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
+    content = text.read(_LONGEST_ARRAY + 1)
+    if len(content) > _LONGEST_ARRAY:
+        raise Failure("permanent", Message("files.long_array", {"name": name, "most": _LONGEST_ARRAY // 2**20}))
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("gb18030")
+        yield from msgspec.json.decode(content, type=list[dict[str, msgspec.Raw]])
+    except msgspec.MsgspecError as error:
+        raise _unreadable(name, error) from None
 
 
-def _excel(content: bytes, own: FileSettings) -> Iterator[dict[str, Any]]:
+def _table(name: str, text: io.TextIOWrapper, own: FileSettings, delimiter: str) -> Iterator[dict[str, Any]]:
+    lines = csv.reader(text, delimiter=delimiter)
+    numbered = ((lines.line_num, cells) for cells in lines)
+    try:
+        yield from _named(name, islice(numbered, own.header - 1, None))
+    except csv.Error as error:
+        raise _unreadable(name, error, lines.line_num) from None
+
+
+def _excel(name: str, file: BinaryIO, own: FileSettings) -> Iterator[dict[str, Any]]:
     from openpyxl import load_workbook
 
-    book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-    sheet = book[own.sheet] if own.sheet else book.worksheets[0]
-    lines = sheet.iter_rows(min_row=own.header, values_only=True)
-    for row in _named(iter(lines)):
-        yield {name: _cell(value) for name, value in row.items()}
+    try:
+        book = load_workbook(file, read_only=True, data_only=True)
+        with closing(book):
+            sheet = book[own.sheet] if own.sheet else book.worksheets[0]
+            lines = sheet.iter_rows(min_row=own.header, values_only=True)
+            for row in _named(name, enumerate(lines, own.header)):
+                yield {key: _cell(value) for key, value in row.items()}
+    except (ValueError, KeyError, BadZipFile, ParseError, zlib.error) as error:
+        raise _unreadable(name, error) from None
+
+
+def _named(name: str, lines: Iterator[tuple[int, Sequence[Any]]]) -> Iterator[dict[str, Any]]:
+    """Numbered rows under the names of their columns; empty rows are none, cells beyond the names are refused."""
+    _, head = next(lines, (0, ()))
+    names = [str(one).strip() if one is not None else "" for one in head]
+    for number, line in lines:
+        if not any(cell not in (None, "") for cell in line):
+            continue
+        if any(cell not in (None, "") for cell in line[len(names) :]):
+            values = {"name": name, "line": number, "cells": len(line), "columns": len(names)}
+            raise Failure("permanent", Message("files.cells", values))
+        yield {key: cell for key, cell in zip(names, line, strict=False) if key}
+
+
+def _unreadable(name: str, error: Exception, line: int | None = None) -> Failure:
+    values = {"name": name, "reason": " ".join(str(error).split())[:200]}
+    if line is None:
+        return Failure("permanent", Message("files.unreadable", values))
+    return Failure("permanent", Message("files.unreadable_line", {**values, "line": line}))
 
 
 def _cell(value: Any) -> Any:
