@@ -144,6 +144,8 @@ def test_the_long_schedule_ends_dead() -> None:
         "Authorization",
         "access_token",
         "app_key",
+        "account_key",
+        "connection_string",
     ],
 )
 def test_names_of_secrets(key: str) -> None:

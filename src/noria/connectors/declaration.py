@@ -90,7 +90,8 @@ class Connector:
     """A vendor, declared. `to_http` turns its own settings into those of the HTTP machinery; `authenticate` says how
     requests prove who sends them, where that is more than settings can say; `hosts`: further addresses of the system.
     `source_type`, `target_type`: how it is read and written, where its answers or bodies are of a form of their own;
-    `options_apart`: what a target's `otherRequest` has is no part of a row, but said once in a request."""
+    `also`: other words by which people look for it; `options_apart`: what a target's `otherRequest` has is no part of a
+    row, but said once in a request."""
 
     name: str
     title: tuple[str, str]
@@ -98,6 +99,7 @@ class Connector:
     to_http: Callable[[Any], HttpSettings]
     check: Callable[[Any, str, str], list[Problem]]
     endpoints: tuple[Endpoint, ...] = ()
+    also: tuple[str, ...] = ()
     auth_codes: frozenset[str] = frozenset()
     paged_by: str = ""
     inside: bool = False  # reads and writes nothing outside

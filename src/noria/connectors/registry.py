@@ -73,8 +73,9 @@ def connector_named(name: object, connection: str, path: str) -> Connector:
         message = Message("connection.broken_connector", {"connector": name, "reason": BROKEN[name]})
         raise NoriaError("unknown_connector", message, path=f"{path}.connector")
     if not isinstance(name, str) or name not in CONNECTORS:
-        meant = nearest(str(name), list(CONNECTORS))
-        hint = Message("valid.did_you_mean", {"name": meant}) if meant else choices
+        words = {word: one for one, known in CONNECTORS.items() for word in (one, *known.also)}
+        meant = nearest(str(name), list(words))
+        hint = Message("valid.did_you_mean", {"name": words[meant]}) if meant else choices
         message = Message("connection.unknown_connector", {"connector": shown(name)})
         raise NoriaError("unknown_connector", message, path=f"{path}.connector", hint=hint)
     return CONNECTORS[name]

@@ -15,7 +15,7 @@ from noria.metadata.errors import NoriaError, Problem
 
 _SECRET_KEY = re.compile(
     r"(secret|password|passwd|pwd|token|api[_-]?key|app[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|robot[_-]?key"
-    r"|authorization|cookie|credential)",
+    r"|account[_-]?key|connection[_-]?string|authorization|cookie|credential)",
     re.IGNORECASE,
 )
 # Settings whose names contain such a word but hold a place, a name or a duration, not a secret.

@@ -155,7 +155,8 @@ def _check(own: FileSettings, name: str, path: str) -> list[Problem]:
 
 FILE = Connector(
     name="file",
-    title=("文件：CSV、JSON、Excel，本地或对象存储", "files: CSV, JSON, Excel, in folders or object stores"),
+    title=("文件：CSV、JSON、Excel，本地或对象存储（S3）", "files: CSV, JSON, Excel, in folders or object stores (S3)"),
+    also=("object-store", "s3", "csv", "jsonl", "excel", "sftp"),
     settings_type=FileSettings,
     to_http=lambda own: HttpSettings(
         connector="file",
