@@ -20,6 +20,7 @@ from noria.metadata.declared import options_of
 from noria.metadata.documents import Item, Metadata
 from noria.metadata.plan import PlanDocument
 from noria.metadata.project import ProjectDocument, load_plan
+from noria.metadata.secrets import literal_secrets
 from noria.metadata.validation import problems_in
 from noria.simulators.okki_data import make_account
 
@@ -63,6 +64,15 @@ def test_the_tutorials_examples_are_right(lang: str, tmp_path: Path) -> None:
     loaded, warnings = load_plan(plan)
     assert warnings == []
     assert [p.message.key for p in check_plan(loaded, [])] == ["check.lookup_plan"], "users is another plan"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_the_examples_of_files_are_right(lang: str) -> None:
+    text = (ROOT / "docs" / lang / "files.md").read_text("utf-8")
+    tables = tomllib.loads(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0])["connections"]
+    assert set(tables) == {"inbox", "store"}
+    for name, table in tables.items():
+        assert CONNECTORS["file"].problems(name, table, "$") == literal_secrets(table, "$") == []
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
