@@ -42,13 +42,15 @@ class Reading:
         self.made.__exit__(*error)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-async def test_csv_in_the_encodings_that_people_have(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-8", ""), ("utf-8-sig", ""), ("gb18030", ""), ("utf-8-sig", "UTF8"), ("gb18030", "gbk")]
+)
+async def test_csv_in_the_encodings_that_people_have(tmp_path: Path, encoding: str, said: str) -> None:
     text = 'id,name,note\r\n1,部门 研发,"a,""b""\r\nc"\r\n\r\n2,二,\r\n'
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "staff.csv").write_bytes(text.encode(encoding))
     (tmp_path / "in" / "other.txt").write_text("nothing", "utf-8")
-    with Reading(str(tmp_path), "in/*.csv") as tried:
+    with Reading(str(tmp_path), "in/*.csv", encoding=said) as tried:
         finished = await tried.run()
         assert finished.status == "done", str(finished.error)
         assert [json.loads(raw) for raw in tried.raws().values()] == [

@@ -29,7 +29,6 @@ def encoding_of(name: str, file: BinaryIO) -> str:
     if fault is None:
         return "utf-8-sig"
     marked = file.read(len(BOM_UTF8)) == BOM_UTF8
-    file.seek(0)
     if marked or fault.wide >= _SURE:
         raise misencoded(name, fault, "UTF-8")
     fault = fault_in(file, "gb18030")

@@ -50,8 +50,8 @@ def rows_in(name: str, file: BinaryIO, own: FileSettings) -> Iterator[dict[str, 
         else:
             yield from _table(name, text, own, "\t" if kind == ".tsv" else own.delimiter)
     except UnicodeDecodeError as error:
-        fault = fault_in(file, encoding)
-        raise misencoded(name, fault or Fault(1, 0), own.encoding) from error
+        fault = fault_in(file, encoding) or Fault(1, 0)
+        raise misencoded(name, fault, own.encoding or encoding) from error
 
 
 def _objects(name: str, text: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
