@@ -174,7 +174,7 @@ async def sink() -> AsyncIterator[tuple[Sink, Running]]:
 async def okki(project: Project) -> AsyncIterator[tuple[Okki, Running]]:
     """A simulated OKKI account on the project's clock: 30 users in 5 departments, 45 companies, 25 orders."""
     account = make_account(3, users=30, departments=5, companies=45, orders=25, leads=7, invalid=0)
-    simulator = Okki(account, now=project.clock.now)
+    simulator = Okki(account, now=project.clock.now, sleep=project.clock.sleep)
     async with serve(simulator) as running:
         yield simulator, running
 

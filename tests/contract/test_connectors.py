@@ -177,8 +177,7 @@ async def test_okki_lists_are_read_completely_and_in_order(
     simulator, url = simulated
     connection = opened(okki_table(url))
     rows, read = await everything(source(connection, api=api))
-    wanted = [json.loads(json.dumps(row)) for row in simulator.account.rows(name)]
-    keys = [next(iter(row.values())) for row in wanted]
+    keys = [next(iter(row.values())) for row in simulator.account.rows(name)]
     assert [next(iter(row.values())) for row in rows] == keys
     assert (len(rows), read) == (size, pages)
     assert simulator.refused == []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from noria.metadata.clock import FakeClock
-from noria.simulators.okki import Okki, encoded
+from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
+from noria.simulators.wire import encoded
 from noria.testing import ConnectorContract, Reads, System
 
 
@@ -20,10 +19,7 @@ class TestOkki(ConnectorContract):
         okki.mutate("update", "orders", account.rows("orders")[7]["order_id"], {"amount": 90071992547409931})
 
         def truth() -> dict[str, str]:
-            rows = account.truth("orders")
-            raws = msgspec.json.decode(encoded(rows, now=0.0), type=dict[str, msgspec.Raw])["data"]
-            texts = [bytes(raw).decode() for raw in msgspec.json.decode(raws, type=list[msgspec.Raw])]
-            return {str(row["order_id"]): text for row, text in zip(rows, texts, strict=True)}
+            return {str(row["order_id"]): encoded(row) for row in account.truth("orders")}
 
         return System(
             simulator=okki,

@@ -32,9 +32,10 @@ from noria.metadata.errors import NoriaError
 from noria.metadata.project import load_project
 from noria.simulators.okki import Okki
 from noria.simulators.okki_data import make_account
-from noria.simulators.okki_motion import Motion, shown_time
+from noria.simulators.okki_motion import Motion
 from noria.simulators.server import serve
 from noria.simulators.sink import Sink
+from noria.simulators.wire import shown
 from tests.conftest import Project, connections
 from tests.faults.fatal import DyingSteps, Killed
 
@@ -274,7 +275,7 @@ class World:
             assert len(staged) == len(names), "an id has two records"
             watermark = ledger.reads.watermark(plan)
             whole = watermark is None or not self.shape.windowed
-            low = "" if whole else shown_time(watermark - self.shape.overlap)
+            low = "" if whole else shown(watermark - self.shape.overlap)
             return Seen(staged, low, ledger.records.counts(plan))
 
     def _hidden(self, record_id: str, row: dict[str, Any]) -> bool:

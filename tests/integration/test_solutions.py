@@ -355,7 +355,7 @@ async def matching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
             "OKKI_URL": other.url,
         }
         project = copied("dingtalk-okki", tmp_path, environment, monkeypatch)
-        okki.now = okki.mover.now = project.clock.now
+        okki.now = okki.api.now = okki.api.mover.now = project.clock.now
         yield Matching(project, dingtalk, okki)
 
 
@@ -377,7 +377,7 @@ async def test_who_has_no_user_waits_says_so_and_is_marked_in_the_end(matching: 
     by_name = next(user for user in users if not user.get("email") and user["dept_id_list"] != [ROOT])
     lost = {users[0]["userid"], by_email["userid"], by_name["userid"]}
     whole = matching.okki.account
-    matching.okki.account = mirrored(matching.dingtalk, without=lost)
+    matching.okki.api.account = mirrored(matching.dingtalk, without=lost)
     await matching.run()
     assert matching.matches() == matching.wanted() and len(matching.matches()) == 37
     reasons = {one["id"]: one["reason"] for one in matching.project.records("matches", state="pending")}
@@ -397,7 +397,7 @@ async def test_who_has_no_user_waits_says_so_and_is_marked_in_the_end(matching: 
     assert marked.keys() == lost - {by_email["userid"]}
     assert "okki_user_id" in marked[by_name["userid"]] and by_name["name"] in marked[by_name["userid"]]
     # They come after all, and somebody asks for them again.
-    matching.okki.account = whole
+    matching.okki.api.account = whole
     await matching.project.run("okki-users")
     project = matching.project
     project.ledger("matches", lambda ledger, plan: ledger.records.replay(plan, project.clock.now(), state="invalid"))

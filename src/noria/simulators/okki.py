@@ -1,58 +1,48 @@
-"""小满 OKKI CRM as its documents say: OAuth, envelope, users, departments, paged lists; strict about what it is sent.
+"""小满 OKKI CRM as its documents say: OAuth, envelope, every list, every push, events; strict about what it is sent.
 
-Sources: open.xiaoman.cn (quick start, token, user, company, order, lead pages). What those leave open is chosen here:
-an expired token answers HTTP 401, `count` above 500 is refused, both ends of a time window are inclusive.
+Sources: open.xiaoman.cn (quick start, token, and every endpoint's page). What those leave open is chosen here: an
+expired token answers HTTP 401, a wrong method 405; suppliers need the scope `supplier` and reports `report`, which only
+the vendor's example of a token shows.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
-import json
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from email.utils import formatdate
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from noria.simulators import wire
 from noria.simulators.faults import Faults
-from noria.simulators.okki_data import Account, Money, make_account
-from noria.simulators.okki_motion import Motion, Mover, shown_time
+from noria.simulators.okki_api import Api
+from noria.simulators.okki_checks import check_body, checked_query, form_in, sent_in
+from noria.simulators.okki_data import Account, Change, make_account
+from noria.simulators.okki_facts import Operation, facts
+from noria.simulators.okki_hooks import Hooks
+from noria.simulators.okki_motion import Motion
 from noria.simulators.server import Simulator
-from noria.simulators.wire import Refused
+from noria.simulators.wire import Refused, shown
 
 SCOPES = (
     "product company lead opportunity invoices user costInvoice paymentInvoice purchaseOrder warehouse"
-    " capitalAccount webhook"
+    " capitalAccount webhook supplier report"
 ).split()
-_ENCODER = msgspec.json.Encoder()
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2})?$")
-# list -> path, scope, other parameters, where the total goes
-_LISTS = {
-    "/v1/company/list": (
-        "companies",
-        "company",
-        {"removed", "all", "group_id", "time_type"},
-        ("count", "totalItem"),
-    ),
-    "/v1/invoices/order/list": (
-        "orders",
-        "invoices",
-        {"removed", "approval", "approval_with_draft", "status", "time_type"},
-        ("count",),
-    ),
-    "/v1/lead/list": ("leads", "lead", {"email", "origin", "sort_field", "archive"}, ("totalItem",)),
+# The configuration of events: which methods each path takes.
+_HOOKS = {
+    "/v1/webhook": ("GET", "POST", "PUT", "DELETE"),
+    "/v1/webhook/test": ("POST",),
+    "/v1/webhook/regenerate-secret": ("POST",),
+    "/v1/subscribe": ("GET", "POST"),
+    "/v1/subscribe/{subscribe_type}": ("GET", "PUT", "DELETE"),
 }
-_ENUMS = {
-    "removed": {"0", "1"},
-    "enable_flag": {"0", "1", "2"},
-    "time_type": {"1", "2", "3", "4"},
-    "all": {"0", "1", "2"},
-}
-_MOST = 500
 
 
 class Okki(Simulator):
@@ -72,9 +62,9 @@ class Okki(Simulator):
         token: str = "demo-token",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         super().__init__()
-        self.account = account
         self.client_id = client_id
         self.client_secret = client_secret
         self.token_seconds = token_seconds
@@ -83,11 +73,24 @@ class Okki(Simulator):
         self.fixed_token = token
         self.clock = clock
         self.now = now
-        self.mover = Mover(account, now)
         self.tokens: dict[str, tuple[float, set[str]]] = {}
         self.tokens_issued = 0
         self.faults = Faults(expire=self.tokens.clear)
-        self._pages: dict[tuple[str, int, int], bytes] = {}
+        self.api = Api(account, self.faults, now)
+        self.hooks = Hooks(account.seed, now, sleep)
+        account.told = self._changed
+
+    @property
+    def account(self) -> Account:
+        """What it answers from."""
+        return self.api.account
+
+    def alongside(self) -> AbstractAsyncContextManager[None]:
+        """Its events are sent."""
+        return self.hooks.sending()
+
+    def _changed(self, change: Change, row: dict[str, Any]) -> None:
+        self.hooks.changed(change.list, change.op, row)
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoints, the control endpoint's own, and a last one that knows nothing."""
@@ -102,16 +105,15 @@ class Okki(Simulator):
                 web.get("/v1/user/departmentList", self._bare("departments")),
             ]
             return [*control, *own]
-        lists = [web.get(path, self._api(self._list, found[1])) for path, found in _LISTS.items()]
+        operations: dict[str, dict[str, Operation]] = {}
+        for one in facts().endpoints:
+            operations.setdefault(one.path, {})[one.method] = one
         return [
             *control,
-            *lists,
-            web.post("/v1/oauth2/access_token", self._token),
-            web.post("/v1/oauth2/refresh_token", self._token),
-            web.get("/v1/user/list", self._api(self._users, "user")),
-            web.get("/v1/user/info", self._api(self._user, "user")),
-            web.get("/v1/user/departmentList", self._api(self._departments, "user")),
-            web.get("/v1/user/departmentInfo", self._api(self._department, "user")),
+            web.route("*", "/v1/oauth2/access_token", self._token),
+            web.route("*", "/v1/oauth2/refresh_token", self._token),
+            *(web.route("*", path, self._operation(found)) for path, found in operations.items()),
+            *(web.route("*", path, self._configuration(methods)) for path, methods in _HOOKS.items()),
             web.route("*", "/{anything:.*}", self._unknown),
         ]
 
@@ -124,11 +126,16 @@ class Okki(Simulator):
             "departments": len(self.account.departments),
             **self.account.counts,
             "changes": len(self.account.journal),
+            **self.api.books.state(),
+            "told": self.hooks.delivered,
+            "untold": self.hooks.dropped,
         }
 
     # --- tokens
 
     async def _token(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return web.Response(status=405)
         if request.content_type == "application/json":
             try:
                 form: dict[str, Any] = msgspec.json.decode(await request.read(), type=dict[str, Any])
@@ -181,95 +188,72 @@ class Okki(Simulator):
 
     # --- the API
 
-    def _api(
-        self, handler: Callable[[web.Request], Awaitable[web.Response] | web.Response], scope: str
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _operation(self, operations: dict[str, Operation]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """What a path answers, by method."""
+
         async def answer(request: web.Request) -> web.Response:
-            denied = self._denied(request)
-            if denied is not None:
-                return denied
-            granted = self.tokens[request.headers["Authorization"].removeprefix("Bearer ")][1]
-            try:
-                if scope not in granted:
-                    raise Refused(403, f"no permission {scope} scopes")
-                result = handler(request)
-                return result if isinstance(result, web.Response) else await result
-            except Refused as refused:
-                self.refused.append(f"{request.path_qs}: {refused.message}")
-                return self._envelope(None, int(refused.code), refused.message)
+            operation = operations.get(request.method)
+            if operation is None:
+                return web.Response(status=405)
+            return await self._guarded(request, operation.scope, lambda: self._done(request, operation))
 
         return answer
 
+    async def _done(self, request: web.Request, operation: Operation) -> bytes:
+        """The data that an operation answers with, as JSON."""
+        if operation.takes == "form":
+            checked_query(request.query, Operation(path="", method="", scope="", does=""))
+        query = checked_query(await form_in(request) if operation.takes == "form" else request.query, operation)
+        match operation.does:
+            case "push":
+                return wire.encoded(self.api.push(operation, await sent_in(request))).encode()
+            case "report":
+                body = await sent_in(request)
+                check_body(body, operation)
+                return wire.encoded(self.api.report(body)).encode()
+            case "remove":
+                given: dict[str, Any] = query
+                if operation.takes == "json":
+                    given = await sent_in(request)
+                    check_body(given, operation)
+                return wire.encoded(self.api.remove(operation, given)).encode()
+            case _:
+                return self.api.read(operation, query)
+
+    def _configuration(self, methods: tuple[str, ...]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """What a path of the configuration of events answers."""
+
+        async def done(request: web.Request) -> bytes:
+            takes = request.method in ("POST", "PUT") and "GET" in methods
+            body = await sent_in(request) if takes else None
+            return wire.encoded(await self.hooks.answer(request.method, request.path, body)).encode()
+
+        async def answer(request: web.Request) -> web.Response:
+            if request.method not in methods:
+                return web.Response(status=405)
+            return await self._guarded(request, "webhook", lambda: done(request))
+
+        return answer
+
+    async def _guarded(self, request: web.Request, scope: str, work: Callable[[], Awaitable[bytes]]) -> web.Response:
+        """The answer to a request, whose token must have a scope."""
+        denied = self._denied(request)
+        if denied is not None:
+            return denied
+        granted = self.tokens[request.headers["Authorization"].removeprefix("Bearer ")][1]
+        try:
+            if scope not in granted:
+                raise Refused(403, f"no permission {scope} scopes")
+            return self._enveloped(await work())
+        except Refused as refused:
+            return self._refusal(request, refused)
+
     async def _unknown(self, request: web.Request) -> web.Response:
-        known = {
-            path
-            for path in (
-                *_LISTS,
-                "/v1/user/list",
-                "/v1/user/info",
-                "/v1/user/departmentList",
-                "/v1/oauth2/access_token",
-            )
-        }
-        if request.path in known:
-            return web.Response(status=405)
-        self.refused.append(f"{request.path_qs}: Not Found Resource")
-        return self._envelope(None, 404, "Not Found Resource")
+        return self._refusal(request, Refused(404, "Not Found Resource"))
 
-    def _users(self, request: web.Request) -> web.Response:
-        query = _query(request, {"enable_flag"})
-        flag = query.get("enable_flag", "1")
-        return self._envelope([user for user in self.account.users if user["enable_flag"] == flag])
-
-    def _user(self, request: web.Request) -> web.Response:
-        query = _query(request, {"user_id", "email", "nickname", "full_name"})
-        if not query:
-            raise Refused(404, "user_id cannot be empty")
-        for user in self.account.users:
-            if all(str(user.get(key)) == value for key, value in query.items()):
-                return self._envelope(user)
-        raise Refused(404, "Not Found Resource")
-
-    def _departments(self, request: web.Request) -> web.Response:
-        _query(request, set())
-        return self._envelope({"list": self.account.departments, "count": len(self.account.departments)})
-
-    def _department(self, request: web.Request) -> web.Response:
-        query = _query(request, {"department_id", "department_name"})
-        for row in self.account.departments:
-            if query.get("department_id") == row["id"] or query.get("department_name") == row["name"]:
-                return self._envelope({**row, "id": int(row["id"]), "layer": str(row["layer"])})
-        raise Refused(404, "Not Found Resource")
-
-    def _list(self, request: web.Request) -> web.Response:
-        name, _, others, totals = _LISTS[request.path]
-        query = _query(request, {"start_index", "count", "start_time", "end_time", *others})
-        page, count = _positive(query, "start_index", 1), _positive(query, "count", 10)
-        if count > _MOST:
-            raise Refused(400, f"Invalid query: count is at most {_MOST}")
-        if query.get("removed") == "1":
-            return self._envelope({"list": [], **dict.fromkeys(totals, 0)})
-        windowed = "start_time" in query or "end_time" in query
-        self.mover.asked(name)
-        if windowed or self.account.moves(name):
-            column = "create_time" if query.get("time_type") == "2" else "update_time"
-            low, high = _bound(query.get("start_time"), False), _bound(query.get("end_time"), True)
-            rows = [row for row in self.account.rows(name) if not windowed or low <= (row[column] or "0") <= high]
-            part = rows[(page - 1) * count : page * count]
-            return self._envelope({"list": part, **dict.fromkeys(totals, len(rows))})
-        return self._answer(self._page(name, page, count, totals))
-
-    def _page(self, name: str, page: int, count: int, totals: tuple[str, ...]) -> bytes:
-        """A page of an unchanged list, made once."""
-        key = (name, page, count)
-        if key not in self._pages:
-            total = self.account.size(name)
-            numbers = range((page - 1) * count, min(page * count, total))
-            rows = [self.account.row(name, number) for number in numbers]
-            self._pages[key] = encoded({"list": rows, **dict.fromkeys(totals, total)}, now=self.now())
-            while len(self._pages) > 64:
-                self._pages.pop(next(iter(self._pages)))
-        return self._pages[key]
+    def _refusal(self, request: web.Request, refused: Refused) -> web.Response:
+        self.refused.append(f"{request.path_qs}: {refused.message}")
+        return self._enveloped(b"null", int(refused.code), refused.message)
 
     # --- the article's API
 
@@ -293,7 +277,7 @@ class Okki(Simulator):
         at = request.query.get("at")
         rows = self.account.truth(request.query.get("list", "users"), int(at) if at else None)
         return web.Response(
-            text="".join(_dumps(row) + "\n" for row in rows),
+            text="".join(wire.encoded(row) + "\n" for row in rows),
             content_type="application/jsonl",
             charset="utf-8",
         )
@@ -306,7 +290,7 @@ class Okki(Simulator):
 
     async def _move(self, request: web.Request) -> web.Response:
         try:
-            self.mover.set(msgspec.json.decode(await request.read(), type=Motion))
+            self.api.mover.set(msgspec.json.decode(await request.read(), type=Motion))
         except (msgspec.MsgspecError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"ok": True})
@@ -314,76 +298,26 @@ class Okki(Simulator):
     def mutate(self, op: str, name: str, row_id: object, fields: dict[str, Any]) -> None:
         """Insert, update or delete a row of a list; raises `KeyError` for a row that isn't there."""
         self.account.mutate(op, name, row_id, fields)
-        self._pages.clear()
 
-    def _envelope(self, data: Any, code: int = 200, message: str = "success") -> web.Response:
-        """The vendor's envelope around an answer's data."""
-        return self._answer(encoded(data, code, message, now=self.now()))
-
-    def _answer(self, body: bytes) -> web.Response:
-        """An answer with the date of the vendor's clock."""
+    def _enveloped(self, data: bytes, code: int = 200, message: str = "success") -> web.Response:
+        """The vendor's envelope around an answer's data, with the date of its clock."""
+        head = wire.encoded({"code": code, "message": message, "now": shown(self.now())})
+        body = head[:-1].encode() + b',"data":' + data + b"}"
         date = {"Date": formatdate(self.now(), usegmt=True)}
         return web.Response(body=body, headers=date, content_type="application/json", charset="utf-8")
 
 
-def encoded(data: Any, code: int = 200, message: str = "success", *, now: float) -> bytes:
-    """The envelope's bytes; amounts keep their digits."""
-    shown = shown_time(now)
-    return _dumps({"code": code, "message": message, "now": shown, "data": data}).encode()
-
-
-_MONEY = re.compile(r'"\\u0000([\d.]+)"')
-
-
-def _dumps(value: Any) -> str:
-    return _MONEY.sub(r"\1", json.dumps(_marked(value), ensure_ascii=False, separators=(",", ":")))
-
-
-def _marked(value: Any) -> Any:
-    """Amounts marked, so that they can be written as numbers with the digits they have."""
-    if isinstance(value, Money):
-        return f"\x00{value}"
-    if isinstance(value, dict):
-        return {key: _marked(one) for key, one in value.items()}
-    return [_marked(one) for one in value] if isinstance(value, list) else value
-
-
 def _plain(value: Any) -> web.Response:
-    return web.Response(body=_dumps(value).encode(), content_type="application/json", charset="utf-8")
+    return web.Response(body=wire.encoded(value).encode(), content_type="application/json", charset="utf-8")
 
 
 def _oauth_error(error: str, description: str) -> web.Response:
     return web.json_response({"error": error, "error_description": description, "message": description}, status=400)
 
 
-def _query(request: web.Request, known: set[str]) -> dict[str, str]:
-    """The query's parameters; raises `Refused` for one that the endpoint doesn't have or a value it can't have."""
-    for name, value in request.query.items():
-        if name not in known:
-            raise Refused(400, f"Invalid query: {name}")
-        if name in _ENUMS and value not in _ENUMS[name]:
-            raise Refused(400, f"Invalid query: {name}={value}")
-        if name in ("start_time", "end_time") and not _TIME.match(value):
-            raise Refused(400, f"Invalid query: {name}={value}")
-    return dict(request.query)
-
-
-def _positive(query: dict[str, str], name: str, default: int) -> int:
-    text = query.get(name, str(default))
-    if not text.isdecimal() or int(text) < 1:
-        raise Refused(400, f"Invalid query: {name}={text}")
-    return int(text)
-
-
-def _bound(text: str | None, end: bool) -> str:
-    if text is None:
-        return "9999" if end else ""
-    return text if len(text) > 10 else text + (" 23:59:59" if end else " 00:00:00")
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the program `okki` takes."""
-    counts = {"users": 50, "departments": 8, "companies": 0, "orders": 0, "leads": 0, "invalid": 0}
+    counts = {"users": 50, "departments": 8, "companies": 0, "orders": 0, "leads": 0, "invalid": 0, "others": 0}
     for name, default in counts.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
     parser.add_argument("--seed", type=int, default=1)
@@ -399,7 +333,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(chosen: argparse.Namespace) -> Okki:
     """The account that the arguments describe."""
-    names = ("users", "departments", "companies", "orders", "leads", "invalid")
+    names = ("users", "departments", "companies", "orders", "leads", "invalid", "others")
     return Okki(
         make_account(chosen.seed, **{name: getattr(chosen, name) for name in names}),
         client_id=chosen.client_id,

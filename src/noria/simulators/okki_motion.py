@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from noria.simulators.okki_data import KEYS, Account
-
-_ZONE = ZoneInfo("Asia/Shanghai")
+from noria.simulators.okki_data import Account
+from noria.simulators.okki_rows import key_of
+from noria.simulators.wire import shown
 
 # insert: a new row; late: one that is saved now with an older time; untimed: one without a time, which no query by time
 # ever returns; burst: several in the same second; update; silent: an update that does not touch the time; delete.
@@ -56,9 +54,9 @@ class Mover:
 
     def change(self, name: str, kind: str, chance: random.Random) -> None:
         """Make one change."""
-        now = shown_time(self.now())
+        now = shown(self.now())
         if kind in ("insert", "late", "untimed", "burst"):
-            times = {"late": shown_time(self.now() - chance.randrange(3_600, 2 * 86_400)), "untimed": None}
+            times = {"late": shown(self.now() - chance.randrange(3_600, 2 * 86_400)), "untimed": None}
             moment = times.get(kind, now)
             for _ in range(chance.randrange(2, 5) if kind == "burst" else 1):
                 fields = dict.fromkeys(("create_time", "update_time", "edit_time"), moment)
@@ -68,7 +66,7 @@ class Mover:
         if not rows:
             return
         row = chance.choice(rows)
-        row_id = row[KEYS[name]]
+        row_id = row[key_of(name)]
         if kind == "delete":
             self.account.mutate("delete", name, row_id, {}, now)
             return
@@ -76,8 +74,3 @@ class Mover:
         if kind == "update":
             changed |= {"update_time": now, "edit_time": now}
         self.account.mutate("update", name, row_id, changed, now)
-
-
-def shown_time(seconds: float) -> str:
-    """Epoch seconds as the vendor writes times, which is in Shanghai's."""
-    return datetime.fromtimestamp(seconds, _ZONE).strftime("%Y-%m-%d %H:%M:%S")

@@ -8,7 +8,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -33,6 +33,10 @@ class Simulator(ABC):
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """What it answers."""
+
+    def alongside(self) -> AbstractAsyncContextManager[None]:
+        """What it does besides answering, as long as it answers."""
+        return nullcontext()
 
     def state(self) -> dict[str, Any]:
         """What the control endpoint reports."""
@@ -66,7 +70,8 @@ async def serve(
         site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         bound = runner.addresses[0][1]
-        yield Running(f"http://127.0.0.1:{bound}", f"http://127.0.0.1:{bound}/_control")
+        async with simulator.alongside():
+            yield Running(f"http://127.0.0.1:{bound}", f"http://127.0.0.1:{bound}/_control")
     finally:
         await runner.cleanup()
 
