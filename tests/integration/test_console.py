@@ -8,14 +8,12 @@ import hashlib
 import hmac
 import io
 import json
-import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.applications import Starlette
 
 from noria.console.app import Operations
@@ -23,7 +21,7 @@ from noria.console.server import serving
 from noria.engine import Workspace
 from noria.metadata.errors import NoriaError
 from noria.scheduler.loop import Scheduler
-from noria.simulators import dingtalk_events, wecom_events
+from noria.simulators import dingtalk_events, okki_events, wecom_events
 from noria.simulators.callbacks import Keys
 from tests.conftest import EMPTY, USERS, Project, connections
 
@@ -66,6 +64,9 @@ async def served(project: Project, okki: Any, sink: Any, monkeypatch: pytest.Mon
     ):
         options = {"webhook": hook} if hook else {}
         project.plan(key, ("okki", USERS), ("sink", EMPTY), options=options)
+    customers = {"api": "/v1/company/list", "id": "company_id", "number": "serial_id"}
+    options = {"webhook": {"kind": "okki", "secret": "env:HOOK_SECRET"}}
+    project.plan("customers", ("okki", customers), ("sink", EMPTY), options=options)
     project.plan("off", ("okki", USERS), ("sink", EMPTY), options={"webhook": {"secret": "x"}}, enabled=False)
     async with project.workspace() as workspace, aiohttp.ClientSession() as session:
         operations = Operations(workspace)
@@ -130,34 +131,71 @@ async def test_an_event_that_is_not_genuine_changes_nothing(served: Served) -> N
     assert (await served.push("/hooks/timed", body, **timed))[0] == 200 and wanted(served) == {"timed"}
 
 
-def encrypted(plain: Any, message: str, now: float, *, key: str = SECRET) -> tuple[bytes, dict[str, str]]:
-    """As 小满 sends it: IV, tag, text; signed over the time and the whole body."""
-    iv = os.urandom(12)
-    sealed = AESGCM(base64.b64decode(key)).encrypt(iv, json.dumps(plain).encode(), None)
-    data = base64.b64encode(iv + sealed[-16:] + sealed[:-16]).decode()
-    body = json.dumps({"message_id": message, "data": data}).encode()
-    stamp = str(int(now))
-    return body, {"X-Timestamp": stamp, "X-Signature": signed(body, stamp.encode())}
+def sealed(biz_type: str, data: Any, message: str, now: float, *, key: str = SECRET) -> tuple[bytes, dict[str, str]]:
+    """As 小满 sends it."""
+    made = okki_events.event(biz_type, data, key, message=message, timestamp=str(int(now)))
+    return made.body, made.headers
 
 
 async def test_okkis_events_are_decrypted_and_answered_as_it_asks(served: Served) -> None:
     now = served.workspace.clock.now()
-    test = {"biz": [{"biz_type": "xiaoman.open.callback.test", "biz_data": "hello"}]}
-    body, headers = encrypted(test, "msg_1", now)
+    body, headers = sealed(okki_events.TEST, "hello", "msg_1", now)
     status, answer = await served.push("/hooks/okki", body, **headers)
     assert (status, answer["code"], answer["data"]["message_id"]) == (200, 200, "msg_1")
-    assert answer["data"]["data"] == answer["data"]["biz_data"] == "hello"
-    order = {"biz": [{"biz_type": "xiaoman.crm.order.update", "biz_data": {"order_id": 1}}]}
-    body, headers = encrypted(order, "msg_2", now)
+    assert answer["data"]["data"] == answer["data"]["biz_data"] == "hello" and wanted(served) == set()
+    order = ("xiaoman.crm.order.update", {"order_id": 1})
+    body, headers = sealed(*order, "msg_2", now)
     assert await served.push("/hooks/okki", body, **headers) == (200, {"code": 200, "data": {"message_id": "msg_2"}})
     assert wanted(served) == {"okki"}
     other = base64.b64encode(bytes(32)).decode()
-    body, headers = encrypted(order, "msg_3", now, key=other)
+    body, headers = sealed(*order, "msg_3", now, key=other)
+    assert (await served.push("/hooks/okki", body, **headers))[0] == 401
+    headers["X-Signature"] = signed(body, headers["X-Timestamp"].encode())
     assert (await served.push("/hooks/okki", body, **headers))[0] == 400
-    body, headers = encrypted(order, "msg_4", now - 4000)
+    body, headers = sealed(*order, "msg_4", now - 4000)
     assert (await served.push("/hooks/okki", body, **headers))[0] == 401
     kept = {row[0] for row in served.workspace.ledger.store.tuples("SELECT message FROM hooks")}
-    assert kept == {"msg_1", "msg_2"}
+    assert kept == {"msg_2"}
+
+
+async def test_what_changes_at_okki_is_read_at_once(served: Served, okki: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The callback is set and tested, a customer is made: the event comes, again where it was not taken, and the plan
+    reads that customer."""
+    simulator, running = okki
+    form = {"grant_type": "client_credentials", "client_id": "demo-client", "client_secret": "demo-secret"}
+    form["scope"] = "company webhook"
+
+    async def ask(path: str, body: Any, **headers: str) -> Any:
+        async with served.session.post(running.url + path, json=body, headers=headers) as answer:
+            return await answer.json()
+
+    token = {"Authorization": f"Bearer {(await ask('/v1/oauth2/access_token', form))['access_token']}"}
+    made = await ask("/v1/webhook", {"callback_url": f"{served.url}/hooks/customers"}, **token)
+    assert (await ask("/v1/webhook/test", {}, **token))["code"] == -1, "whose secret is another"
+    monkeypatch.setenv("HOOK_SECRET", made["data"]["security_config"])
+    assert (await ask("/v1/webhook/test", {}, **token))["code"] == 200 and wanted(served) == set()
+    events = [{"biz_type": "xiaoman.crm.company.create"}]
+    await ask("/v1/subscribe", {"subscribe_type": "crm.company", "subscribe_configs": events}, **token)
+    monkeypatch.delenv("HOOK_SECRET")
+
+    async def back(seconds: float) -> None:
+        assert seconds == 10.0
+        monkeypatch.setenv("HOOK_SECRET", made["data"]["security_config"])
+
+    simulator.hooks.sleep = back
+    customer = {"name": "新客户", "customers": [{"name": "李"}]}
+    number = (await ask("/v1/company/pushCompanyAndCustomers", customer, **token))["data"]["company_id"]
+    while not simulator.hooks.delivered:
+        await asyncio.sleep(0.01)
+    assert wanted(served) == {"customers"}
+    ended: list[Any] = []
+    scheduler = Scheduler(served.workspace, asyncio.Event(), ended.append)
+    scheduler.tick(served.workspace.clock.now())
+    await scheduler.idle()
+    assert [(one.plan, one.counts.delivered) for one in ended] == [("customers", 46)] and simulator.hooks.dropped == []
+    records = served.workspace.ledger.records
+    (read,) = records.select(served.workspace.ledger.runs.known_plan("customers"), record_id=str(number))
+    assert read["number"] == "C00000045"
 
 
 async def test_an_event_that_can_not_be_kept_is_not_taken(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
