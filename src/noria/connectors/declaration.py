@@ -12,7 +12,7 @@ import msgspec
 
 from noria.connectors.auth import Authentication, authentication_for
 from noria.connectors.details import Detailed
-from noria.connectors.settings import Envelope, HttpSettings, Paging, Write
+from noria.connectors.settings import Envelope, HttpSettings, Paging, Verify, Write
 from noria.connectors.source import BuildRequest, Source
 from noria.connectors.target import Target
 from noria.connectors.transport import Transport
@@ -42,15 +42,17 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
 
 class Endpoint(msgspec.Struct, frozen=True):
     """An operation of a system. A segment of `path` that is `{…}` is any. `reads`: "array" or "list" when it lists
-    records; `parameters`: name to type; `split`: in which parts its list is read, where it shows no more at once.
-    `records`, `total`, `envelope`, `paging`, `write`: where it is otherwise than elsewhere in the system. `list`: the
-    list that is asked for instead, where this gives one record only, and `detail`: what is then asked for each of its
-    rows. `id`, `number`: of its records."""
+    records, "one" when it gives one; `parameters`: name to type, of what is asked or of the fields that are written,
+    and `required`: those it can't do without; `split`: in which parts its list is read, where it shows no more at once.
+    `records`, `total`, `envelope`, `paging`, `write`: where it is otherwise than elsewhere in the system. `keys`,
+    `verify`: as in `Write`, where that leaves them open. `list`: the list that is asked for instead, where this gives
+    one record only, and `detail`: what is then asked for each of its rows. `id`, `number`: of its records."""
 
     path: str
     method: str
     name: str = ""
     parameters: dict[str, str] = msgspec.field(default_factory=dict)
+    required: tuple[str, ...] = ()
     reads: str = ""
     split: Split | None = None
     records: str = ""
@@ -58,6 +60,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     envelope: Envelope | None = None
     paging: Paging | None = None
     write: Write | None = None
+    keys: tuple[str, ...] | None = None
+    verify: Verify | None = None
     list: str = ""
     detail: Detail | None = None
     id: str = ""
@@ -104,6 +108,7 @@ class Connector:
     paged_by: str = ""
     inside: bool = False  # reads and writes nothing outside
     upserts: bool = False  # a write with a known id changes that record and makes no other
+    own_field: Callable[[str], bool] = field(default=lambda name: False)  # whether users define it themselves
     strict_parameters: Callable[[HttpSettings], bool] = field(default=lambda settings: False)
     authenticate: Callable[[Any, HttpSettings, Redactor, Clock], Authentication] = _authenticated
     hosts: Callable[[Any], tuple[str, ...]] = field(default=lambda own: ())
@@ -168,6 +173,7 @@ class Connector:
             method=endpoint.method if endpoint else None,
             parameters=parameters,
             auth_codes=self.auth_codes,
+            one=endpoint is not None and endpoint.reads == "one",
         )
         return Detailed(made, endpoint.detail) if endpoint is not None and endpoint.detail is not None else made
 
@@ -186,7 +192,9 @@ class Connector:
         what is said once in a request, where the connector sends these apart from the rows."""
         endpoint = self.endpoint(api)
         if endpoint is not None:
+            methods = {one.method for one in self.all_at(api)}
             settings, api = _as_declared(settings, endpoint), endpoint.at(api) or api
+            method = method or (endpoint.method if len(methods) == 1 else None)
         if batch_key is not None:
             write = msgspec.structs.replace(settings.write, batch_key=batch_key)
             settings = msgspec.structs.replace(settings, write=write)
@@ -226,20 +234,35 @@ class Connector:
                     Message("valid.choices", {"choices": ", ".join(methods)}),
                 )
             )
-        if side == "source" and self.strict_parameters(settings):
-            for key in ("request", "otherRequest"):
-                for i, item in enumerate(getattr(metadata, key) or []):
-                    if item.field != BLANK and item.field not in endpoint.parameters:
-                        values = {"api": metadata.api, "field": item.field}
-                        known = ", ".join(endpoint.parameters) or "-"
-                        found.append(
-                            Problem(
-                                Message("connection.parameter_dropped", values),
-                                f"{base}.{key}[{i}].field",
-                                Message("connection.parameter_hint", {"known": known}),
-                                "warning",
-                            )
-                        )
+        if self.strict_parameters(settings):
+            found += self._field_problems(metadata, base, side)
+        return found
+
+    def _field_problems(self, metadata: Metadata, base: str, side: str) -> list[Problem]:
+        """Which parameters or fields of a plan the system doesn't know, and which it can't do without."""
+        reading = self.endpoint(metadata.api)
+        writing = next((one for one in self.all_at(metadata.api) if one.method != "GET"), reading)
+        endpoint = reading if side == "source" else writing
+        if endpoint is None or (side == "target" and not endpoint.parameters):
+            return []
+        given = [
+            (f"{base}.{key}[{i}].field", item.field.partition(".")[0] if side == "target" else item.field)
+            for key in ("request", "otherRequest")
+            for i, item in enumerate(getattr(metadata, key) or [])
+            if item.field != BLANK and not item.parent
+        ]
+        known = Message("connection.parameter_hint", {"known": ", ".join(endpoint.parameters) or "-"})
+        said = "connection.parameter_dropped" if side == "source" else "connection.field_unknown"
+        found = [
+            Problem(Message(said, {"api": metadata.api, "field": name}), path, known, "warning")
+            for path, name in given
+            if name not in endpoint.parameters and not (side == "target" and self.own_field(name))
+        ]
+        names = {name for _, name in given}
+        for name in endpoint.required if names else ():
+            if name not in names:
+                message = Message("connection.field_missing", {"api": metadata.api, "field": name})
+                found.append(Problem(message, f"{base}.request", None, "warning"))
         return found
 
 
@@ -259,6 +282,8 @@ def _as_declared(settings: HttpSettings, endpoint: Endpoint) -> HttpSettings:
     if endpoint.total:
         envelope = msgspec.structs.replace(envelope, total=endpoint.total)
     write = endpoint.write or settings.write
+    keys = list(endpoint.keys) if write.keys is None and endpoint.keys is not None else write.keys
+    write = msgspec.structs.replace(write, keys=keys, verify=write.verify or endpoint.verify)
     return msgspec.structs.replace(settings, envelope=envelope, paging=paging, write=write)
 
 

@@ -40,7 +40,7 @@ def _writing(connector: Connector, settings: HttpSettings) -> list[Guarantee]:
     write = settings.write
     key = write.idempotency_header or write.idempotency_field
     keys = Message("guarantee.keys_how", {"header": key or "write.idempotency_header"})
-    asks = connector.target_type.has is not Target.has
+    asks = connector.target_type.has is not Target.has or any(one.verify for one in connector.endpoints)
     own = Message("guarantee.verify_own")
     verify = own if asks else Message("guarantee.verify_how", {"api": _verifying(write)})
     found = [

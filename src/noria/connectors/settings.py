@@ -199,6 +199,17 @@ class Verify(msgspec.Struct, kw_only=True):
     api: Annotated[str, Meta(min_length=1, description="查询接口 | the path to ask")]
     param: Annotated[str, Meta(description="主键参数 | the parameter that takes the id")] = "id"
     records: Annotated[str, Meta(description="结果列表路径 | where the found records are")] = ""
+    keys: Annotated[
+        dict[str, str],
+        Meta(
+            description="数据中可用来查询的字段及其参数，取第一个有值的；都没有就无从查询。缺省：param，和源端主键"
+            " | fields of a row to ask by, each with its parameter: the first that it has; a row that has none can't be"
+            " asked for. Empty: param, and the source's id"
+        ),
+    ] = msgspec.field(default_factory=dict)
+    missing: Annotated[
+        str, Meta(description="表示没有该记录的错误说明 | the text of an error that says that there is no such record")
+    ] = ""
 
 
 class Listing(msgspec.Struct, kw_only=True):
@@ -219,6 +230,13 @@ class Write(msgspec.Struct, kw_only=True):
         int, Meta(ge=1, description="每请求条数；1 为单个对象 | records a request; 1: one object")
     ] = 200
     batch_key: Annotated[str, Meta(description="数组所在的键 | key that holds the array; empty: the body is one")] = ""
+    sent_in: Annotated[
+        Literal["body", "query", "form"],
+        Meta(
+            description="单条数据放在哪里：JSON 请求体、查询参数、表单"
+            " | where a single record goes: a body in JSON, parameters, a form"
+        ),
+    ] = "body"
     results: Annotated[str, Meta(description="逐条结果路径 | where the rows' results are")] = ""
     result_id: Annotated[str, Meta(description="结果中的主键 | a result's id")] = "id"
     result_ok: Annotated[str, Meta(description="结果中的成功标志 | a result's success")] = "ok"
@@ -229,6 +247,14 @@ class Write(msgspec.Struct, kw_only=True):
         str,
         Meta(description="每行中放幂等键（32 字符）的字段 | field of a row for its idempotency key, 32 characters"),
     ] = ""
+    keys: Annotated[
+        list[str] | None,
+        Meta(
+            description="目标据以认出同一条记录的字段；都没有的数据每次发送都会新建，结果不明时留给人处理。缺省：不知道"
+            " | fields by which the target knows a record again; a row that has none is made anew each time it is sent,"
+            " and in doubt it is held for a person. Not given: unknown"
+        ),
+    ] = None
     verify: Annotated[Verify | None, Meta(description="核实方法 | how to verify")] = None
     listing: Annotated[Listing | None, Meta(description="列出目标数据，对账用 | how to list what is there")] = None
 

@@ -46,7 +46,8 @@ class SourcePage:
 
 
 class Source:
-    """One plan's view of a system's list. `fetch(cursor)` reads a page; None is the first."""
+    """One plan's view of a system's list. `fetch(cursor)` reads a page; None is the first. `one`: what it gives may be
+    an object, the one record there is."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Source:
         method: str | None = None,
         parameters: frozenset[str] | None = None,
         auth_codes: frozenset[str] = frozenset(),
+        one: bool = False,
     ) -> None:
         self.transport = transport
         self.settings = settings
@@ -66,6 +68,7 @@ class Source:
         self.method = web_method(metadata.method) or method or "GET"
         self.parameters = parameters
         self.auth_codes = auth_codes
+        self.one = one
         self._items = metadata.items()
         self._counting = False
         self._answered: tuple[Answer, float] | None = None
@@ -170,7 +173,7 @@ class Source:
 
     async def _page(self, place: Place) -> tuple[Answer, list[bytes], int | None, Any]:
         """A page's answer, taken apart."""
-        return await self._taken(lambda: self._send(place))
+        return await self._taken(lambda: self._send(place), one=self.one)
 
     async def _taken(
         self, send: Callable[[], Awaitable[tuple[Answer, dict[str, Any]]]], *, one: bool = False

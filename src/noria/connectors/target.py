@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -85,6 +86,16 @@ class Target:
         """Whether the target can be asked for a record."""
         return self.write.verify is not None
 
+    def can_ask(self, payloads: Iterable[bytes]) -> bool:
+        """Whether the target can be asked for the records of these."""
+        verify = self.write.verify
+        return self.can_verify and (verify is None or all(_by(verify, one) is not None for one in payloads))
+
+    def recognizes(self, payloads: Iterable[bytes]) -> bool | None:
+        """Whether these can be sent again and make nothing new; None where that isn't known."""
+        keys = self.write.keys
+        return None if keys is None else all(_field_in(one, keys) is not None for one in payloads)
+
     def said_of(self, key: str) -> str:
         """The headers of a request that say something of its batch, as JSON; none of them is a secret."""
         headers = {"Content-Type": self.transport.content_type}
@@ -137,7 +148,16 @@ class Target:
     async def _sent(
         self, body: bytes, headers: dict[str, str], rows: Sequence[Row], before: Callable[[], None]
     ) -> tuple[Answer, list[Message | None]]:
-        sent = await self.transport.send(self.method, self.api, body=body, headers=headers, writes=True, before=before)
+        params: dict[str, Any] = {}
+        content: bytes | None = body
+        if self.write.sent_in != "body":
+            params, content = msgspec.json.decode(body, type=dict[str, Any]), None
+        if self.write.sent_in == "form":
+            headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+            params, content = {}, urlencode(params).encode()
+        sent = await self.transport.send(
+            self.method, self.api, params=params, body=content, headers=headers, writes=True, before=before
+        )
         # What it says matters more than how it is encoded: results with texts in GBK are results.
         answer = self.read(replace(sent, body=in_utf8(sent.body)))
         return answer, self._results(answer, rows)
@@ -258,17 +278,25 @@ class Target:
         verify = self.write.verify
         if verify is None:
             return False
+        by = _by(verify, row.payload)
+        if by is None:
+            fields = ", ".join(verify.keys)
+            raise Failure("permanent", Message("http.not_verified", {"answer": fields}), request=verify.api)
         payload = msgspec.json.decode(row.payload) if row.payload else {}
-        own = payload.get(verify.param) if isinstance(payload, dict) else None
+        own = payload.get(by.field) if isinstance(payload, dict) else None
         asked = row.id if own is None else own
+        asking = msgspec.structs.replace(verify, param=by.param)
         try:
-            answer, found = await self.transport.renewing(verify.api, lambda: self.shown(verify, row, asked))
+            answer, found = await self.transport.renewing(verify.api, lambda: self.shown(asking, row, asked))
         except Failure as failure:
+            said = str(failure.message.values.get("answer", "")).strip(" .")
             if failure.status in (404, 410) and not is_html(failure.answer or b""):
+                return False
+            if verify.missing and said == verify.missing:
                 return False
             raise
         try:
-            verdicts = [self._shows(payload, asked, msgspec.json.decode(one), row) for one in found]
+            verdicts = [self._shows(payload, by, asked, msgspec.json.decode(one), row) for one in found]
         except UNREADABLE:
             raise self.transport.not_json(answer, writes=False) from None
         if True in verdicts:
@@ -283,18 +311,19 @@ class Target:
         answer = await self.transport.send("GET", verify.api, params={verify.param: asked})
         answer = replace(answer, body=in_utf8(answer.body))
         envelope = msgspec.structs.replace(self.settings.envelope, records=verify.records, total="")
-        return answer, unwrapped(answer, envelope, self.transport)[0]
+        return answer, unwrapped(answer, envelope, self.transport, one=True)[0]
 
-    def _shows(self, payload: Any, asked: Any, found: Any, row: Row) -> bool | None:
+    def _shows(self, payload: Any, by: _By, asked: Any, found: Any, row: Row) -> bool | None:
         """Whether a row that was found is the one that was sent; None where it doesn't show enough."""
-        assert self.write.verify is not None
-        param = self.write.verify.param
         if not isinstance(payload, dict) or not isinstance(found, dict):
             return agreement(payload, found) if row.payload else True
-        same = agreement(asked, found[param]) if found.get(param) is not None else None
+        same = agreement(asked, found[by.param]) if found.get(by.param) is not None else None
         if same is False or not row.payload:
             return same is not False
-        content = {key: value for key, value in payload.items() if key != param}
+        if self.write.keys is not None and by.field not in self.write.keys:
+            # To send it again would make another: what is there by this name is what was made.
+            return True
+        content = {key: value for key, value in payload.items() if key != by.field}
         verdict = agreement(content, found)
         shown = {key for key, value in content.items() if not is_empty(value)}
         if verdict and row.rewritten and not shown <= found.keys():
@@ -305,6 +334,27 @@ class Target:
             self.unseen += bool(content)
             return not content or not row.rewritten
         return verdict
+
+
+class _By(NamedTuple):
+    """What a record is asked for by: a field of its payload, and the parameter that takes it."""
+
+    field: str
+    param: str
+
+
+def _by(verify: Verify, payload: bytes) -> _By | None:
+    """What the record of a payload is asked for by; None where it has nothing of the kind."""
+    if not verify.keys:
+        return _By(verify.param, verify.param)
+    field = _field_in(payload, verify.keys)
+    return None if field is None else _By(field, verify.keys[field])
+
+
+def _field_in(payload: bytes, fields: Iterable[str]) -> str | None:
+    """The first of these fields that has a value in a payload."""
+    sent = msgspec.json.decode(payload) if payload else None
+    return next((one for one in fields if isinstance(sent, dict) and not is_empty(sent.get(one))), None)
 
 
 def _id_text(value: Any) -> str | None:

@@ -199,7 +199,9 @@ async def _target(
     found.target = 0
     if listed is None:
         for one in sent:
-            if await target.has(Row(one.ids[0], one.payload)):
+            if not target.can_ask([one.payload]):
+                found.uncompared += 1
+            elif await target.has(Row(one.ids[0], one.payload)):
                 found.target += 1
             else:
                 for record_id in one.ids:
@@ -221,7 +223,7 @@ async def _target(
         await _listed(job, source, listed.id, scratch, found, differences, whole=wanted.begin is None)
         for row in scratch.execute("SELECT ids, payload FROM sent WHERE seen = 0 ORDER BY key"):
             ids = msgspec.json.decode(row[0])
-            if target.can_verify and await target.has(Row(ids[0], row[1] or b"")):
+            if target.can_ask([row[1] or b""]) and await target.has(Row(ids[0], row[1] or b"")):
                 # A list may be an index that lags behind what it is asked for.
                 found.target += 1
                 continue

@@ -104,7 +104,7 @@ class Sender:
                     await self._pause(failure, decision.seconds)
                     kept = None
                 refused = decision.kind == "permanent" if isinstance(decision, GiveUp) else False
-                if refused and doubt is None and len(payloads) > 1 and self.target.can_verify:
+                if refused and doubt is None and len(payloads) > 1 and self.target.can_ask(payloads):
                     # A batch that is refused as a whole may have been written in part.
                     there = await self._asked(
                         batch, payloads, range(len(payloads)), kept, tries.failed, must=False, strict=True
@@ -166,7 +166,7 @@ class Sender:
         answer = written.answer
         lost: set[int] | None = set() if not written.silent else None
         headers = self.target.said_of(batch.key)
-        if written.silent and self.target.can_verify:
+        if written.silent and self.target.can_ask([payloads[place] for place in written.silent]):
             tried = (answer.request, answer.status, None, written.kept, headers)
             cause = Attempt(started, answer.seconds, "doubt", *tried)
             silent = sorted(written.silent)
@@ -181,7 +181,7 @@ class Sender:
                 continue
             if place in written.silent and lost is not None:
                 aside.append(place)
-            hold = place in written.silent and lost is None and self.job.plan.options.on_doubt == "hold"
+            hold = place in written.silent and lost is None and self._must_wait([payloads[place]])
             failed += [self._held(one, reason) if hold else self._exempt(one, reason, now) for one in group]
         outcome = "delivered" if not failed else "partial" if len(failed) < len(batch.records) else "refused"
         attempt = Attempt(started, answer.seconds, outcome, answer.request, answer.status, None, written.kept, headers)
@@ -311,7 +311,7 @@ class Sender:
         """After a send that may have been carried out: what the target says of it, where it can be asked. Where only
         the target can tell, and it can't be asked either, the batch stays in doubt. Raises `Failure` (`auth`)."""
         keyed = self.target.honours_keys
-        if self.target.can_verify:
+        if self.target.can_ask(payloads):
             everywhere = range(len(payloads))
             there = await self._asked(batch, payloads, everywhere, attempt, tries, must=not keyed)
             if there is None:
@@ -321,11 +321,17 @@ class Sender:
                 await self._verified(batch, payloads, there, attempt, tries)
                 return Doubt.OVER
             return Doubt.OPEN if any(there) or not there else Doubt.ABSENT
-        if not keyed and self.job.plan.options.on_doubt == "hold":
+        if not keyed and self._must_wait(payloads):
             cause = attempt.reason if attempt is not None else None
             self._hold(batch, attempt, tries, cause or Message("reason.interrupted"))
             return Doubt.OVER
         return Doubt.OPEN
+
+    def _must_wait(self, payloads: Sequence[bytes]) -> bool:
+        """Whether what may have been written waits for a person: to send it again would make another, or nobody knows
+        and the plan wants it so."""
+        recognizes = self.target.recognizes(payloads)
+        return not recognizes and (recognizes is False or self.job.plan.options.on_doubt == "hold")
 
     async def _asked(
         self,

@@ -145,6 +145,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{api} 没有参数 {field}，发送时略去",
         "{api} has no parameter {field}; it is left out of the request",
     ),
+    "connection.field_unknown": ("{api} 没有字段 {field}", "{api} has no field {field}"),
+    "connection.field_missing": ("{api} 必须有 {field}", "{api} can't do without {field}"),
     "connection.parameter_hint": ("可用的参数：{known}", "its parameters: {known}"),
     "connections.ask_remove": (
         "删除连接 {name}？密钥文件会保留。",
