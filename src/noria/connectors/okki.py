@@ -3,6 +3,10 @@
 With `client_id` and `client_secret` it speaks the vendor's own API: OAuth token, success code 200 inside an HTTP 200,
 lists under `data` or `data.list`, pages by `start_index` (a page number) and `count`. With a `token` it sends that as a
 bearer token and every parameter as the plan has it, and takes bare arrays as well as envelopes.
+
+`data/okki.json` says of each endpoint what it takes and gives. A push edits where it has the record's id (of orders and
+registered receipts also their number), and else makes a record: in doubt, what is there by its number was written, and
+what has neither is held. `/v1/invoices/quotation/info`, a GET that is documented with a body, is asked by parameters.
 """
 
 from __future__ import annotations
@@ -34,7 +38,13 @@ class OkkiSettings(msgspec.Struct, kw_only=True):
     )
     client_id: Annotated[str, Meta(description="API对接 中的 client_id | from OKKI's API settings")] = ""
     client_secret: Annotated[str, Meta(description="API对接 中的 client_secret | likewise")] = ""
-    scope: Annotated[str, Meta(description="授权范围 | scopes, separated by blanks")] = SCOPES
+    scope: Annotated[
+        str,
+        Meta(
+            description="授权范围，空格分隔；供应商、统计另需 supplier、report"
+            " | scopes, separated by blanks; suppliers and reports need supplier and report besides"
+        ),
+    ] = SCOPES
     token_body: Annotated[
         Literal["auto", "json", "form"], Meta(description="取令牌的请求体 | body of the token request")
     ] = "auto"
@@ -82,7 +92,7 @@ def _to_http(settings: OkkiSettings) -> HttpSettings:
         ),
         paging=settings.paging or Paging(type="page", page_param="start_index", size_param="count", first=1, size=100),
         limits=settings.limits,
-        # Pushes take one object a request and know no idempotency key (they are upserts by id).
+        # Pushes take one object a request and know no idempotency key: what is written to again is said of each.
         write=settings.write or Write(batch_size=1),
     )
 
@@ -110,6 +120,8 @@ OKKI = Connector(
     auth_codes=frozenset({"access_denied"}),
     paged_by="start_index",
     upserts=True,
+    # Fields that users define go by their numbers.
+    own_field=str.isdecimal,
     # The vendor's API refuses parameters it doesn't know; the article's server is sent what the plan says.
     strict_parameters=lambda settings: settings.auth.type == "oauth2",
 )
