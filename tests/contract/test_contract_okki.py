@@ -14,6 +14,8 @@ import pytest
 
 from noria.connectors.declaration import Endpoint
 from noria.connectors.okki import OKKI, SCOPES
+from noria.engine import Workspace, reconcile_plan
+from noria.engine.sweep import sweep_of
 from noria.metadata.clock import FakeClock
 from noria.metadata.documents import Item, Metadata
 from noria.simulators.okki import Okki
@@ -311,3 +313,27 @@ async def test_a_push_in_doubt(api: str, body: dict[str, Any], when: str, state:
             assert [one["state"] for one in tried.records()] == [state]
     assert okki.requests[f"POST {api}"] == sent
     assert [one.op for one in okki.account.journal].count("insert") == made
+
+
+@pytest.mark.parametrize(("api", "found"), [(PUSH, (1, 0, 0)), (LEAD, (0, 0, 1)), ("gone", (0, 1, 0))])
+async def test_a_reconciliation_asks_for_what_it_can(api: str, found: tuple[int, int, int]) -> None:
+    """An order by its number, there or not; a lead that was sent without its id can't be asked for."""
+    clock = FakeClock()
+    okki = simulated(clock)
+    body = {"name": "新"} if api == LEAD else {"order_no": "N-1", "currency": "USD"}
+    async with serve(okki) as running, giving([{"id": "R1", "body": body}]) as url:
+        records = {"connector": "http", "base_url": url}
+        with trial(clock, {"system": table(running.url), "records": records}) as tried:
+            request = [{"field": name, "value": f"{{{{body.{name}}}}}"} for name in body]
+            source = {"api": "/records", "id": "id", "number": "id"}
+            target = {"api": LEAD if api == LEAD else PUSH, "request": request}
+            tried.plan(("records", source), ("system", target), {})
+            assert (await tried.run()).status == "done"
+            if api == "gone":
+                okki.mutate("delete", "orders", okki.account.rows("orders")[0]["order_id"], {})
+            async with Workspace(tried.project, clock=clock) as workspace:
+                plan = workspace.project.plan("contract")
+                wanted = sweep_of(plan, clock.now(), whole=True)
+                made = (await reconcile_plan(workspace, plan, wanted=wanted, fixes=False))[1]
+    assert made.in_target is not None
+    assert (made.target, made.in_target.counts["missing"], made.uncompared) == found

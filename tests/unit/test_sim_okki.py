@@ -105,6 +105,7 @@ async def account() -> AsyncIterator[Asking]:
         ("POST", "/v1/company/pushGroup", {"json": {"group_id": 1, "group_name": "x"}}, -1, "分组不存在"),
         ("POST", "/v1/company/pushTrail", {"json": {"trail_id": 1, "trail_name": "x"}}, 404, "分类设置不存在"),
         ("POST", "/v1/company/removeTag", {"data": {"tag_id": "0"}}, 400, "Invalid query"),
+        ("POST", "/v1/company/removeTag?tag_id=1", {"data": {"tag_id": "1"}}, 400, "Invalid query"),
         ("POST", "/v1/company/removeGroup", {"data": {"group_id": "25000000000"}}, 404, "系统分组无法被删除"),
         ("POST", "/v1/company/removeCompanyAndCustomers", {"data": {"company_id": "1000000001"}}, 404, "No Privilege"),
         ("POST", "/v1/company/removeTrail?trail_id=26000000001", {}, 400, "Invalid query"),

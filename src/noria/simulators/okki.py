@@ -201,9 +201,8 @@ class Okki(Simulator):
 
     async def _done(self, request: web.Request, operation: Operation) -> bytes:
         """The data that an operation answers with, as JSON."""
-        if operation.takes == "form":
-            checked_query(request.query, Operation(path="", method="", scope="", does=""))
-        query = checked_query(await form_in(request) if operation.takes == "form" else request.query, operation)
+        given = await form_in(request) if operation.takes == "form" else request.query
+        query = checked_query(given, operation)
         match operation.does:
             case "push":
                 return wire.encoded(self.api.push(operation, await sent_in(request))).encode()
@@ -212,11 +211,11 @@ class Okki(Simulator):
                 check_body(body, operation)
                 return wire.encoded(self.api.report(body)).encode()
             case "remove":
-                given: dict[str, Any] = query
+                sent: dict[str, Any] = query
                 if operation.takes == "json":
-                    given = await sent_in(request)
-                    check_body(given, operation)
-                return wire.encoded(self.api.remove(operation, given)).encode()
+                    sent = await sent_in(request)
+                    check_body(sent, operation)
+                return wire.encoded(self.api.remove(operation, sent)).encode()
             case _:
                 return self.api.read(operation, query)
 

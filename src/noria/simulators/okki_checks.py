@@ -66,8 +66,8 @@ async def sent_in(request: web.Request) -> Any:
 
 
 async def form_in(request: web.Request) -> dict[str, str]:
-    """What a form holds, of either kind."""
-    if request.content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    """What a form holds, of either kind; nothing may be beside it."""
+    if request.query or request.content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
         raise Refused(400, "Invalid query")
     return {name: str(value) for name, value in (await request.post()).items()}
 
