@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the tests need beside Python: installed through the system's package manager where that is allowed. Where it is
 # not, the tests that need it say so by name.
-sh "$(dirname "$0")/programs.sh" &
+sh "$(dirname "$0")/programs.sh" >/dev/null 2>&1 &
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 wanted=""
 command -v mariadbd >/dev/null 2>&1 || wanted="$wanted mariadb-server"

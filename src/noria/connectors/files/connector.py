@@ -169,5 +169,5 @@ FILE = Connector(
     check=_check,
     source_type=_Reading,
     target_type=_Writing,
-    reached=lambda own, folder: partial(Folder, own),
+    reached=lambda own, folder: partial(Folder, own, folder),
 )

@@ -47,11 +47,13 @@ class FileSettings(msgspec.Struct, kw_only=True):
 
 
 class Folder(Transport):
-    """A folder, behind the same gate as any other system; files are read and written in threads."""
+    """A folder, from the `project`'s on where it doesn't say otherwise, behind the same gate as any other system; files
+    are read and written in threads."""
 
-    def __init__(self, own: FileSettings, base_url: str, **rest: Any) -> None:
+    def __init__(self, own: FileSettings, project: Path, base_url: str, **rest: Any) -> None:
         super().__init__(base_url, **rest)
         self.own = own
+        self._address = own.folder if "://" in own.folder else str((project / own.folder).absolute())
         self._opened: tuple[Any, str] | None = None
         self._reading: dict[int, BinaryIO] = {}
 
@@ -59,12 +61,11 @@ class Folder(Transport):
     def opened(self) -> tuple[Any, str]:
         """The file system, and where in it the folder is; raises `Failure` where the settings don't lead to one."""
         if self._opened is None:
-            folder = self.own.folder if "://" in self.own.folder else str(Path(self.own.folder).absolute())
             try:
                 from fsspec.core import url_to_fs
 
                 # What was listed is not to be remembered: files come and go.
-                self._opened = url_to_fs(folder, use_listings_cache=False, **self.own.storage)
+                self._opened = url_to_fs(self._address, use_listings_cache=False, **self.own.storage)
             except ImportError as error:
                 raise Failure("permanent", Message("files.no_driver", {"reason": str(error)})) from None
             except (ValueError, TypeError) as error:

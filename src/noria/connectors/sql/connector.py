@@ -59,5 +59,5 @@ SQL = Connector(
     source_type=Query,
     target_type=Rows,
     options_apart=True,
-    reached=lambda own, folder: partial(Database, own),
+    reached=lambda own, folder: partial(Database, own, folder),
 )

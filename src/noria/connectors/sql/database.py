@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -61,16 +62,17 @@ class SqlSettings(msgspec.Struct, kw_only=True):
 class Database(Transport):
     """A database, behind the same gate as any other system; statements run in threads."""
 
-    def __init__(self, own: SqlSettings, base_url: str, **rest: Any) -> None:
+    def __init__(self, own: SqlSettings, folder: Path, base_url: str, **rest: Any) -> None:
         super().__init__(base_url, **rest)
         self.own = own
+        self.folder = folder
         self._engine: Engine | None = None
 
     @property
     def engine(self) -> Engine:
         """The pool of connections, opened when first asked for."""
         if self._engine is None:
-            url = address(self.own)
+            url = address(self.own, self.folder)
             mysql = url.get_backend_name() == "mysql"
             options: dict[str, Any] = {"connect_args": {"charset": "utf8mb4"}} if mysql else {}
             if url.get_backend_name() == "postgresql" and self.own.schema:
@@ -142,11 +144,13 @@ class Database(Transport):
             await asyncio.to_thread(self._engine.dispose)
 
 
-def address(own: SqlSettings) -> Any:
-    """The database's address with the driver that noria brings; raises `ValueError`."""
+def address(own: SqlSettings, folder: Path = Path()) -> Any:
+    """The database's address with the driver that noria brings, a file's from `folder` on; raises `ValueError`."""
     url = make_url(own.url)
     drivers = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
     url = url.set(drivername=drivers.get(url.drivername, url.drivername))
+    if url.get_backend_name() == "sqlite" and url.database and not url.database.startswith((":", "file:")):
+        url = url.set(database=str(folder / url.database))
     return url.set(username=own.user or url.username, password=own.password or url.password)
 
 
