@@ -116,6 +116,9 @@ class Connector:
     target_type: type[Target] = Target
     options_apart: bool = False
     writes: bool = True  # can be a plan's target
+    # What it promises in a way of its own, by the names of `guarantees`: whether it holds, and the message that says
+    # how.
+    promises: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     # How it is reached from the project's folder, where that is not HTTP; such a system has no web address, and its own
     # methods.
     reached: Callable[[Any, Path], Callable[..., Transport]] | None = None

@@ -33,7 +33,12 @@ def guarantees(connector: Connector) -> list[Guarantee]:
     needed = {one.encode_name: "x" for one in msgspec.structs.fields(connector.settings_type) if one.required}
     given = {**needed, "connector": connector.name, "base_url": "http://localhost"}
     settings = connector.to_http(msgspec.convert(given, connector.settings_type))
-    return [*_writing(connector, settings), *_reading(settings)]
+    found = [*(_writing(connector, settings) if connector.writes else []), *_reading(settings)]
+    if connector.reached is not None:
+        # How HTTP is spoken says nothing of it.
+        found = [one for one in found if one.name in ("on_doubt", "order")]
+    own = [Guarantee(name, holds, Message(how)) for name, (holds, how) in connector.promises.items()]
+    return [*own, *(one for one in found if one.name not in connector.promises)]
 
 
 def _writing(connector: Connector, settings: HttpSettings) -> list[Guarantee]:

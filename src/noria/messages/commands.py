@@ -190,6 +190,43 @@ TEXTS: dict[str, tuple[str, str]] = {
         "位置由对方的游标保持；有更多数据却没有游标视为故障",
         "the other side keeps the place; more data without a cursor is a failure",
     ),
+    "guarantee.sql_keys": (
+        "marks：目标库中记录已写批次的表，写入与记录在同一事务",
+        "marks: a table of written batches in the target, in the transaction that writes",
+    ),
+    "guarantee.sql_results": (
+        "每行一个保存点，被拒绝的行不影响其他行",
+        "a savepoint a row: one that is refused spoils no other",
+    ),
+    "guarantee.sql_upsert": ("接口 upsert 按 key 更新", "api upsert changes rows by their key"),
+    "guarantee.sql_paging": (
+        "接口 table 从上一页的最后一行继续，select 一次读完",
+        "api table goes on after the last row of the page before; select is read at once",
+    ),
+    "guarantee.file_keys": (
+        "文件名带批次的键，重写是同一个文件",
+        "the file's name has the batch's key: written again it is the same file",
+    ),
+    "guarantee.file_paging": (
+        "按文件名的顺序逐行读取，位置由文件和行号决定",
+        "row by row in the order of names; a place is a file and a row",
+    ),
+    "guarantee.file_restart": (
+        "读取中变化或消失的文件：从头重读，最多三次",
+        "a file that changes or is gone meanwhile: read from the start, three times at most",
+    ),
+    "guarantee.singer_keys": (
+        "upserts：目标按主键更新，重复写入无害",
+        "upserts: the target updates by key, so that rows may be given twice",
+    ),
+    "guarantee.program_paging": (
+        "按程序输出的顺序逐行入账，以成功退出为准",
+        "row by row as the program gives them; it has ended when its exit code says so",
+    ),
+    "guarantee.program_restart": (
+        "中断后从程序给出的最后一个状态继续",
+        "after a break it goes on from the last state that the program gave",
+    ),
     "guarantee.restart": ("位置失效后重读", "reading anew when the place is lost"),
     "guarantee.restart_how": (
         "{codes}：从首页重读，最多三次",

@@ -167,6 +167,11 @@ FILE = Connector(
         write=Write(batch_size=own.batch_size, idempotency_header="file"),
     ),
     check=_check,
+    promises={
+        "keys": ("yes", "guarantee.file_keys"),
+        "paging": ("yes", "guarantee.file_paging"),
+        "restart": ("yes", "guarantee.file_restart"),
+    },
     source_type=_Reading,
     target_type=_Writing,
     reached=lambda own, folder: partial(Folder, own, folder),

@@ -175,5 +175,9 @@ AIRBYTE = Connector(
     check=_check,
     writes=False,
     source_type=Stream,
+    promises={
+        "paging": ("yes", "guarantee.program_paging"),
+        "restart": ("yes", "guarantee.program_restart"),
+    },
     reached=lambda own, folder: partial(AirbytePrograms, own, folder),
 )

@@ -250,5 +250,10 @@ SINGER = Connector(
     source_type=Tap,
     target_type=Load,
     options_apart=True,
+    promises={
+        "keys": ("setting", "guarantee.singer_keys"),
+        "paging": ("yes", "guarantee.program_paging"),
+        "restart": ("yes", "guarantee.program_restart"),
+    },
     reached=lambda own, folder: partial(SingerPrograms, own, folder),
 )

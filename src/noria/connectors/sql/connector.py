@@ -56,6 +56,12 @@ SQL = Connector(
         Endpoint("batchexecute", "POST", name="INSERT … VALUES"),
         Endpoint("upsert", "POST", name="table, key"),
     ),
+    promises={
+        "keys": ("setting", "guarantee.sql_keys"),
+        "results": ("yes", "guarantee.sql_results"),
+        "upsert": ("yes", "guarantee.sql_upsert"),
+        "paging": ("yes", "guarantee.sql_paging"),
+    },
     source_type=Query,
     target_type=Rows,
     options_apart=True,
