@@ -14,8 +14,9 @@ import pytest
 
 from noria.connectors import open_connection
 from noria.connectors.failures import Failure
-from noria.engine import Workspace
+from noria.engine import Workspace, run_plan
 from noria.engine.sampling import sample
+from noria.engine.sweep import sweep_of
 from noria.metadata.clock import FakeClock
 from noria.metadata.secrets import Redactor
 from noria.testing.trial import Trial, giving, trial
@@ -101,6 +102,19 @@ async def test_the_next_read_begins_where_the_last_state_was(shop: Shop) -> None
         await tried.run()
         await tried.run()
         assert [one["after"] for one in shop.starts] == [0, 25, 28, 28]
+
+
+async def test_a_sweep_begins_without_a_state_and_leaves_the_place_alone(shop: Shop) -> None:
+    with reading(shop) as tried:
+        await tried.run()
+        shop.rows[2] = shop.rows[2].replace("货 3", "货 3 改")
+        shop.write()
+        async with Workspace(tried.project, clock=tried.clock) as workspace:
+            plan = workspace.project.plan("contract")
+            swept = await run_plan(workspace, plan, swept=sweep_of(plan, tried.clock.now(), whole=True))
+        assert swept.sweep is not None and (swept.sweep.changed, swept.sweep.missing_count) == (["3"], 0)
+        await tried.run()
+        assert [one["after"] for one in shop.starts] == [0, 0, 25]
 
 
 async def test_without_states_every_read_is_whole(shop: Shop) -> None:
