@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from noria.connectors import open_connection
+from noria.connectors import Connection, open_connection
 from noria.connectors.jushuitan import JUSHUITAN, sign
+from noria.connectors.keeping import Memory
+from noria.ledger import open_ledger
 from noria.metadata.clock import FakeClock
 from noria.metadata.documents import Metadata
 from noria.metadata.secrets import Redactor
@@ -178,6 +181,40 @@ async def test_a_refresh_token_that_is_replaced_is_used_and_hidden() -> None:
     assert made.tokens_issued == 2
     given = [md5(f"{kind} {n}") for kind in ("access", "refresh") for n in (1, 2)]
     assert redactor.clean_known(" ".join(given)) == "*** *** *** ***"
+
+
+async def test_tokens_that_were_replaced_are_known_to_every_process(tmp_path: Path) -> None:
+    """Two at once, each with a refused token, and a third that starts later; a new refresh token begins anew."""
+    clock, redactor = FakeClock(), Redactor()
+    made = company(clock, rotate=True, window_days=0)
+    with open_ledger("sqlite:///noria.db", tmp_path) as ledger:
+
+        def opened(**more: str) -> Connection:
+            own = {**table(running.url), **more}
+            return open_connection("jst", own, tmp_path, redactor=redactor, clock=clock, keeper=ledger.memories)
+
+        async def rows(connection: Connection) -> int:
+            list_ = connection.source(Metadata(api="/open/orders/single/query", id="o_id"), lambda _: {})
+            return len((await list_.fetch(None)).records)
+
+        async with serve(made) as running:
+            first, second = opened(), opened()
+            made.tokens.clear()
+            assert await asyncio.gather(rows(first), rows(second)) == [50, 50]
+            assert made.tokens_issued == 1
+            third = opened()
+            assert await rows(third) == 50 and made.tokens_issued == 1
+            made.refresh_token = "given-anew-1"
+            made.tokens.clear()
+            fourth = opened(refresh_token="given-anew-1")
+            assert await rows(fourth) == 50 and made.tokens_issued == 2
+            for one in (first, second, third, fourth):
+                await one.close()
+        kept = b"".join(bytes(row[0]) for row in ledger.store.tuples("SELECT sealed FROM kept"))
+        given = [made.refresh_token, *made.tokens]
+        assert kept and not any(one.encode() in kept for one in given)
+        assert Memory("jst", ledger.memories).read("another secret") == {}
+        assert Memory("jst", ledger.memories).read(SECRETS["app_secret"])["refresh"] == made.refresh_token
 
 
 def test_a_connection_without_its_token_says_which_setting_lacks() -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from noria.connectors.declaration import Connector, Listed
 from noria.connectors.envelope import judge_of
+from noria.connectors.keeping import InMemory, Keeper, Memory
 from noria.connectors.limits import Gate, Places
 from noria.connectors.registry import connector_named
 from noria.connectors.source import BuildRequest, Source
@@ -37,6 +38,7 @@ class Connection:
         redactor: Redactor,
         clock: Clock,
         places: Places | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.name = name
         self.connector = connector
@@ -53,6 +55,7 @@ class Connection:
             clock=clock,
             hosts=connector.hosts(own),
             judge=judge_of(settings.envelope),
+            memory=Memory(name, keeper or InMemory()),
         )
 
     def source(self, metadata: Metadata, build: BuildRequest) -> Listed:
@@ -116,10 +119,11 @@ def open_connection(
     clock: Clock | None = None,
     known: list[str] | None = None,
     places: Places | None = None,
+    keeper: Keeper | None = None,
 ) -> Connection:
     """The connection `name` of `noria.toml`, with a plan's overrides; raises `NoriaError` with everything wrong.
 
-    `places`: where processes share a ledger, their rate limits.
+    `places`: where processes share a ledger, their rate limits; `keeper`: what remembers things beyond this process.
     """
     path = f"$.connections.{name}"
     if table is None:
@@ -135,7 +139,9 @@ def open_connection(
     problems = [problem for problem in connector.problems(name, resolved, path) if problem.severity == "error"]
     if problems:
         raise InvalidDocument(problems)
-    return Connection(name, connector, connector.own(resolved), folder, redactor, clock or SystemClock(), places)
+    return Connection(
+        name, connector, connector.own(resolved), folder, redactor, clock or SystemClock(), places, keeper
+    )
 
 
 def merged(table: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

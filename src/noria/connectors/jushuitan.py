@@ -19,6 +19,7 @@ from msgspec import Meta
 from noria.connectors.auth import Fetched, Token
 from noria.connectors.credentials import needs
 from noria.connectors.declaration import Connector, Endpoint
+from noria.connectors.failures import Failure
 from noria.connectors.forms import FORM, asked, encoded, md5, posted
 from noria.connectors.joined import Joined
 from noria.connectors.settings import Envelope, HttpSettings, Limits, Paging, Write, within
@@ -29,12 +30,14 @@ from noria.metadata.plan import Split
 from noria.metadata.secrets import Redactor
 
 _REFRESH = "/openWeb/auth/refreshToken"
+# After so many seconds it is looked for what another process has got, which has used the refresh token first.
+_MEANWHILE = (0.5, 2.0)
 
 
 class JushuitanSettings(msgspec.Struct, kw_only=True):
     """A connection to 聚水潭. With a refresh token a new access token is asked for when one was refused; that ends the
-    old one, so that one process only should do so. A new refresh token, should one come, is known until the process
-    ends."""
+    old one, and may end the refresh token. What came is kept for all processes, until another refresh token is given
+    here."""
 
     connector: Annotated[str, Meta(description="连接器 | jushuitan")] = "jushuitan"
     base_url: Annotated[str, Meta(min_length=1, description="服务地址 | the system's address")] = (
@@ -61,21 +64,57 @@ class _Signed(Fetched):
         self.own = own
         self._token, self._expires = own.access_token, math.inf
         self._refresh = own.refresh_token
+        self._refused: str | None = None
+        self._remembered = False
+
+    async def token(self, transport: Transport, path: str) -> str | None:
+        """The token that is known, to whichever process."""
+        if not self._remembered:
+            self._remembered = True
+            self._recall(transport)
+        return await super().token(transport, path)
 
     def renew(self, refused: str | None) -> bool:
         """Only with a refresh token."""
+        self._refused = refused
         return bool(self._refresh) and super().renew(refused)
 
     async def asked(self, transport: Transport) -> Token:
-        """With the refresh token, which may be replaced."""
+        """What another process has got meanwhile; else with the refresh token, which may be replaced."""
+        if self._recall(transport):
+            return Token(str(self._token), None)
         form = {"grant_type": "refresh_token", "refresh_token": self._refresh, "scope": "all"}
-        reply = await self.reply(transport, "POST", _REFRESH, self._form(form, self.clock.now()), "form")
-        token = self.token_in(reply, "data.access_token", "data.expires_in")
+        for pause in (*_MEANWHILE, None):
+            try:
+                reply = await self.reply(transport, "POST", _REFRESH, self._form(form, self.clock.now()), "form")
+                token = self.token_in(reply, "data.access_token", "data.expires_in")
+                break
+            except Failure as failure:
+                # Another process may have used the refresh token a moment ago.
+                if failure.kind != "auth" or pause is None:
+                    raise
+            await self.clock.sleep(pause)
+            if self._recall(transport):
+                return Token(str(self._token), None)
         again = at(reply, "data.refresh_token")
-        if isinstance(again, str) and again:
-            self.redactor.hide(again)
-            self._refresh = again
+        self._refresh = again if isinstance(again, str) and again else self._refresh
+        self.redactor.hide(token.text, self._refresh)
+        kept = {"given": self.own.refresh_token, "access": token.text, "refresh": self._refresh}
+        transport.memory.write(self.own.app_secret, kept)
         return token
+
+    def _recall(self, transport: Transport) -> bool:
+        """Take the tokens that are kept, where they came of the refresh token that is given; whether that is another
+        access token than the one that was refused."""
+        kept = transport.memory.read(self.own.app_secret)
+        if not self.own.refresh_token or kept.get("given") != self.own.refresh_token:
+            return False
+        self.redactor.hide(kept["access"], kept["refresh"])
+        self._refresh = kept["refresh"]
+        if kept["access"] == self._refused:
+            return False
+        self._token, self._expires = kept["access"], math.inf
+        return True
 
     def dress(self, request: Request, now: float) -> Request:
         """The form, signed as it is sent."""

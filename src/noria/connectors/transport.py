@@ -16,6 +16,7 @@ from yarl import URL
 
 from noria.connectors.auth import Authentication
 from noria.connectors.failures import Failure, Kind
+from noria.connectors.keeping import InMemory, Memory
 from noria.connectors.limits import Gate, Held
 from noria.connectors.settings import Limits
 from noria.messages import Message
@@ -74,6 +75,7 @@ class Transport:
         clock: Clock,
         hosts: Iterable[str] = (),
         judge: Judge = lambda content: None,
+        memory: Memory | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         # Addresses of the same system on other hosts, which requests may go to.
@@ -83,6 +85,7 @@ class Transport:
         self.redactor = redactor
         self.authentication = authentication
         self.judge = judge
+        self.memory = memory or Memory("", InMemory())
         self.requests = 0
         self._headers = dict(headers)
         self._timeout = aiohttp.ClientTimeout(total=float(limits.timeout) or None, sock_connect=30)

@@ -178,7 +178,12 @@ class Connections:
         try:
             table = self._with_secrets(form)
             connection = open_connection(
-                form.name or "new", table, self.file.folder, redactor=workspace.redactor, clock=workspace.clock
+                form.name or "new",
+                table,
+                self.file.folder,
+                redactor=workspace.redactor,
+                clock=workspace.clock,
+                keeper=workspace.keeper,
             )
         except NoriaError as error:
             form.said.append(("bad", clean(str(error.message))))

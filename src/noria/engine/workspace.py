@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from noria.connectors import Connection, open_connection
+from noria.connectors.keeping import Keeper
 from noria.ledger import Ledger, ledger_of
 from noria.ledger.places import SharedPlaces
 from noria.messages import Message
@@ -63,8 +64,14 @@ class Workspace:
                 clock=self.clock,
                 known=list(self.project.connections),
                 places=self._places(),
+                keeper=self.keeper,
             )
         return self._connections[key]
+
+    @property
+    def keeper(self) -> Keeper:
+        """What connections remember beyond this process: in the ledger, which is opened when they first do."""
+        return _InLedger(self)
 
     def _places(self) -> SharedPlaces | None:
         """The rate limits of all processes, where the ledger is one that processes share."""
@@ -117,3 +124,18 @@ class Workspace:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class _InLedger:
+    """A workspace's ledger as what connections remember with."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def of(self, name: str) -> bytes | None:
+        """What is kept under a name."""
+        return self.workspace.ledger.memories.of(name)
+
+    def keep(self, name: str, sealed: bytes) -> None:
+        """Keep this, whatever was kept before."""
+        self.workspace.ledger.memories.keep(name, sealed)

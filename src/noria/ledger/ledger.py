@@ -18,6 +18,7 @@ from noria.ledger.edits import Edits
 from noria.ledger.finding import Finding
 from noria.ledger.handover import Handover
 from noria.ledger.lookups import Lookups
+from noria.ledger.memories import Memories
 from noria.ledger.opening import open_store
 from noria.ledger.pages import Pages
 from noria.ledger.parts import Parts
@@ -69,6 +70,7 @@ class Ledger:
         self.shares = Shares(store, self.assists)
         self.parts = Parts(store, self.assists)
         self.tokens = Tokens(store)
+        self.memories = Memories(store)
 
     def close(self) -> None:
         """Close the database."""

@@ -577,6 +577,15 @@ tokens = Table(
     " when it was used last, to the minute; times in epoch seconds, expires_at null: never",
 )
 
+kept = Table(
+    "kept",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    comment="what connections remember from process to process, such as a token that was replaced; sealed with a secret"
+    " of the connection",
+)
+
 __all__ = ["RECORD_STATES", "metadata"]
 
 # Kept out of the tables' metadata because SQLAlchemy knows no views; created and replaced by migrations.

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from noria.messages import Message
 from noria.metadata.errors import NoriaError
 
-HEAD = "0012"
+HEAD = "0013"
 
 
 def upgrade(engine: Engine, found: str | None) -> None:
