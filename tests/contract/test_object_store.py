@@ -129,7 +129,8 @@ async def test_an_object_that_is_replaced_between_pages_is_read_anew(
 
 async def test_more_objects_than_a_listing_shows_at_once(store: dict[str, Any]) -> None:
     system = fsspec.filesystem("s3", **store)
-    system.pipe({f"{BUCKET}/many/{n:04}.jsonl": f'{{"id": {n}}}'.encode() for n in range(1010)})
+    objects = {f"{BUCKET}/many/{n:04}.jsonl": f'{{"id": {n}}}'.encode() for n in range(1010)}
+    system.pipe(objects, batch_size=16)
     async with opened(f"s3://{BUCKET}/many", store) as connection:
         assert (await connection.transport.probe()).values == {"count": 1010}
         page = await connection.source(Metadata(api="1*.jsonl"), lambda _: {}).fetch(None)

@@ -185,12 +185,12 @@ class World:
         """Changes of the source while nobody reads it."""
         self.project.clock.time += _AWHILE
         for kind in kinds:
-            self.okki.mover.change(LIST, kind, self.chance)
+            self.okki.api.mover.change(LIST, kind, self.chance)
 
     async def _moving(self, kinds: list[str], rate: float, times: int, seed: int) -> None:
         """From now on the list moves while it is read."""
         motion = Motion(seed=seed, rate=rate, times=times, kinds=kinds, order=self.shape.order)
-        self.okki.mover.set(motion)
+        self.okki.api.mover.set(motion)
 
     async def _source_fault(self, fault: dict[str, Any]) -> None:
         self.okki.faults.add({**fault, "path": "/v1/company"})
@@ -217,7 +217,7 @@ class World:
         """Nothing goes wrong any more, the source stands still, time goes on, and at last everything is swept."""
         self.okki.faults.active.clear()
         self.sink.faults.active.clear()
-        self.okki.mover.set(Motion(rate=0, times=0, order=self.shape.order))
+        self.okki.api.mover.set(Motion(rate=0, times=0, order=self.shape.order))
         self.project.clock.set = 0.0
         for _ in range(2):
             self.project.clock.time += 80_000
