@@ -122,6 +122,7 @@ def airbyte(arguments: list[str]) -> None:
     modes = ["full_refresh"] if how.get("whole") else ["full_refresh", "incremental"]
     stream = {"name": "goods", "json_schema": {"type": "object"}, "supported_sync_modes": modes}
     stream["source_defined_primary_key"] = [["id"]]
+    stream["source_defined_cursor"] = not how.get("whole")
     if asked.verb == "discover":
         say({"type": "CATALOG", "catalog": {"streams": [stream]}})
         return

@@ -216,6 +216,8 @@ class Connector:
             return []
         if side == "target" and not self.writes:
             return [Problem(Message("connection.only_read", {"connector": self.name}), f"{base}.api")]
+        if side == "target" and (twice := self.said_twice(metadata, base)):
+            return twice
         if (metadata.method or "").strip().upper() == "SQL" and self.reached is None:
             return [Problem(Message("connection.sql"), f"{base}.method", Message("connection.sql_hint"))]
         if not self.endpoints or self.reached is not None:
@@ -240,6 +242,15 @@ class Connector:
         if self.strict_parameters(settings):
             found += self._field_problems(metadata, base, side)
         return found
+
+    def said_twice(self, metadata: Metadata, base: str) -> list[Problem]:
+        """Fields of rows with the name of something that is said once: which of the two is meant can't be told."""
+        once = {item.field for item in metadata.otherRequest or [] if item.field != BLANK}
+        return [
+            Problem(Message("connection.said_twice", {"field": item.field}), f"{base}.request[{i}].field")
+            for i, item in enumerate(metadata.request or [])
+            if self.options_apart and item.field in once and not item.parent
+        ]
 
     def _field_problems(self, metadata: Metadata, base: str, side: str) -> list[Problem]:
         """Which parameters or fields of a plan the system doesn't know, and which it can't do without."""

@@ -29,7 +29,8 @@ class Signs(msgspec.Struct, omit_defaults=True):
     rows shown again right on the next page; `twice`: a digest of those shown again anywhere else. `ahead`: rows
     that were found in front afterwards, `missing`: rows that this pass showed and the ledger had not heard of.
     `open`: borders that were looked at in vain; `unlooked`: the last page gives cause for a look back that is still
-    to come. `behind`: by how many seconds the other side's clock was behind ours at most, in all passes.
+    to come; `partial`: this pass shows the list from a place on, not from its start. `behind`: by how many seconds the
+    other side's clock was behind ours at most, in all passes.
     """
 
     passes: int = 1
@@ -41,6 +42,7 @@ class Signs(msgspec.Struct, omit_defaults=True):
     missing: int = 0
     open: bool = False
     unlooked: bool = False
+    partial: bool = False
     behind: float = 0.0
 
     @classmethod

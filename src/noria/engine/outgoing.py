@@ -77,7 +77,11 @@ class Preparer:
     def __init__(self, job: Job, moment: Moment) -> None:
         self.job = job
         plan = job.plan
-        self.mapping = compile_mapping(plan.target.metadata.items(), plan.maps, lenient=plan.options.lenient)
+        items = plan.target.metadata.items()
+        if job.target.connector.options_apart and not plan.target.metadata.request:
+            # What is said once makes no row: without a request a record goes as it came.
+            items = []
+        self.mapping = compile_mapping(items, plan.maps, lenient=plan.options.lenient)
         self.grouping = grouping_of(plan.target.metadata)
         self.rules = rules_of(plan)
         self.moment = moment

@@ -92,7 +92,6 @@ class Reading:
         self.source = source
         self.arrivals = arrivals
         self.taker = taker
-        self.windowed = windowed
         # Where the list begins; None where it does by itself.
         self.begin = begin
         self.cursor = begin if cursor is None else cursor
@@ -101,6 +100,7 @@ class Reading:
         self.number = number
         self.idle = idle
         self.signs = signs or Signs()
+        self.windowed = windowed or self.signs.partial
         self.usual = usual or Usual()
         self._shown: set[str | None] = set()
         self._reread: set[str | None] = set()
@@ -160,7 +160,8 @@ class Reading:
         known = None if self.cursor is None else self.source.resumable(self.cursor)
         self.cursor = self.begin if known is None else known
         # What is read from there on is no whole list.
-        self.windowed = self.windowed or known is not None
+        signs.partial = known is not None
+        self.windowed = self.windowed or signs.partial
         self.number, self.signs = 0, signs
         self._shown, self._reread, self._looks = set(), set(), 0
         self.taker.anew(signs, known)

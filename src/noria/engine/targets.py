@@ -19,6 +19,8 @@ def target_of(workspace: Workspace, plan: Plan) -> Target | None:
     connection = workspace.connection(plan, "target")
     apart: dict[str, Any] = {}
     if connection.connector.options_apart:
+        if problems := connection.connector.said_twice(plan.target.metadata, "$.target.metadata"):
+            raise Failure("permanent", problems[0].message)
         items, lenient = tree_of(plan.target.metadata.otherRequest or []), plan.options.lenient
         moment = Moment(last_sync=0.0, now=workspace.clock.now(), tz=connection.zone, lenient=lenient)
         try:

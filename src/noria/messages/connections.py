@@ -65,6 +65,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "programs.command": ("{value} 不是命令：{reason}", "{value} is no command: {reason}"),
     "programs.ended": ("{program} 失败（退出码 {code}）：{reason}", "{program} failed with exit code {code}: {reason}"),
+    "programs.incomplete": (
+        "{program} 说这个数据流没有读完：{reason}",
+        "{program} says that this is not all of the stream: {reason}",
+    ),
     "programs.long_line": ("{program} 有一行超过 {most} MB", "{program} has a line of more than {most} MB"),
     "programs.no_command": ("连接没有写 {name}", "the connection has no {name}"),
     "programs.no_manifest": (
@@ -91,6 +95,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "programs.streams": ("可用，{count} 个数据流：{names}", "it answers; {count} streams: {names}"),
     "programs.there": ("{program} 可用", "{program} answers"),
     "programs.unreadable": ("{name} 读不通：{reason}", "{name} can't be read: {reason}"),
+    "connection.said_twice": (
+        "字段 {field} 在 request 与 otherRequest 中重复：哪个是数据、哪个是选项，无法区分",
+        "{field} is both in request and in otherRequest: which is the row's and which is said once can't be told",
+    ),
     "connection.only_read": ("连接器 {connector} 只能作为来源", "connector {connector} can only be a source"),
     "files.unreadable_line": ("{name} 第 {line} 行读不通：{reason}", "{name}, line {line}: can't be read: {reason}"),
     "sql.bad_name": ("{name} 不是表名或列名", "{name} is no name of a table or column"),

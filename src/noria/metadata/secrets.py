@@ -22,6 +22,8 @@ _SECRET_KEY = re.compile(
 _NOT_SECRET = re.compile(r"(_url|_path|_method|_param|_field|_header|_seconds|_type|_body|_ttl|_in)$", re.IGNORECASE)
 _REFERENCE = re.compile(r"^(env|file):(.+)$", re.DOTALL)
 _MASK = "***"
+# Tables that are handed on to somebody else's program or driver.
+_FREE = ("config", "environment", "storage")
 
 
 def is_secret_key(key: str) -> bool:
@@ -72,8 +74,10 @@ def resolve_all(
     path: str = "$",
     redactor: Redactor | None = None,
     secret: bool = False,
+    free: bool = False,
 ) -> Any:
-    """Settings with every reference replaced by its value; values of secret settings become known to `redactor`."""
+    """Settings with every reference replaced by its value; values of secret settings become known to `redactor`, and
+    whatever is only named in tables whose keys are another program's own (`free`)."""
     if isinstance(settings, dict):
         hidden_value = settings.get("type") in ("header", "query")
         return {
@@ -84,16 +88,18 @@ def resolve_all(
                 f"{path}.{key}",
                 redactor,
                 secret or is_secret_key(key) or (hidden_value and key == "value"),
+                free or key in _FREE,
             )
             for key, value in settings.items()
         }
     if isinstance(settings, list):
         return [
-            resolve_all(value, folder, environ, f"{path}[{i}]", redactor, secret) for i, value in enumerate(settings)
+            resolve_all(value, folder, environ, f"{path}[{i}]", redactor, secret, free)
+            for i, value in enumerate(settings)
         ]
     if isinstance(settings, str):
         value = resolve(settings, folder, environ, path)
-        if redactor is not None and secret:
+        if redactor is not None and (secret or (free and is_reference(settings))):
             redactor.hide(value)
         return value
     return settings
@@ -137,7 +143,9 @@ class Redactor:
 
     def hide(self, *secrets: str) -> None:
         """Learn secrets; shorter than four characters they can't be told from ordinary text and are ignored."""
-        for secret in secrets:
+        # Texts of several lines, such as private keys, are often shown line by line.
+        lines = [line for secret in secrets if "\n" in secret for line in secret.splitlines() if len(line) >= 16]
+        for secret in (*secrets, *lines):
             if len(secret) >= 4:
                 escaped = json.dumps(secret)[1:-1]
                 for form in {secret, quote(secret, safe=""), quote_plus(secret), escaped}:

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from noria.connectors.declaration import Connector
 from noria.connectors.failures import Failure, Kind
-from noria.connectors.programs.reading import Row, State, Streamed, text_of
+from noria.connectors.programs.reading import Row, State, Streamed, object_in, text_of
 from noria.connectors.programs.running import Argument, Programs, ProgramSettings, Running, command_problems
 from noria.connectors.raws import fields_of
 from noria.connectors.settings import HttpSettings, Paging
@@ -55,9 +55,7 @@ class AirbytePrograms(Programs):
         found = []
         try:
             while (line := await running.line()) is not None:
-                message = message_in(line, running)
-                if message is not None:
-                    found.append(message)
+                found.append(message_in(line, running))
             await running.ended()
         finally:
             await running.stop()
@@ -66,7 +64,7 @@ class AirbytePrograms(Programs):
     async def streams(self, config: dict[str, Any]) -> list[dict[str, Any]]:
         """The streams that the source has; raises `Failure`."""
         for message in await self.asked("discover", config):
-            if "catalog" in message:
+            if text_of(message.get("type")) == "CATALOG":
                 catalog = msgspec.json.decode(message["catalog"], type=dict[str, Any])
                 return [one for one in catalog.get("streams") or [] if isinstance(one, dict)]
         raise self._says_nothing("discover")
@@ -74,7 +72,7 @@ class AirbytePrograms(Programs):
     async def probe(self) -> Message:
         """Whether the source can connect, as it says itself; raises `Failure`."""
         for message in await self.asked("check", self.own.config):
-            if "connectionStatus" in message:
+            if text_of(message.get("type")) == "CONNECTION_STATUS":
                 status = msgspec.json.decode(message["connectionStatus"], type=dict[str, Any])
                 if status.get("status") == "SUCCEEDED":
                     return Message("programs.there", {"program": self.own.source})
@@ -91,7 +89,8 @@ class Stream(Streamed):
 
     transport: AirbytePrograms
     identity = ("source", "manifest")
-    _increments = False
+    files = ("manifest",)
+    _increments = _incomplete = False
 
     @property
     def keeps_states(self) -> bool:
@@ -117,7 +116,10 @@ class Stream(Streamed):
                 "permanent",
                 Message("programs.no_stream", {**values, "known": nearest(name, names) or ", ".join(names[:20])}),
             )
-        self._increments = "incremental" in (stream.get("supported_sync_modes") or [])
+        # Where nobody says by which column, the source itself has to know.
+        column = stream.get("source_defined_cursor") or stream.get("default_cursor_field")
+        self._increments = "incremental" in (stream.get("supported_sync_modes") or []) and bool(column)
+        self._incomplete = False
         chosen: dict[str, Any] = {
             "stream": stream,
             "sync_mode": "incremental" if self._increments else "full_refresh",
@@ -130,24 +132,35 @@ class Stream(Streamed):
     def heard(self, line: bytes, running: Running) -> Row | State | None:
         """A record of the stream, a state, or something else; raises `Failure` for what stops it."""
         message = message_in(line, running)
-        if message is None:
-            return None
-        if "record" in message:
-            record = fields_of(message["record"])
-            return Row(bytes(record["data"])) if text_of(record.get("stream")) == self.metadata.api else None
-        return State(bytes(message["state"]).decode()) if "state" in message else None
+        kind = text_of(message.get("type"))
+        if kind == "RECORD":
+            record = object_in(bytes(message["record"])) or {}
+            return Row(bytes(record["data"])) if text_of(record["stream"]) == self.metadata.api else None
+        if kind == "TRACE":
+            trace = msgspec.json.decode(message["trace"], type=dict[str, Any])
+            status = trace.get("stream_status") or {}
+            if (status.get("stream_descriptor") or {}).get("name") == self.metadata.api:
+                self._incomplete = status.get("status") == "INCOMPLETE"
+        return State(bytes(message["state"]).decode()) if kind == "STATE" else None
+
+    def finished(self, running: Running) -> None:
+        """It may say of its stream that that is not all of it."""
+        if self._incomplete:
+            raise running.failure("transient", "programs.incomplete")
 
 
-def message_in(line: bytes, running: Running) -> dict[str, msgspec.Raw] | None:
-    """A line as a message of the protocol; None where it is none, which counts as a log. Raises `Failure` for one that
-    says why the source stops."""
-    try:
-        message = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    trace = fields_of(message["trace"]) if "trace" in message else {}
-    if text_of(trace.get("type")) == "ERROR" and "error" in trace:
-        error = msgspec.json.decode(trace["error"], type=dict[str, Any])
+def message_in(line: bytes, running: Running) -> dict[str, msgspec.Raw]:
+    """A line as a message of the protocol; empty where it is none, which counts as a log. Raises `Failure` for one that
+    says why the source stops, and where a record may be in what is no message: half a line, or something printed before
+    it."""
+    message = object_in(line)
+    if message is None:
+        if b'"RECORD"' in line or b'"STATE"' in line:
+            raise running.failure("transient", "programs.not_json", line=running.excerpt(line))
+        return {}
+    trace = fields_of(message["trace"]) if text_of(message.get("type")) == "TRACE" else {}
+    if text_of(trace.get("type")) == "ERROR":
+        error = msgspec.json.decode(trace["error"], type=dict[str, Any]) if "error" in trace else {}
         said = running.cleaned(str(error.get("message") or error.get("internal_message") or "-"))
         kind = _KINDS.get(str(error.get("failure_type")), "transient")
         why = Message("programs.stopped", {"program": running.shown, "reason": said})

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from abc import abstractmethod
+from hashlib import sha256
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_128_hexdigest
 
+from noria.connectors.failures import Failure
 from noria.connectors.programs.running import Programs, Running
 from noria.connectors.source import Source, SourcePage
-from noria.metadata.secrets import is_secret_key
+
+# Names of settings that are nothing but a secret.
+_SECRET = re.compile(r"(secret|token|password|passwd|pwd|api_?key|private_?key|access_?key|pat)$", re.IGNORECASE)
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -18,6 +23,11 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 
     state: str | None = None
     after: int = 0
+
+
+def _text(mark: Mark) -> str:
+    """As the ledger keeps it."""
+    return msgspec.json.encode(mark).decode()
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -37,10 +47,13 @@ class Streamed(Source):
     starts with the state that is known there, and rows after it come again."""
 
     transport: Programs
-    # The settings that say which program it is.
+    # The settings that say which program it is, and those that name files which say what it reads.
     identity: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     _running: Running | None = None
     _mark = Mark()
+    # The rows of the newest page that was cut short, to see whether another is any other.
+    _saved: list[bytes] | None = None
 
     @abstractmethod
     async def started(self, config: dict[str, Any], state: str | None) -> Running:
@@ -72,7 +85,7 @@ class Streamed(Source):
     def resumable(self, cursor: str) -> str | None:
         """From its last state."""
         mark = Mark(msgspec.json.decode(cursor, type=Mark).state)
-        return None if mark.state is None else msgspec.json.encode(mark).decode()
+        return None if mark.state is None else _text(mark)
 
     def before(self, cursor: str | None) -> str | None:
         """Nothing can slip past."""
@@ -102,24 +115,44 @@ class Streamed(Source):
             await self.close()
             self._running = await self.started(self.configured(), mark.state)
             mark = Mark(mark.state)
-        running, rows = self._running, list[bytes]()
+        running, rows, began = self._running, list[bytes](), mark.state
         request = f"{running.shown} {self.metadata.api}"
-        while len(rows) < self.settings.paging.size:
-            line = await running.line()
-            if line is None:
-                await running.ended()
-                await self.close()
-                kept = msgspec.json.encode(Mark(mark.state)).decode() if mark.state and self.keeps_states else None
-                return SourcePage(rows, None, request, bookmark=kept)
-            said = self.heard(line, running) if line.strip() else None
-            if isinstance(said, Row):
-                rows.append(said.raw)
-                mark = Mark(mark.state, mark.after + 1)
-            elif isinstance(said, State):
-                mark = Mark(said.text)
+        sure = 0
+        try:
+            while len(rows) < self.settings.paging.size:
+                line = await running.line()
+                if line is None:
+                    await running.ended()
+                    self.finished(running)
+                    await self.close()
+                    return SourcePage(rows, None, request, bookmark=self._bookmark(mark))
+                said = self._heard(line, running)
+                if isinstance(said, Row):
+                    rows.append(said.raw)
+                    mark = Mark(mark.state, mark.after + 1)
+                elif isinstance(said, State):
+                    mark, sure = Mark(said.text), len(rows)
+        except Failure as failure:
+            # What came before its last state is whole, and the next page begins there; not where nothing is won by that.
+            saved = rows[:sure]
+            if failure.kind != "transient" or saved in ([], self._saved) or mark.state == began:
+                raise
+            await self.close()
+            rows, mark, self._saved = saved, Mark(mark.state), saved
         self._mark = mark
-        cursor = msgspec.json.encode(mark).decode()
-        return SourcePage(rows, cursor, request, token=cursor, more=True)
+        return SourcePage(rows, _text(mark), request, token=_text(mark), more=True)
+
+    def _heard(self, line: bytes, running: Running) -> Row | State | None:
+        try:
+            return self.heard(line, running) if line.strip() else None
+        except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError):
+            raise running.failure("permanent", "programs.not_json", line=running.excerpt(line)) from None
+
+    def _bookmark(self, mark: Mark) -> str | None:
+        return _text(Mark(mark.state)) if mark.state is not None and self.keeps_states else None
+
+    def finished(self, running: Running) -> None:
+        """It has said everything; raises `Failure` where that was not all."""
 
     def configured(self) -> dict[str, Any]:
         """What the program is configured with: the connection's table, and what the plan asks for over that."""
@@ -127,21 +160,39 @@ class Streamed(Source):
 
     def signature(self) -> str:
         """What is asked for, of whom, and with which configuration; a new secret changes nothing of that."""
-        own = {key: value for key, value in msgspec.to_builtins(self.transport.own).items() if key in self.identity}
-        own["config"] = {key: one for key, one in self.transport.own.config.items() if not is_secret_key(key)}
-        return xxh3_128_hexdigest(super().signature().encode() + msgspec.json.encode(own, order="deterministic"))
+        own = self.transport.own
+        said = [getattr(own, name) for name in self.identity]
+        files = [self.transport.digest(getattr(own, name)) for name in self.files]
+        asked = msgspec.json.encode([said, files, telling(own.config), telling(own.environment)], order="deterministic")
+        return sha256(super().signature().encode() + asked).hexdigest()
 
 
-def object_in(line: bytes, running: Running) -> dict[str, msgspec.Raw]:
-    """A line that is to be a JSON object; raises `Failure`."""
+def object_in(line: bytes) -> dict[str, msgspec.Raw] | None:
+    """A line that is a JSON object; None for another. What programs write although it is no JSON (`NaN`, half a
+    surrogate) stands in it as they wrote it: the row that has it is shown as one that can't be read."""
     try:
         return msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        shown = running.excerpt(line)
-        raise running.failure("permanent", "programs.not_json", line=shown) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return (
+        {key: msgspec.Raw(json.dumps(one).encode()) for key, one in found.items()} if isinstance(found, dict) else None
+    )
 
 
 def text_of(raw: msgspec.Raw | None) -> str:
     """A text in JSON; "" for anything else."""
     found = msgspec.json.decode(raw) if raw is not None else ""
     return found if isinstance(found, str) else ""
+
+
+def telling(value: Any, key: str = "") -> Any:
+    """What a configuration says of what is read: without the secrets in it, which may be replaced."""
+    if isinstance(value, dict):
+        return {name: telling(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [telling(one, key) for one in value]
+    return None if _SECRET.search(key) else value

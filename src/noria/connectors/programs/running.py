@@ -8,6 +8,7 @@ configuration, mostly) lies in memory where the system can do that, and is gone 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shlex
 import signal
@@ -15,6 +16,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,8 +39,11 @@ _HANDED_ON = (
 _MOST_LINE, _CHUNK = 64 * 1024 * 1024, 256 * 1024
 # How many of its last complaints are kept, and how long they may be.
 _COMPLAINTS, _MOST_COMPLAINT = 30, 2000
-# How long a program may take to end once it has said everything, in seconds.
-_ENDING = 30.0
+# How long a program may take to end once it has said everything; how long what it leaves behind is listened to, since
+# something that it has started may hold its ends of the pipes for ever; how often it is looked. In seconds.
+_ENDING, _LINGERING, _LOOK = 30.0, 1.0, 0.02
+# What is lacking for the moment when a program can't be started.
+_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 # An argument, or the content of a file whose path is the argument.
 Argument = str | bytes
@@ -83,11 +88,7 @@ class Running:
         """Its next line; None when there is none any more."""
         assert self._process.stdout is not None
         while not self._lines:
-            try:
-                async with asyncio.timeout(self._patience):
-                    chunk = await self._process.stdout.read(_CHUNK)
-            except TimeoutError:
-                raise self.failure("transient", "programs.silent", seconds=round(self._patience)) from None
+            chunk = await self._heard()
             if not chunk:
                 rest = b"".join(self._chunks)
                 self._chunks.clear()
@@ -102,6 +103,30 @@ class Running:
                 raise self.failure("permanent", "programs.long_line", most=_MOST_LINE // 1024 // 1024)
         return self._lines.popleft()
 
+    async def _heard(self) -> bytes:
+        """What it says next; nothing when it has gone and says no more."""
+        assert self._process.stdout is not None
+        reading = asyncio.ensure_future(self._process.stdout.read(_CHUNK))
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({reading, gone}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done() and gone.done():
+                self._kill()
+                await asyncio.wait({reading}, timeout=_LINGERING)
+                return reading.result() if reading.done() else b""
+            if not reading.done():
+                raise self.failure("transient", "programs.silent", seconds=round(self._patience))
+            return reading.result()
+        finally:
+            reading.cancel()
+            gone.cancel()
+
+    async def _gone(self) -> None:
+        """Until it has ended, whoever else still holds its pipes."""
+        # By itself asyncio waits for the pipes as well.
+        while self._process.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK)
+
     async def lines(self) -> list[bytes]:
         """All its lines, when it has ended well; raises `Failure`."""
         found = []
@@ -115,20 +140,21 @@ class Running:
         assert self._process.stdin is not None
         # A program that reads no further has a reason, which its end tells.
         with suppress(BrokenPipeError, ConnectionResetError):
-            for piece in content:
-                self._process.stdin.write(piece)
-                await self._process.stdin.drain()
-            self._process.stdin.close()
-            await self._process.stdin.wait_closed()
+            try:
+                for piece in content:
+                    self._process.stdin.write(piece)
+                    await self._process.stdin.drain()
+            finally:
+                self._process.stdin.close()
 
     async def ended(self) -> None:
         """Wait for its end; raises `Failure` unless it says that all went well."""
         try:
             async with asyncio.timeout(_ENDING):
-                code = await self._process.wait()
+                await self._gone()
         except TimeoutError:
             raise self.failure("transient", "programs.silent", seconds=round(_ENDING)) from None
-        await self._listening
+        code = self._process.returncode
         await self.stop()
         if code != 0:
             raise self.failure("transient", "programs.ended", code=code)
@@ -137,10 +163,15 @@ class Running:
         """End it, and whatever it has started."""
         self._programs.forget(self)
         self._files.remove()
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
+        self._kill()
+        await asyncio.wait({self._listening, asyncio.ensure_future(self._gone())}, timeout=_LINGERING)
         self._listening.cancel()
+        # What has left its group may hold the pipes for ever; nobody listens any more.
+        self._process._transport.close()  # type: ignore[attr-defined]
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def excerpt(self, line: bytes) -> str:
         """The start of a line as a message shows it, without secrets."""
@@ -158,10 +189,20 @@ class Running:
     async def _listen(self) -> None:
         """Keep what it complains of, so that it never waits for somebody to hear it."""
         assert self._process.stderr is not None
+        rest = b""
         while chunk := await self._process.stderr.read(_CHUNK):
-            for line in chunk.decode("utf-8", "replace").splitlines():
-                if line.strip():
-                    self._complaints.append(line.strip()[:_MOST_COMPLAINT])
+            *lines, rest = (rest + chunk).split(b"\n")
+            self._complain(lines)
+            if len(rest) > _CHUNK:
+                self._complain([rest])
+                rest = b""
+        self._complain([rest])
+
+    def _complain(self, lines: list[bytes]) -> None:
+        for line in lines[-_COMPLAINTS:]:
+            if line.strip():
+                words = self._programs.redactor.clean(line.decode("utf-8", "replace").strip())
+                self._complaints.append(words[:_MOST_COMPLAINT])
 
 
 class Programs(Transport):
@@ -204,7 +245,8 @@ class Programs(Transport):
             except OSError as error:
                 files.remove()
                 values = {"program": self.redactor.clean(words[0]), "reason": error.strerror or str(error)}
-                raise Failure("permanent", Message("programs.not_started", values)) from None
+                kind: Kind = "transient" if error.errno in _FOR_NOW else "permanent"
+                raise Failure(kind, Message("programs.not_started", values)) from None
             finally:
                 files.close()
         running = Running(process, self.redactor.clean(Path(words[0]).name), float(self.own.silence), self, files)
@@ -222,6 +264,13 @@ class Programs(Transport):
             return await running.lines()
         finally:
             await running.stop()
+
+    def digest(self, name: str) -> str:
+        """A digest of what stands in a file of the project's; "" where there is none."""
+        try:
+            return sha256((self.folder / name).read_bytes()).hexdigest() if name else ""
+        except OSError:
+            return ""
 
     def forget(self, running: Running) -> None:
         """A program has ended, or is being ended."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
 
@@ -95,34 +96,43 @@ def name_of(entry: dict[str, Any]) -> str:
 
 
 def found_in(streams: list[dict[str, Any]], wanted: str, program: str) -> dict[str, Any]:
-    """A stream's entry in a catalog; raises `Failure`."""
-    for one in streams:
-        if wanted in (name_of(one), one.get("stream")):
-            return one
-    names = [name_of(one) for one in streams]
-    values = {"name": wanted, "program": program, "known": nearest(wanted, names) or ", ".join(names[:20])}
-    raise Failure("permanent", Message("programs.no_stream", values))
+    """A stream's entry in a catalog, by its id, else by its name where just one has that; raises `Failure`."""
+    found = [one for one in streams if name_of(one) == wanted] or [
+        one for one in streams if one.get("stream") == wanted
+    ]
+    if len(found) == 1:
+        return found[0]
+    names = [name_of(one) for one in found or streams]
+    close = None if found else nearest(wanted, names)
+    raise no_stream(wanted, program, close or ", ".join(names[:20]))
 
 
-def selected(entry: dict[str, Any], chosen: bool) -> dict[str, Any]:
-    """The entry of a stream that is read, or is not, in all the ways in which taps look for that."""
-    schema = entry.get("schema") if isinstance(entry.get("schema"), dict) else {}
-    places = [(), *(("properties", name) for name in (schema or {}).get("properties") or {})]
+def no_stream(wanted: str, program: str, known: str) -> Failure:
+    """There is no such stream, but others."""
+    return Failure("permanent", Message("programs.no_stream", {"name": wanted, "program": program, "known": known}))
+
+
+def selected(entry: dict[str, Any], chosen: bool, *, fields: bool = True) -> dict[str, Any]:
+    """The entry of a stream that is read, or is not, in all the ways in which taps look for that. `fields`: with all of
+    its fields; else as the catalog has them."""
+    schema = entry["schema"] if isinstance(entry.get("schema"), dict) else {}
+    places = [(), *(("properties", name) for name in (schema.get("properties") or {} if fields else ()))]
     known = {tuple(one.get("breadcrumb") or ()): dict(one.get("metadata") or {}) for one in entry.get("metadata") or []}
     for place in places:
         said = known.setdefault(place, {})
         if said.get("inclusion") != "unsupported":
             said["selected"] = chosen
     metadata = [{"breadcrumb": list(place), "metadata": said} for place, said in known.items()]
-    return {**entry, "selected": chosen, "schema": {**(schema or {}), "selected": chosen}, "metadata": metadata}
+    return {**entry, "selected": chosen, "schema": {**schema, "selected": chosen}, "metadata": metadata}
 
 
 class Tap(Streamed):
-    """A stream of a tap."""
+    """A stream of a tap. Some call it otherwise in what they say than in their catalog: then it is the one that the
+    catalog doesn't have."""
 
     transport: SingerPrograms
-    identity = ("tap", "catalog")
-    _names: tuple[str, ...] = ()
+    identity = ("tap", "catalog", "catalog_option")
+    files = ("catalog",)
 
     async def started(self, config: dict[str, Any], state: str | None) -> Running:
         """The tap, with the stream selected; raises `Failure`."""
@@ -130,31 +140,59 @@ class Tap(Streamed):
         if not own.tap:
             raise Failure("permanent", Message("programs.no_command", {"name": "tap"}))
         arguments: list[Argument] = ["--config", msgspec.json.encode(config)]
-        self._names = (self.metadata.api,)
+        self._names, self._others, self._strange = {self.metadata.api}, set[str](), set[str]()
+        self._came = False
         if own.catalog != "none":
             streams = await catalog_of(self.transport, config)
             entry = found_in(streams, self.metadata.api, own.tap)
-            self._names = (self.metadata.api, name_of(entry), str(entry.get("stream")))
+            others = [one for one in streams if one is not entry]
+            self._names = {name_of(entry), str(entry.get("stream") or name_of(entry))}
+            self._others = {str(name) for one in others for name in (name_of(one), one.get("stream"))} - self._names
             # In a catalog that somebody has written, what is selected besides may be needed for this stream.
-            others = [one if own.catalog else selected(one, False) for one in streams if one is not entry]
-            arguments += [own.catalog_option, msgspec.json.encode({"streams": [*others, selected(entry, True)]})]
+            kept = others if own.catalog else [selected(one, False) for one in others]
+            catalog = {"streams": [*kept, selected(entry, True, fields=not own.catalog)]}
+            arguments += [own.catalog_option, msgspec.json.encode(catalog)]
         if state is not None:
             arguments += ["--state", state.encode()]
         return await self.transport.start(own.tap, arguments)
 
     def heard(self, line: bytes, running: Running) -> Row | State | None:
         """A record of the stream, a state, or something else; raises `Failure`."""
-        said = object_in(line, running)
+        said = object_in(line)
+        if said is None:
+            # It may be half a line.
+            raise running.failure("transient", "programs.not_json", line=running.excerpt(line))
         kind = text_of(said.get("type"))
-        if kind == "STATE" and "value" in said:
-            return State(bytes(said["value"]).decode())
-        if text_of(said.get("stream")) not in self._names:
+        if kind == "STATE":
+            value = bytes(said["value"]).decode()
+            return None if value == "null" else State(value)
+        if kind not in ("SCHEMA", "RECORD", "BATCH") or not self._is_own(text_of(said["stream"])):
             return None
-        if kind == "RECORD" and "record" in said:
-            return Row(bytes(said["record"]))
         if kind == "BATCH":
             raise running.failure("permanent", "programs.batches")
-        return None
+        return Row(bytes(said["record"])) if kind == "RECORD" else None
+
+    def _is_own(self, name: str) -> bool:
+        """Whether it is the stream that is asked for; raises `Failure` where that can't be told."""
+        if name in self._names:
+            self._came = True
+            return True
+        if name in self._others:
+            return False
+        self._strange.add(name)
+        if self.transport.own.catalog == "none":
+            return False
+        if len(self._strange) > 1 or self.transport.own.catalog:
+            raise self._not_there()
+        return True
+
+    def finished(self, running: Running) -> None:
+        """Other streams only are not what was asked for."""
+        if self._strange and not self._came and self.transport.own.catalog == "none":
+            raise self._not_there()
+
+    def _not_there(self) -> Failure:
+        return no_stream(self.metadata.api, self.transport.own.tap, ", ".join(sorted(self._strange)))
 
 
 class Load(Target):
@@ -164,8 +202,12 @@ class Load(Target):
 
     @property
     def honours_keys(self) -> bool:
-        """Where the target updates by key, as its connection says."""
-        return self.transport.own.upserts
+        """Where the target updates by key, as its connection says, and is told the key."""
+        return self.transport.own.upserts and bool(self._keys)
+
+    @property
+    def _keys(self) -> list[str]:
+        return [one.strip() for one in str(self.options.get("key_properties") or "").split(",") if one.strip()]
 
     def said_of(self, key: str) -> str:
         """The state that it is to give back."""
@@ -180,8 +222,9 @@ class Load(Target):
             raise Failure("permanent", Message("programs.no_command", {"name": "target"}))
         records = [self._record(row) for row in elements_of(msgspec.Raw(body)) or [msgspec.Raw(body)]]
         arguments: list[Argument] = ["--config", msgspec.json.encode(own.config)]
+        lines = list(self._lines(records, key))
         running = await self.transport.start(own.target, arguments, fed=True, before=before)
-        feeding = asyncio.ensure_future(running.feed(self._lines(records, key)))
+        feeding = asyncio.ensure_future(running.feed(lines))
         try:
             said = await running.lines()
         except Failure as failure:
@@ -201,23 +244,25 @@ class Load(Target):
         return msgspec.Raw(msgspec.json.encode(fields))
 
     def _lines(self, records: list[msgspec.Raw], key: str) -> Iterator[bytes]:
-        keys = [one.strip() for one in str(self.options.get("key_properties") or "").split(",") if one.strip()]
-        schema = self.options.get("schema") or schema_of(records)
-        about = {"type": "SCHEMA", "stream": self.api, "schema": schema, "key_properties": keys}
+        given = self.options.get("schema")
+        schema = (msgspec.json.decode(given) if isinstance(given, str) else given) or schema_of(records)
+        about = {"type": "SCHEMA", "stream": self.api, "schema": schema, "key_properties": self._keys}
         yield msgspec.json.encode(about) + b"\n"
         for record in records:
             yield msgspec.json.encode({"type": "RECORD", "stream": self.api, "record": record}) + b"\n"
         yield msgspec.json.encode({"type": "STATE", "value": {"noria": key}}) + b"\n"
 
 
-_KINDS = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (dict, "object"), (list, "array"))
+# Fractions of any size.
+_EXACT = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_KINDS = ((bool, "boolean"), (int, "integer"), (Decimal, "number"), (str, "string"), (dict, "object"), (list, "array"))
 
 
 def schema_of(records: list[msgspec.Raw]) -> dict[str, Any]:
     """A JSON schema that these records keep: for each field the types that it has in them, or none."""
     found: dict[str, set[str]] = {}
     for record in records:
-        for name, value in msgspec.json.decode(record, type=dict[str, Any]).items():
+        for name, value in _EXACT.decode(record).items():
             kind = next((word for type_, word in _KINDS if isinstance(value, type_)), None)
             found.setdefault(name, set()).update([kind] if kind else [])
     properties = {}
