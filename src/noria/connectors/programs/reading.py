@@ -133,7 +133,7 @@ class Streamed(Source):
                 elif isinstance(said, State):
                     mark, sure = Mark(said.text), len(rows)
         except Failure as failure:
-            # What came before its last state is whole, and the next page begins there; not where nothing is won by that.
+            # What came before its last state is whole, and the next page begins there, unless nothing is won by that.
             saved = rows[:sure]
             if failure.kind != "transient" or saved in ([], self._saved) or mark.state == began:
                 raise
