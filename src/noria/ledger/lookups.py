@@ -20,6 +20,9 @@ from noria.metadata.numbers import written
 from noria.metadata.paths import MISSING, at
 
 _STEP = 2000
+# A database that knows nothing of new keys would rather look at all of them: it is told at so many, and whenever they
+# have doubled.
+_FIRST_LOOK = 200
 
 Key = tuple[str | tuple[str, ...], ...]
 # Decodes a record's bytes into the row that its plan's rules make of it; None where they can't.
@@ -28,7 +31,7 @@ Decode = Callable[[bytes], Any]
 _FOUND = (
     "SELECT {first}, r.seq, r.id, COALESCE(r.number, r.id) AS number, r.page_id, r.position FROM {source}"
     " LEFT JOIN exceptions e ON e.plan_id = r.plan_id AND e.seq = r.seq"
-    " WHERE {where} AND r.stray = 0 AND COALESCE(e.state, '') <> 'skipped' ORDER BY r.seq"
+    " WHERE {where} AND r.stray = 0 AND COALESCE(e.state, '') <> 'skipped'"
 )
 # The platform's numbers for a record's state.
 _STATUS = {"pending": 0, "skipped": 1, "delivered": 2, "sending": 5}
@@ -40,6 +43,8 @@ class Lookups:
     def __init__(self, store: Store, pages: Pages) -> None:
         self.store = store
         self.pages = pages
+        # How many keys this process has indexed, and at how many the database is to look at them again.
+        self._indexed, self._look = 0, _FIRST_LOOK
 
     def next_seq(self, plan_id: int) -> int:
         """What the plan's next record will be numbered: grows whenever it stages something."""
@@ -110,7 +115,9 @@ class Lookups:
         return {value: found[_stored(value)] for value in values if _stored(value) in found}
 
     def _rows(self, sql: str, **values: Any) -> list[Any]:
-        return list(self.store.rows(sql, **values))
+        """Oldest first. Put in order here: a database that is to do it may rather read all records in their order, and
+        look for each among the values."""
+        return sorted(self.store.rows(sql, **values), key=lambda row: row.seq)
 
     def _index(self, plan_id: int, field: str, path: str, decode: Decode) -> None:
         """Bring the index of a field up to the plan's newest record."""
@@ -127,12 +134,16 @@ class Lookups:
                 n=_STEP,
             )
             if not rows:
+                if self._indexed >= self._look:
+                    self._look = 2 * self._indexed
+                    self.store.analyze("lookup_keys", "records", "exceptions")
                 return
             entries = []
             for seq, page_id, position in rows:
                 value = text_of(at(decode(self.pages.raw(page_id, position)), path))
                 if value is not None:
                     entries.append({**keys, "value": _stored(value), "seq": seq})
+            self._indexed += len(entries)
             with self.store.transaction() as c:
                 c.run("SELECT 1 FROM plans WHERE plan_id = :p FOR UPDATE", keys)
                 if entries:

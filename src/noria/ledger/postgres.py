@@ -164,6 +164,14 @@ class PostgresStore(Store):
 
             yield read
 
+    def analyze(self, *tables: str) -> None:
+        """Sooner than the server does by itself, which is a minute or more."""
+        try:
+            self._mend()
+            self._writing.execute(f"ANALYZE {', '.join(tables)}")
+        except psycopg.Error as error:
+            raise unusable(error) from error
+
     def vacuum(self) -> None:
         """The tables whose bodies are let go; nobody else can use them meanwhile."""
         try:

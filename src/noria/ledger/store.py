@@ -205,6 +205,10 @@ class Store(ABC):
         """Everything as it is at one moment, while nobody begins a run: gives what runs a reading statement on it."""
 
     @abstractmethod
+    def analyze(self, *tables: str) -> None:
+        """Have the database look at how much is in these tables, where it plans by that and does not know yet."""
+
+    @abstractmethod
     def vacuum(self) -> None:
         """Rewrite the database without the room that nothing needs any more."""
 
