@@ -17,15 +17,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/noria demo
 
-# Five at a time on two cores: many tests wait, for a lease to run out or a process to start.
+# Four at a time on two cores: many tests wait, for a lease to run out or a process to start.
 test: lint
 	@sh tests/needs.sh
-	@$(BIN)/python -m pytest -n 5 --maxschedchunk 4
+	@$(BIN)/python -m pytest -n 4 --maxschedchunk 4
 
 # The same with what of the code they reach; it takes a third longer.
 coverage: $(STAMP)
 	@sh tests/needs.sh
-	@$(BIN)/python -m pytest -n 5 --maxschedchunk 4 --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 4 --maxschedchunk 4 --cov --cov-report=term
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

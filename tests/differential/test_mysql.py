@@ -353,4 +353,4 @@ def test_generated_expressions(mariadb: Any, kind: str) -> None:
     run()
 
 
-EXAMPLES = int(os.environ.get("NORIA_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("NORIA_EXAMPLES", "200"))

@@ -19,7 +19,7 @@ from tests.faults.conftest import Killer
 
 TAPS = Path(__file__).parents[1] / "contract" / "taps.py"
 ROWS = 25
-POINTS = 15
+POINTS = 8
 pytestmark = pytest.mark.no_cover
 TABLES = """
 [connections.shop]

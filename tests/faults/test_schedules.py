@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from tests.faults.world import HIDDEN, SHOWN, Schedule, Shape, Step, live
 
-# Coverage would double the time that fifteen hundred schedules take.
+# Coverage would double the time that eight hundred schedules take.
 pytestmark = pytest.mark.no_cover
 KEPT = Path(__file__).parent / "schedules"
 # Schedules a shape, in `make test`; `make soak` says more.
-EXAMPLES = int(os.environ.get("NORIA_SOAK", "150"))
+EXAMPLES = int(os.environ.get("NORIA_SOAK", "100"))
 
 SHAPES = {
     "keys": Shape(),

@@ -399,7 +399,7 @@ async def test_nothing_that_can_be_asked_breaks_it(project: Project, tmp_path: P
             "schemathesis.cli",
             "run",
             f"{shown.url}/openapi.json",
-            *("--checks", checks, "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "1"),
+            *("--checks", checks, "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1"),
             *("--generation-deterministic", "--warnings", "off", "--no-color"),
             *("--continue-on-failure", "--request-timeout", "20", "-H", f"Authorization: Bearer {token}"),
             cwd=tmp_path,

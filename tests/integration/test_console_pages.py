@@ -398,6 +398,21 @@ async def test_a_connection_says_when_its_token_runs_out(project: Project) -> No
         assert ends == {"here": None, "inside": None, "fixed": 1798732800.0}
 
 
+async def test_a_connection_says_where_it_leads(project: Project) -> None:
+    tables = {
+        "shop": ("sql", 'url = "postgresql://noria@db/shop"', "postgresql://noria@db/shop"),
+        "inbox": ("file", 'folder = "s3://bucket/in"', "s3://bucket/in"),
+        "tap": ("singer", 'tap = "taps/bin/tap-github"', "taps/bin/tap-github"),
+    }
+    settings = "".join(
+        f'[connections.{key}]\nconnector = "{kind}"\n{line}\n' for key, (kind, line, _) in tables.items()
+    )
+    async with console(project, settings) as shown:
+        _, data = await shown.json("/connections")
+        found = {one["name"]: one["address"] for one in data["connections"]}
+        assert all(found[key] == place for key, (_, _, place) in tables.items()), found
+
+
 async def test_a_file_that_cannot_be_read_needs_somebody(project: Project) -> None:
     """Also on the overview, with its problem and the way to its text; who may not edit is shown no way."""
     async with console(project) as shown:

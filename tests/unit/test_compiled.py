@@ -17,7 +17,7 @@ from noria.metadata.valuemaps import table_of
 from tests.interpreter import interpret, remembered
 
 MOMENT = Moment(last_sync=1_700_000_000, now=1_700_086_400)
-EXAMPLES = int(os.environ.get("NORIA_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("NORIA_EXAMPLES", "250"))
 TABLES = {"m": table_of([("1", "one"), ("a", 7), ("x", None)])}
 FOUND = {("1",): "first", ("a",): None, ("5", "a"): 9, ("x",): "1"}
 

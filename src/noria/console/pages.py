@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -185,7 +185,7 @@ class Pages:
             Connection(
                 name=name,
                 connector=str(table.get("connector", "")),
-                address=clean(str(table.get("base_url", ""))),
+                address=clean(_place(table)),
                 limits=table.get("limits") or {},
                 uses=uses(name, limits_of(table), places),
                 held_until=held.get(name),
@@ -238,3 +238,9 @@ def _shown(plan: Plan, stands: PlanStands | None) -> ShownPlan:
         target=End(connection=plan.target.connection, api=plan.target.metadata.api),
         stands=stands or PlanStands(plan.key, plan.name),
     )
+
+
+def _place(table: Mapping[str, Any]) -> str:
+    """Where a connection leads: an address, a database, a folder, or a program."""
+    found = (table.get(key) for key in ("base_url", "url", "folder", "tap", "target", "source"))
+    return next((one for one in found if isinstance(one, str) and one), "")
