@@ -38,5 +38,6 @@ def test_the_image_holds_what_it_copies_and_installs() -> None:
     recipe = (DEPLOY / "Dockerfile").read_text("utf-8")
     copied = [name for line in re.findall(r"COPY (.*) \S+", recipe) for name in line.split()]
     assert copied and all((DEPLOY.parent / name).exists() for name in copied)
-    (extra,) = re.findall(r"'\.\[(\w+)\]'", recipe)
-    assert f"{extra} = [" in (DEPLOY.parent / "pyproject.toml").read_text("utf-8")
+    (extras,) = re.findall(r"'\.\[([\w,]+)\]'", recipe)
+    project = (DEPLOY.parent / "pyproject.toml").read_text("utf-8")
+    assert all(f"\n{extra} = [" in project for extra in extras.split(","))
