@@ -31,6 +31,7 @@ def program(name: str, command: str) -> str:
     """A program's command, once it is installed; its tests are skipped where it can't be, but not in CI."""
     folder, began = PROGRAMS / name, time.monotonic()
     if not folder.parent.exists():
+        assert not os.environ.get("CI"), f"{command} is not installed"
         pytest.skip(f"{command} is not installed: run `make test`")
     while not (folder / ".installed").exists():
         if (folder / ".failed").exists() or time.monotonic() - began > _PATIENCE:

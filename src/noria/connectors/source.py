@@ -45,6 +45,28 @@ class SourcePage:
     bookmark: str | None = None
 
 
+class Lasting:
+    """A list that nothing can slip past, and that says itself where it ends."""
+
+    @property
+    def remembers(self) -> bool:
+        """What was shown stays where it was."""
+        return True
+
+    @property
+    def certain(self) -> bool:
+        """After the last there is none."""
+        return True
+
+    def before(self, cursor: str | None) -> str | None:
+        """There is never a need to look back."""
+        return None
+
+    def skew(self) -> float | None:
+        """It has no clock of its own."""
+        return None
+
+
 class Source:
     """One plan's view of a system's list. `fetch(cursor)` reads a page; None is the first. `one`: what it gives may be
     an object, the one record there is."""

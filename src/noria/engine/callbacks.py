@@ -13,7 +13,7 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from noria.connectors.settings import Write
-from noria.connectors.source import SourcePage
+from noria.connectors.source import Lasting, SourcePage
 from noria.connectors.target import Row
 from noria.engine.answers import decoded, rules_of
 from noria.engine.targets import target_of
@@ -51,7 +51,7 @@ class Handed(NamedTuple):
     plan_id: int
 
 
-class CallbackSource:
+class CallbackSource(Lasting):
     """The rows that other plans hand over to one. `fetch(cursor)` reads a page, as a system's list is read."""
 
     def __init__(self, workspace: Workspace, plan: Plan, moment: Moment) -> None:
@@ -74,16 +74,6 @@ class CallbackSource:
                     found.append(Handed(plan, plan_id))
         return sorted(found, key=lambda one: one.plan.key)
 
-    @property
-    def remembers(self) -> bool:
-        """Rows are read in the order of their numbers: none can slip past."""
-        return True
-
-    @property
-    def certain(self) -> bool:
-        """After the last number there is none."""
-        return True
-
     async def close(self) -> None:
         """Nothing is held."""
 
@@ -94,14 +84,6 @@ class CallbackSource:
     def resumable(self, cursor: str) -> str | None:
         """It can always be had."""
         return cursor
-
-    def before(self, cursor: str | None) -> str | None:
-        """There is never a need to look back."""
-        return None
-
-    def skew(self) -> float | None:
-        """The ledger's times are ours."""
-        return None
 
     async def fetch(self, cursor: str | None) -> SourcePage:
         """The page at `cursor`."""

@@ -18,12 +18,18 @@ from msgspec import Meta
 from noria.connectors.declaration import Connector
 from noria.connectors.failures import Failure, Kind
 from noria.connectors.programs.reading import Row, State, Streamed, object_in, text_of
-from noria.connectors.programs.running import Argument, Programs, ProgramSettings, Running, command_problems
+from noria.connectors.programs.running import (
+    Argument,
+    Programs,
+    ProgramSettings,
+    Running,
+    command_problems,
+    http_settings,
+    no_stream,
+)
 from noria.connectors.raws import fields_of
-from noria.connectors.settings import HttpSettings, Paging
 from noria.messages import Message
 from noria.metadata.errors import Problem
-from noria.metadata.validation import nearest
 
 # What Airbyte calls the ways in which a source fails; anything else may pass.
 _KINDS: dict[str, Kind] = {"config_error": "permanent"}
@@ -110,12 +116,7 @@ class Stream(Streamed):
         name = self.metadata.api
         stream = next((one for one in streams if one.get("name") == name), None)
         if stream is None:
-            names = [str(one.get("name")) for one in streams]
-            values = {"name": name, "program": self.transport.own.source}
-            raise Failure(
-                "permanent",
-                Message("programs.no_stream", {**values, "known": nearest(name, names) or ", ".join(names[:20])}),
-            )
+            raise no_stream(name, [str(one.get("name")) for one in streams], self.transport.own.source)
         # Where nobody says by which column, the source itself has to know.
         column = stream.get("source_defined_cursor") or stream.get("default_cursor_field")
         self._increments = "incremental" in (stream.get("supported_sync_modes") or []) and bool(column)
@@ -178,13 +179,7 @@ AIRBYTE = Connector(
     name="airbyte",
     title=("Airbyte 来源：声明式清单与 Python 来源", "Airbyte's sources: declarative manifests and Python packages"),
     settings_type=AirbyteSettings,
-    to_http=lambda own: HttpSettings(
-        connector="airbyte",
-        base_url="http://airbyte",
-        timezone=own.timezone,
-        paging=Paging(type="cursor", next="next", size=own.page),
-        limits=own.limits,
-    ),
+    to_http=http_settings,
     check=_check,
     writes=False,
     source_type=Stream,

@@ -12,10 +12,10 @@ import msgspec
 
 from noria.connectors.failures import Failure
 from noria.connectors.programs.running import Programs, Running
-from noria.connectors.source import Source, SourcePage
+from noria.connectors.source import Lasting, Source, SourcePage
 
 # Names of settings that are nothing but a secret.
-_SECRET = re.compile(r"(secret|token|password|passwd|pwd|api_?key|private_?key|access_?key|pat)$", re.IGNORECASE)
+_SECRET = re.compile(r"(secret|token|password|passwd|pwd|api_?key|private_?key|access_?key|(^|_)pat)$", re.IGNORECASE)
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,7 +42,7 @@ class State(msgspec.Struct, frozen=True):
     text: str
 
 
-class Streamed(Source):
+class Streamed(Lasting, Source):
     """A stream of a program. It goes on for as long as it is read without a gap; from another place on, a new one
     starts with the state that is known there, and rows after it come again."""
 
@@ -68,16 +68,6 @@ class Streamed(Source):
         """Whether the next read begins where this one ends."""
         return True
 
-    @property
-    def remembers(self) -> bool:
-        """What has been said stays said."""
-        return True
-
-    @property
-    def certain(self) -> bool:
-        """It ends by itself."""
-        return True
-
     def repeatable(self, cursor: str) -> bool:
         """Where a state was given last: what came after one can't be told from what comes again."""
         return msgspec.json.decode(cursor, type=Mark).after == 0
@@ -86,14 +76,6 @@ class Streamed(Source):
         """From its last state."""
         mark = Mark(msgspec.json.decode(cursor, type=Mark).state)
         return None if mark.state is None else _text(mark)
-
-    def before(self, cursor: str | None) -> str | None:
-        """Nothing can slip past."""
-        return None
-
-    def skew(self) -> float | None:
-        """It doesn't say."""
-        return None
 
     async def fetch(self, cursor: str | None) -> SourcePage:
         """As many rows as a page has, from a place on; raises `Failure`."""

@@ -24,11 +24,11 @@ import msgspec
 from msgspec import Meta
 
 from noria.connectors.failures import Failure, Kind
-from noria.connectors.settings import Limits, Number
+from noria.connectors.settings import HttpSettings, Limits, Number, Paging, Write
 from noria.connectors.transport import Answer, Transport
 from noria.messages import Message
 from noria.metadata.errors import Problem
-from noria.metadata.validation import shown
+from noria.metadata.validation import nearest, shown
 
 # What programs need of the surroundings, whoever started noria.
 _HANDED_ON = (
@@ -83,6 +83,7 @@ class Running:
         self._lines: deque[bytes] = deque()
         self._complaints: deque[str] = deque(maxlen=_COMPLAINTS)
         self._listening = asyncio.ensure_future(self._listen())
+        self._gone = asyncio.ensure_future(self._wait())
 
     async def line(self) -> bytes | None:
         """Its next line; None when there is none any more."""
@@ -107,10 +108,9 @@ class Running:
         """What it says next; nothing when it has gone and says no more."""
         assert self._process.stdout is not None
         reading = asyncio.ensure_future(self._process.stdout.read(_CHUNK))
-        gone = asyncio.ensure_future(self._gone())
         try:
-            await asyncio.wait({reading, gone}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done() and gone.done():
+            await asyncio.wait({reading, self._gone}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done() and self._gone.done():
                 self._kill()
                 await asyncio.wait({reading}, timeout=_LINGERING)
                 return reading.result() if reading.done() else b""
@@ -119,9 +119,8 @@ class Running:
             return reading.result()
         finally:
             reading.cancel()
-            gone.cancel()
 
-    async def _gone(self) -> None:
+    async def _wait(self) -> None:
         """Until it has ended, whoever else still holds its pipes."""
         # By itself asyncio waits for the pipes as well.
         while self._process.returncode is None:  # noqa: ASYNC110
@@ -149,23 +148,23 @@ class Running:
 
     async def ended(self) -> None:
         """Wait for its end; raises `Failure` unless it says that all went well."""
-        try:
-            async with asyncio.timeout(_ENDING):
-                await self._gone()
-        except TimeoutError:
-            raise self.failure("transient", "programs.silent", seconds=round(_ENDING)) from None
+        await asyncio.wait({self._gone}, timeout=_ENDING)
+        if not self._gone.done():
+            raise self.failure("transient", "programs.silent", seconds=round(_ENDING))
         code = self._process.returncode
         await self.stop()
         if code != 0:
             raise self.failure("transient", "programs.ended", code=code)
 
     async def stop(self) -> None:
-        """End it, and whatever it has started."""
-        self._programs.forget(self)
+        """End it, and whatever it has started; once, since its number may be another's afterwards."""
+        if not self._programs.forget(self):
+            return
         self._files.remove()
         self._kill()
-        await asyncio.wait({self._listening, asyncio.ensure_future(self._gone())}, timeout=_LINGERING)
+        await asyncio.wait({self._listening, self._gone}, timeout=_LINGERING)
         self._listening.cancel()
+        self._gone.cancel()
         # What has left its group may hold the pipes for ever; nobody listens any more.
         self._process._transport.close()  # type: ignore[attr-defined]
 
@@ -272,9 +271,11 @@ class Programs(Transport):
         except OSError:
             return ""
 
-    def forget(self, running: Running) -> None:
-        """A program has ended, or is being ended."""
+    def forget(self, running: Running) -> bool:
+        """A program has ended, or is being ended; whether it was known."""
+        known = running in self._running
         self._running.discard(running)
+        return known
 
     async def close(self) -> None:
         """End what still runs."""
@@ -314,6 +315,24 @@ class _Files:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def http_settings(own: ProgramSettings, write: Write | None = None) -> HttpSettings:
+    """A connection's settings, as far as the HTTP machinery asks for such."""
+    return HttpSettings(
+        connector=own.connector,
+        base_url=f"http://{own.connector}",
+        timezone=own.timezone,
+        paging=Paging(type="cursor", next="next", size=own.page),
+        limits=own.limits,
+        write=write or Write(),
+    )
+
+
+def no_stream(wanted: str, names: Sequence[str], program: str, *, all_of_them: bool = False) -> Failure:
+    """There is no such stream, but others: the one that is nearly called so, or `all_of_them` as far as can be said."""
+    known = (None if all_of_them else nearest(wanted, list(names))) or ", ".join(names[:20])
+    return Failure("permanent", Message("programs.no_stream", {"name": wanted, "program": program, "known": known}))
 
 
 def command_problems(commands: dict[str, str], path: str) -> list[Problem]:

@@ -21,15 +21,22 @@ from msgspec import Meta
 from noria.connectors.declaration import Connector
 from noria.connectors.failures import Failure
 from noria.connectors.programs.reading import Row, State, Streamed, object_in, text_of
-from noria.connectors.programs.running import Argument, Programs, ProgramSettings, Running, command_problems
+from noria.connectors.programs.running import (
+    Argument,
+    Programs,
+    ProgramSettings,
+    Running,
+    command_problems,
+    http_settings,
+    no_stream,
+)
 from noria.connectors.raws import elements_of, fields_of
-from noria.connectors.settings import HttpSettings, Paging, Write
+from noria.connectors.settings import Write
 from noria.connectors.target import Row as Sent
 from noria.connectors.target import Target, Written
 from noria.connectors.transport import Answer
 from noria.messages import Message
 from noria.metadata.errors import Problem
-from noria.metadata.validation import nearest
 
 
 class SingerSettings(ProgramSettings, kw_only=True):
@@ -102,14 +109,7 @@ def found_in(streams: list[dict[str, Any]], wanted: str, program: str) -> dict[s
     ]
     if len(found) == 1:
         return found[0]
-    names = [name_of(one) for one in found or streams]
-    close = None if found else nearest(wanted, names)
-    raise no_stream(wanted, program, close or ", ".join(names[:20]))
-
-
-def no_stream(wanted: str, program: str, known: str) -> Failure:
-    """There is no such stream, but others."""
-    return Failure("permanent", Message("programs.no_stream", {"name": wanted, "program": program, "known": known}))
+    raise no_stream(wanted, [name_of(one) for one in found or streams], program, all_of_them=bool(found))
 
 
 def selected(entry: dict[str, Any], chosen: bool, *, fields: bool = True) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Tap(Streamed):
             raise self._not_there()
 
     def _not_there(self) -> Failure:
-        return no_stream(self.metadata.api, self.transport.own.tap, ", ".join(sorted(self._strange)))
+        return no_stream(self.metadata.api, sorted(self._strange), self.transport.own.tap, all_of_them=True)
 
 
 class Load(Target):
@@ -283,14 +283,7 @@ SINGER = Connector(
     name="singer",
     title=("Singer：tap 作为来源，target 作为目标", "Singer: taps as sources, targets as targets"),
     settings_type=SingerSettings,
-    to_http=lambda own: HttpSettings(
-        connector="singer",
-        base_url="http://singer",
-        timezone=own.timezone,
-        paging=Paging(type="cursor", next="next", size=own.page),
-        limits=own.limits,
-        write=Write(batch_size=own.batch_size),
-    ),
+    to_http=lambda own: http_settings(own, Write(batch_size=own.batch_size)),
     check=_check,
     source_type=Tap,
     target_type=Load,
